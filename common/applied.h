@@ -1,0 +1,15 @@
+/* applied.h - apply once: the input offset is stored in the transaction of the work it led to.
+ *     if (!applied_begin(tx, batch, &first, err)) return false;   // locks the row; records below `first` are done already
+ *     ... work on batch->records[first ..] ...
+ *     return applied_end(tx, batch, err);
+ * The row lock also makes a paused former owner of the partition harmless. */
+#ifndef MADANG_APPLIED_H
+#define MADANG_APPLIED_H
+
+#include "kafka.h"
+#include "pg.h"
+
+bool applied_begin(struct pg_tx *tx, const struct kafka_batch *batch, size_t *first, struct err *err);
+bool applied_end(struct pg_tx *tx, const struct kafka_batch *batch, struct err *err);
+
+#endif

@@ -1,0 +1,55 @@
+/* backend.h - what every service behind the gateway is made of, wired once: pool and migrations, Redis and registry,
+ * token checks, producer and outbox relay, workers, HTTP and admin servers, and the order in which they start and stop.
+ *
+ *     AUTO(backend) backend = backend_open(&options, err);     // stores answer, schema is current, tokens can be checked
+ *     app.db = backend_db(backend);
+ *     return backend && backend_serve(backend, &parts, err);   // until SIGTERM; then drains and stops in order
+ *
+ * Stop: registry says draining; DRAIN_SECONDS of serving with Connection: close; HTTP ends what is in flight; workers
+ * leave their group; the relay sends what is left; the producer flushes; the registry key goes; pools close. */
+#ifndef MADANG_BACKEND_H
+#define MADANG_BACKEND_H
+
+#include "http.h"
+#include "kafka.h"
+#include "migrate.h"
+#include "outbox.h"
+#include "pg.h"
+#include "redis.h"
+#include "registry.h"
+#include "service.h"
+
+struct backend;
+
+struct backend_options {
+    const char *name; /* "user-svc" */
+    const struct service_config *config;
+    const char *db_url, *schema;
+    int db_connections; /* raised to the number of workers when lower (a worker never waits for a connection) */
+    const struct migration *migrations;
+    const char *const *topics; /* NULL-ended: those it reads or writes, created when missing */
+    bool is_auth;              /* auth-svc: follows itself for keys and revocations */
+};
+
+struct backend *backend_open(const struct backend_options *options, struct err *err);
+void backend_release(struct backend **backend);
+
+struct pg_pool *backend_db(struct backend *backend);
+struct redis *backend_redis(struct backend *backend);
+struct registry_watch *backend_watch(struct backend *backend);
+struct kafka_producer *backend_producer(struct backend *backend);
+struct outbox_relay *backend_relay(struct backend *backend);
+struct keyset *backend_keys(struct backend *backend);
+int backend_slot(const struct backend *backend); /* INSTANCE_SLOT, or the lowest free one */
+
+struct backend_parts {
+    const struct route *routes;
+    const struct kafka_subscription *subscriptions; /* may be NULL */
+    const struct ready_check *checks;               /* more than the backend's own; may be NULL */
+    const char *metrics_prefix;
+    void *app;
+};
+/* True after a stop by signal; false when it could not start or service_fail() was called. */
+bool backend_serve(struct backend *backend, const struct backend_parts *parts, struct err *err);
+
+#endif
