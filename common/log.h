@@ -20,10 +20,10 @@ struct log_field {
     double real;
 };
 
-#define LOG_TEXT(name, value) ((struct log_field){.name = (name), .kind = LOG_KIND_TEXT, .text = (value)})
-#define LOG_I64(name, value) ((struct log_field){.name = (name), .kind = LOG_KIND_I64, .number = (int64_t)(value)})
-#define LOG_BOOL(name, value) ((struct log_field){.name = (name), .kind = LOG_KIND_BOOL, .number = (value) ? 1 : 0})
-#define LOG_DOUBLE(name, value) ((struct log_field){.name = (name), .kind = LOG_KIND_DOUBLE, .real = (value)})
+#define LOG_TEXT(name_, value) ((struct log_field){.name = (name_), .kind = LOG_KIND_TEXT, .text = (value)})
+#define LOG_I64(name_, value) ((struct log_field){.name = (name_), .kind = LOG_KIND_I64, .number = (int64_t)(value)})
+#define LOG_BOOL(name_, value) ((struct log_field){.name = (name_), .kind = LOG_KIND_BOOL, .number = (value) ? 1 : 0})
+#define LOG_DOUBLE(name_, value) ((struct log_field){.name = (name_), .kind = LOG_KIND_DOUBLE, .real = (value)})
 
 #define log_event(level, action, ...)                                                                                  \
     do {                                                                                                               \
