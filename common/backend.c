@@ -22,7 +22,7 @@ enum {
 };
 
 struct backend {
-    const struct backend_options options;
+    struct backend_options options; /* constant after open */
     struct pg_pool *db;
     struct pg_lock *slot_lock; /* NULL with INSTANCE_SLOT */
     int slot;
@@ -149,7 +149,7 @@ static bool stores_open(struct backend *backend, struct err *err)
 struct backend *backend_open(const struct backend_options *options, struct err *err)
 {
     AUTO(backend) backend = MEM_NEW(backend);
-    memcpy((void *)&backend->options, options, sizeof *options); /* constant from here on */
+    backend->options = *options;
     if (!stores_open(backend, err) || !tokens_open(backend, err))
         return NULL;
     return TAKE(backend);
