@@ -1,0 +1,25 @@
+# Benchmarks: one command each, the peer beside ours in one run. Figures and their conditions: tests/bench/README.md.
+
+BENCH_BUILD := $(BUILD)/bench
+BENCH_TOOLS := $(patsubst tests/bench/%.c,$(BENCH_BUILD)/%,$(filter-out $(wildcard tests/bench/bench_*.c),$(wildcard tests/bench/*.c)))
+
+$(BENCH_BUILD)/%: tests/bench/%.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 -g $(WARNINGS) -D_GNU_SOURCE -o $@ $<
+$(BENCH_BUILD)/bench_%: tests/bench/bench_%.c $(COMMON)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $< $(COMMON) $(LIBS)
+
+.PHONY: bench-tools bench-gateway bench-friends bench-memory bench-token
+bench-tools: $(BENCH_TOOLS)
+bench-gateway: build bench-tools ## gateway against HAProxy (HS256, ES256) and nginx
+	deploy/local/install.sh bench
+	node tests/bench/gateway.mjs $(BUILD)
+bench-friends: build bench-tools ## GET /api/friends through the gateway, against pgbench
+	deploy/local/install.sh bench
+	node tests/bench/friends.mjs $(BUILD)
+bench-memory: build bench-tools ## PSS of every daemon at rest, and 1,000 idle tunnels
+	node tests/bench/memory.mjs $(BUILD)
+bench-token: $(BENCH_BUILD)/bench_token ## one token: cached and not
+	$<
+bench: bench-token bench-gateway bench-friends bench-memory ## all of them
