@@ -1,0 +1,36 @@
+# local.mk - the local stack: `make run`, `make up` and their kin. README.md beside this file says what they do.
+
+STACK := BUILD=$(BUILD) deploy/local/stack.sh
+SUPERVISE := $(BUILD)/bin/madang-supervise
+SUPERVISE_OBJECTS := $(patsubst %,$(BUILD)/deploy/local/%.o,supervise unit services runfiles probe client)
+
+.PHONY: run up down stores stores-down status inbox clean-data
+
+build: $(SUPERVISE)
+
+$(SUPERVISE): $(SUPERVISE_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ -lpq -lrdkafka
+
+install: ## what is missing on this machine, from Debian's packages
+	@deploy/local/install.sh run
+run: install ## everything in the foreground; Ctrl-C stops it
+	@+$(MAKE) --no-print-directory build
+	@$(STACK) run
+up: install ## the same in the background; returns when every daemon is ready
+	@+$(MAKE) --no-print-directory build
+	@$(STACK) up
+run-%: install ## one service in the foreground, beside what already runs
+	@+$(MAKE) --no-print-directory build
+	@$(STACK) one $*
+down: ## stops all of it
+	@$(STACK) down
+status: ## a table of what runs
+	@$(STACK) status
+stores: install ## PostgreSQL, Redis and Kafka alone, in the background
+	@+$(MAKE) --no-print-directory $(SUPERVISE)
+	@$(STACK) stores
+stores-down: ## stops these
+	@$(STACK) stores-down
+clean-data: ## forgets everything the local stack stored: data, secrets, logs
+	@$(STACK) clean-data
