@@ -1,0 +1,228 @@
+#!/bin/bash
+# run.sh - runs the tests and counts them; the last line is "N passed, N failed".
+#
+#   tests/run.sh c [ROOM]      the tests in C; those that need stores use the ones of .run/env (make stores)
+#   tests/run.sh all [ROOM]    everything, on stores and daemons of its own that are gone afterwards
+#   tests/run.sh soak               the long forms: chaos, fuzzers, sanitizers, clang, valgrind
+#
+# ROOM is a folder of tests/ (common, auth-svc, e2e, chaos, fuzz ...). CC and SAN choose the build of mode c.
+# Outputs of all suites stay in build/test/out. tests/README.md tells more.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+MODE=${1:-} ROOM=${2:-}
+CC=${CC:-gcc} SAN=${SAN:-}
+unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES T # this run's make calls are its own
+JOBS=$(nproc)
+OUT=$PWD/build/test/out
+. tests/support/suites.sh
+. tests/support/stack.sh
+
+finish() {
+    local status=$?
+    trap - EXIT INT TERM HUP
+    [ -z "$RUNNING" ] || kill -KILL -- "-$RUNNING" 2>/dev/null
+    if [ -n "$STACK_DIR" ] && ! stack_remove >"$OUT/down.log" 2>&1; then
+        echo "the stores or daemons of the tests did not stop:"
+        cat "$OUT/down.log"
+        status=1
+    fi
+    exit "$status"
+}
+
+wanted() { [ -z "$ROOM" ] || [ "$ROOM" = "$1" ]; }
+
+compile() { # compile <name> <variables and targets...>
+    local name=$1
+    shift
+    step "$name" 1800 make -j"$JOBS" "$@"
+}
+
+# ---- tests in C -------------------------------------------------------------------------------------------------------
+
+c_programs() { # c_programs [room]: "room/test_name" of each
+    local file
+    for file in tests/*/test_*.c; do
+        file=${file#tests/} file=${file%.c}
+        [ ! -e "tests/$file.c" ] || [ -n "${1:-}" ] && [ "${file%%/*}" != "${1:-}" ] || echo "$file"
+    done
+}
+
+# c_units <build folder>: first round, without stores. Sets UNIT_TESTS (those that need none) and STORE_TESTS.
+c_units() {
+    local program
+    UNIT_TESTS=() STORE_TESTS=()
+    for program in $(c_programs "$ROOM"); do
+        DEFER=yes suite "${1#build/} $program" 300 env -u PG_URL -u REDIS_URL -u KAFKA_BROKERS "$1/tests/$program"
+        [ $? = 2 ] && STORE_TESTS+=("$program") || UNIT_TESTS+=("$program")
+    done
+}
+
+c_suites() { # c_suites <build folder> <programs...>
+    local folder=$1 program
+    shift
+    for program in "$@"; do
+        suite "${folder#build/} $program" 600 "$folder/tests/$program"
+    done
+}
+
+build_of() { echo "build/$(basename "$1")${2:+-$2}"; } # build_of <compiler> [sanitizer]
+targets_of() { printf "$1/tests/%s\n" "${@:2}"; } # targets_of <build folder> <programs...>
+
+mode_c() {
+    local folder
+    folder=$(build_of "$CC" "$SAN")
+    stage "C tests, $folder"
+    c_units "$folder"
+    [ ${#STORE_TESTS[@]} = 0 ] || { stack_env "${RUN_DIR:-.run}/env" && c_suites "$folder" "${STORE_TESTS[@]}"; }
+}
+
+# ---- all of it --------------------------------------------------------------------------------------------------------
+
+prepare_node() {
+    [ tests/package-lock.json -ot tests/node_modules/.package-lock.json ] && return
+    (cd tests && npm ci --no-audit --no-fund) && touch tests/node_modules/.package-lock.json && return
+    echo "npm could not install the packages of tests/package.json: it needs its registry, or a tests/node_modules copied from elsewhere"
+    return 1
+}
+
+node_room() { # node_room <room>: every *.test.mjs, one after the other
+    local file
+    for file in tests/"$1"/*.test.mjs; do
+        [ ! -e "$file" ] || { file=${file#tests/} && node_suite "node ${file%.test.mjs}" 900 "tests/$file"; }
+    done
+}
+
+rooms() { # the folders of tests/ that hold a room's tests
+    local folder
+    for folder in tests/*/; do
+        folder=$(basename "$folder")
+        case $folder in support | fuzz | bench | e2e | chaos | standins | node_modules) ;; *) wanted "$folder" && echo "$folder" ;; esac
+    done
+}
+
+has() { compgen -G "$1" >/dev/null; }
+
+build_all() {
+    stage "build"
+    step install 900 deploy/local/install.sh test
+    step "node packages" 300 prepare_node
+    # Nothing else can say anything when this fails.
+    compile "build with gcc" CC=gcc build c-tests || return 1
+    [ -n "$ROOM" ] || compile "build with clang" CC=clang build c-tests
+    [ -n "$ROOM" ] || step "each header alone" 600 make headers
+}
+
+room_tests() {
+    local room
+    [ -n "$(rooms)" ] || return 0
+    stage "C tests without stores"
+    c_units build/gcc
+    if [ ${#UNIT_TESTS[@]} != 0 ]; then
+        stage "C tests without stores, address and undefined-behaviour sanitizers"
+        compile "build with sanitizers" SAN=address $(targets_of build/gcc-address "${UNIT_TESTS[@]}") &&
+            c_suites build/gcc-address "${UNIT_TESTS[@]}"
+    fi
+    stage "stores"
+    step "make stores" 300 stack_make stores && stack_env "$STACK_DIR/env" || return 1
+    [ ${#STORE_TESTS[@]} = 0 ] || { stage "C tests with stores" && c_suites build/gcc "${STORE_TESTS[@]}"; }
+    for room in $(rooms); do
+        has "tests/$room/*.test.mjs" && stage "black-box tests of $room" && node_room "$room"
+    done
+    return 0
+}
+
+whole_stack() { # whole_stack <seconds of chaos>
+    wanted e2e || wanted chaos || return 0
+    stage "the whole stack"
+    step "make up" 600 stack_make up SCALE="user-svc=2 auth-svc=2 gateway=2" && stack_env "$STACK_DIR/env" || return 1
+    if wanted e2e; then
+        stage "end to end"
+        node_room e2e
+    fi
+    if wanted chaos; then
+        stage "chaos, $1 s"
+        suite chaos $(($1 + 400)) node tests/chaos/chaos.mjs --seconds "$1" ${CHAOS_SEED:+--seed "$CHAOS_SEED"}
+    fi
+}
+
+fuzzing() { # fuzzing <seconds each>
+    wanted fuzz && has 'tests/fuzz/fuzz_*.c' || return 0
+    stage "fuzzers, $1 s each"
+    compile "build fuzzers" fuzzers && suite fuzz 1800 make --no-print-directory fuzz FUZZ_SECONDS="$1"
+}
+
+tracing() {
+    [ -z "$ROOM" ] || return 0
+    stage "requirements"
+    step "make trace" 60 make --no-print-directory trace
+}
+
+cleanup() {
+    local folder=$STACK_DIR
+    stage "nothing is left"
+    step "make down" 120 stack_remove || return 1
+    STACK_DIR=
+    step "no process left" 10 stack_leftovers "$folder" "$(ps -o sid= -p $$ | tr -d ' ')"
+}
+
+mode_all() {
+    [ -z "$ROOM" ] || [ -d "tests/$ROOM" ] || { echo "tests/ has no room $ROOM"; return 1; }
+    build_all || return
+    stack_prepare >"$OUT/prepare.log" 2>&1 || { cat "$OUT/prepare.log"; FAILED=$((FAILED + 1)); return; }
+    room_tests
+    whole_stack 60
+    fuzzing 5
+    tracing
+    cleanup
+}
+
+# ---- the long forms ---------------------------------------------------------------------------------------------------
+
+# soak_build <compiler> [sanitizer] [wrapper...]: every test in C of one build. Units under a wrapper (valgrind) only when one is given.
+soak_build() {
+    local folder
+    folder=$(build_of "$1" "${2:-}")
+    stage "$folder"
+    compile "build $folder" CC="$1" SAN="${2:-}" c-tests || return 1
+    c_units "$folder"
+    stack_env "$STACK_DIR/env" && c_suites "$folder" "${STORE_TESTS[@]}"
+}
+
+under_valgrind() {
+    local program
+    stage "valgrind"
+    for program in $(c_programs); do
+        # Threads and clocks of the long ones would take hours; the sanitizers have those.
+        [ "$(stat -c %s "tests/$program.c")" -lt 40000 ] || continue
+        DEFER=yes suite "valgrind $program" 900 env -u PG_URL -u REDIS_URL -u KAFKA_BROKERS valgrind --quiet --error-exitcode=9 \
+            --leak-check=full --errors-for-leak-kinds=definite "build/gcc/tests/$program"
+    done
+}
+
+mode_soak() {
+    ROOM=
+    build_all || return
+    stack_prepare >"$OUT/prepare.log" 2>&1 || { cat "$OUT/prepare.log"; FAILED=$((FAILED + 1)); return; }
+    step "make stores" 300 stack_make stores || return
+    soak_build gcc thread
+    soak_build gcc address
+    soak_build clang
+    under_valgrind
+    export SOAK=1 # tests with a long form take it
+    whole_stack 600
+    fuzzing 60
+    cleanup
+}
+
+# ---- ------------------------------------------------------------------------------------------------------------------
+
+mkdir -p "$OUT"
+trap finish EXIT
+trap 'exit 130' INT TERM HUP
+case $MODE in
+c) mode_c ;;
+all) mode_all ;;
+soak) mode_soak ;;
+*) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2 ;;
+esac
+total

@@ -1,0 +1,63 @@
+// people.mjs - users made through the public door.
+import assert from 'node:assert/strict';
+import { randomBytes, randomInt } from 'node:crypto';
+import { Api } from './http.mjs';
+import { env } from './stack.mjs';
+
+const run = randomBytes(4).readUInt32BE();
+let count = 0;
+
+/** Names nobody has. Digits only after the first letter: no word list objects. */
+export function names(prefix = 'p') {
+  const tail = `${run}${String(++count).padStart(4, '0')}`;
+  return { email: `${prefix}${tail}@example.test`, handle: `${prefix}${tail}`, nickname: `${prefix}${tail}`, password: `Yard-${randomInt(1e9)}-a1` };
+}
+
+/** A user without a session: {id, email, handle, nickname, password, user}. */
+export async function signUp({ base = env.GATEWAY_URL, prefix, ...more } = {}) {
+  const wish = { ...names(prefix), ...more };
+  const reply = await new Api(base).post('/api/auth/signup', wish);
+  assert.equal(reply.status, 201, `sign-up: ${reply.text}`);
+  return { ...wish, id: reply.json.user.id, user: reply.json.user };
+}
+
+/** A session of a user: {access, refresh, sid, api}. */
+export async function logIn(person, { base = env.GATEWAY_URL, ...more } = {}) {
+  const reply = await new Api(base).post('/api/auth/login', { login: person.email, password: person.password, ...more });
+  assert.equal(reply.status, 200, `log-in: ${reply.text}`);
+  return sessionOf(reply.json, base);
+}
+
+export function sessionOf(tokens, base = env.GATEWAY_URL) {
+  return { access: tokens.access_token, refresh: tokens.refresh_token, sid: tokens.session_id, user: tokens.user, api: new Api(base, tokens.access_token) };
+}
+
+/** A user with a session: both in one object. */
+export async function newcomer(options = {}) {
+  const person = await signUp(options);
+  return { ...person, ...(await logIn(person, options)) };
+}
+
+export const crowd = (n, options) => Promise.all(Array.from({ length: n }, () => newcomer(options)));
+
+export async function befriend(a, b) {
+  assert.equal((await a.api.put(`/api/friends/requests/${b.id}`)).status, 201);
+  assert.equal((await b.api.post(`/api/friends/requests/${a.id}/accept`)).status, 200);
+}
+
+/** Every item of a list, page by page. */
+export async function all(api, path) {
+  const items = [];
+  let cursor;
+  do {
+    const join = path.includes('?') ? '&' : '?';
+    const reply = await api.get(`${path}${join}limit=100${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ''}`);
+    assert.equal(reply.status, 200, reply.text);
+    items.push(...reply.json.items);
+    cursor = reply.json.next_cursor;
+  } while (cursor);
+  return items;
+}
+
+/** The claims of a token, unchecked. */
+export const claims = (token) => JSON.parse(Buffer.from(token.split('.')[1], 'base64url'));

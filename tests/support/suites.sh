@@ -1,0 +1,123 @@
+# suites.sh - sourced by tests/run.sh: runs suites one after the other, reads how many tests each passed and failed, adds them up.
+#
+# A suite is a program that says so itself: in C "N passed, N failed"; node --test "# pass N", "# fail N". One that crashes, runs out of
+# time, prints no count or finds no test is one failure. What failed is printed in full, what passed in one line.
+# Reads: OUT (folder of the outputs). Sets: PASSED, FAILED, SKIPPED, FAILED_SUITES.
+
+PASSED=0 FAILED=0 SKIPPED=0 FAILED_SUITES=()
+RUNNING= # process group of the suite that runs now
+STAGE= STAGE_BEGAN=0
+
+now_ms() { echo $(($(date +%s%N) / 1000000)); }
+seconds() { printf '%d.%d s' $(($1 / 1000)) $(($1 % 1000 / 100)); }
+
+stage() { # stage <name>: says how long the last one took
+    stage_end
+    STAGE=$1 STAGE_BEGAN=$(now_ms)
+    echo "== $STAGE"
+}
+
+stage_end() {
+    [ -z "$STAGE" ] || echo "== $STAGE took $(seconds $(($(now_ms) - STAGE_BEGAN)))"
+    STAGE=
+}
+
+# run_group <seconds> <output> <command...>: a program or function of ours, in a session of its own, so that nothing of it survives. Its
+# exit status; 124 after a time-out.
+run_group() {
+    local limit=$1 output=$2 status=0
+    shift 2
+    [ "$(type -t "$1")" != function ] || { export -f "${1?}" && set -- bash -c '"$@"' run "$@"; }
+    setsid timeout --foreground -k 10 "$limit" "$@" >"$output" 2>&1 </dev/null &
+    RUNNING=$!
+    wait "$RUNNING" || status=$?
+    kill -KILL -- "-$RUNNING" 2>/dev/null
+    RUNNING=
+    return "$status"
+}
+
+record() { # record <name> <passed> <failed> <began> <output> [why]
+    local took line
+    took=$(seconds $(($(now_ms) - $4)))
+    PASSED=$((PASSED + $2)) FAILED=$((FAILED + $3))
+    line="$1: $2 of $(($2 + $3)) passed, $took${6:+ ($6)}"
+    if [ "$3" = 0 ]; then
+        echo "ok      $line"
+    else
+        FAILED_SUITES+=("$1")
+        echo "FAILED  $line"
+        echo "-------- output of $1"
+        cat "$5"
+        echo "-------- end of $1"
+    fi
+}
+
+# step <name> <seconds> <command...>: counts as one test; true when it succeeded.
+step() {
+    local name=$1 limit=$2 began output status=0
+    shift 2
+    began=$(now_ms) output=$OUT/$(echo "$name" | tr ' /' '__').log
+    run_group "$limit" "$output" "$@" || status=$?
+    if [ "$status" = 0 ]; then
+        record "$name" 1 0 "$began" "$output"
+    else
+        record "$name" 0 1 "$began" "$output" "exit $status"
+        return 1
+    fi
+}
+
+# suite <name> <seconds> <command...>: a program that ends with "N passed, N failed". With DEFER=yes one that ends because it was given no
+# address of a store is not counted: status 2, for a second round.
+suite() {
+    local name=$1 limit=$2 began output status=0 count passed failed why=
+    shift 2
+    began=$(now_ms) output=$OUT/$(echo "$name" | tr ' /' '__').log
+    run_group "$limit" "$output" "$@" || status=$?
+    if [ "${DEFER:-no}" = yes ] && grep -aq 'is not set: start the stores' "$output"; then
+        return 2
+    fi
+    count=$(grep -aE '^[0-9]+ passed, [0-9]+ failed$' "$output" | tail -n 1)
+    passed=${count%% *} failed=${count#*, } failed=${failed% failed}
+    judge
+}
+
+# node_suite <name> <seconds> <file>
+node_suite() {
+    local name=$1 limit=$2 file=$3 began output tap status=0 passed failed cancelled skipped why= count
+    began=$(now_ms) output=$OUT/$(echo "$name" | tr ' /' '__').log tap=$OUT/$(echo "$name" | tr ' /' '__').tap
+    rm -f "$tap"
+    run_group "$limit" "$output" node --test --test-reporter=spec --test-reporter-destination=stdout \
+        --test-reporter=tap --test-reporter-destination="$tap" "$file" || status=$?
+    passed=$(tap_count pass) failed=$(tap_count fail) cancelled=$(tap_count cancelled) skipped=$(tap_count skipped)
+    count=$passed
+    SKIPPED=$((SKIPPED + ${skipped:-0}))
+    [ "${skipped:-0}" = 0 ] || why="$skipped skipped"
+    [ -z "$passed" ] || failed=$((failed + ${cancelled:-0}))
+    judge
+}
+tap_count() { sed -n "s/^# $1 \([0-9]*\)$/\1/p" "$tap" 2>/dev/null | tail -n 1; }
+
+judge() { # the rest of suite and node_suite
+    if [ -z "$count" ]; then
+        passed=0 failed=1 why="no count, exit $status"
+    elif [ $((passed + failed)) = 0 ]; then
+        failed=1 why="no tests"
+    elif [ "$status" != 0 ] && [ "$failed" = 0 ]; then
+        failed=1 why="exit $status"
+    fi
+    [ "$status" != 124 ] || why="more than $limit s"
+    record "$name" "$passed" "$failed" "$began" "$output" "$why"
+    [ "$failed" = 0 ]
+}
+
+total() { # the last line; false when anything failed
+    stage_end
+    if [ "${#FAILED_SUITES[@]}" != 0 ]; then
+        echo "failed suites:"
+        printf '    %s\n' "${FAILED_SUITES[@]}"
+    fi
+    [ "$SKIPPED" = 0 ] || echo "$SKIPPED tests were skipped"
+    [ $((PASSED + FAILED)) != 0 ] || FAILED=1
+    echo "$PASSED passed, $FAILED failed"
+    [ "$FAILED" = 0 ]
+}
