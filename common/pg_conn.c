@@ -1,0 +1,327 @@
+#include "pg_conn.h"
+
+#include "clock.h"
+#include "log.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    PREPARED_MAX = 512,   /* statements kept prepared on a connection; more run unprepared */
+    SCHEMA_NAME_MAX = 63,
+};
+
+/* A transaction that its owner left open (a process stopped by SIGSTOP, say) gives its locks back after this. */
+#define IDLE_IN_TRANSACTION_MS "15000"
+
+/* ---- connecting ------------------------------------------------------------------------------------------------------ */
+
+static bool schema_name_ok(const char *name)
+{
+    size_t length = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_");
+    return length && length <= SCHEMA_NAME_MAX && !name[length] && (name[0] < '0' || name[0] > '9');
+}
+
+static void on_notice(void *payload, const PGresult *result)
+{
+    (void)payload;
+    const char *words = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    log_event(LOG_DEBUG, "pg_notice", LOG_TEXT("message", words ? words : ""));
+}
+
+static bool unavailable(struct err *err, const char *what, const char *words)
+{
+    err_set_internal(err, &ERR_UNAVAILABLE, "%s: %.*s", what, (int)strcspn(words, "\n"), words);
+    err->retry_after_s = 1;
+    return false;
+}
+
+/* Waits for `events` on the connection's socket; false when the deadline is over. */
+static bool wait_socket(PGconn *libpq, short events, int64_t deadline_ms)
+{
+    struct pollfd wait = {.fd = PQsocket(libpq), .events = events};
+    for (;;) {
+        int64_t left = deadline_ms - clock_monotonic_ms();
+        int ready = poll(&wait, 1, left > 0 ? (int)left : 0);
+        if (ready > 0)
+            return true;
+        if (ready == 0 && left <= 0)
+            return false;
+        if (ready < 0 && errno != EINTR)
+            return true; /* libpq finds out what is wrong with the socket */
+    }
+}
+
+static bool finish_connect(PGconn *libpq, int64_t deadline_ms, struct err *err)
+{
+    if (PQstatus(libpq) == CONNECTION_BAD)
+        return unavailable(err, "database", PQerrorMessage(libpq));
+    short events = POLLOUT;
+    for (;;) {
+        if (!wait_socket(libpq, events, deadline_ms))
+            return unavailable(err, "database", "no answer to the connection attempt");
+        switch (PQconnectPoll(libpq)) {
+        case PGRES_POLLING_OK:
+            return true;
+        case PGRES_POLLING_FAILED:
+            return unavailable(err, "database", PQerrorMessage(libpq));
+        case PGRES_POLLING_READING:
+            events = POLLIN;
+            break;
+        default:
+            events = POLLOUT;
+            break;
+        }
+    }
+}
+
+struct pg_conn *pg_conn_open(const char *url, const char *schema, int limit_ms, struct err *err)
+{
+    if (schema && !schema_name_ok(schema)) {
+        err_set_internal(err, &ERR_INTERNAL, "schema name \"%.70s\": lower-case letters, digits and _ only", schema);
+        return NULL;
+    }
+    char options[256];
+    (void)snprintf(options, sizeof options, "%s%s -c statement_timeout=%d -c idle_in_transaction_session_timeout=%s -c jit=off",
+                   schema ? "-c search_path=" : "", schema ? schema : "", PG_STATEMENT_MS, IDLE_IN_TRANSACTION_MS);
+    /* What stands before dbname can be changed by the URL; what stands behind it can't. */
+    const char *const names[] = {"gssencmode", "application_name", "keepalives_idle", "keepalives_interval", "keepalives_count",
+                                 "dbname", "client_encoding", "options", NULL};
+    const char *const values[] = {"disable", "madang", "10", "3", "3", url, "UTF8", options, NULL};
+    PGconn *libpq = PQconnectStartParams(names, values, 1);
+    if (!libpq) {
+        unavailable(err, "database", "no memory for a connection");
+        return NULL;
+    }
+    struct pg_conn *conn = MEM_NEW(pg_conn);
+    conn->libpq = libpq;
+    if (!finish_connect(libpq, clock_monotonic_ms() + limit_ms, err) || PQsetnonblocking(libpq, 1) != 0) {
+        if (!err->problem)
+            unavailable(err, "database", PQerrorMessage(libpq));
+        pg_conn_release(&conn);
+        return NULL;
+    }
+    (void)PQsetNoticeReceiver(libpq, on_notice, NULL);
+    return conn;
+}
+
+void pg_conn_release(struct pg_conn **conn)
+{
+    if (!*conn)
+        return;
+    PQfinish((*conn)->libpq);
+    free((*conn)->prepared);
+    free(*conn);
+    *conn = NULL;
+}
+
+bool pg_conn_alive(struct pg_conn *conn)
+{
+    struct pollfd look = {.fd = PQsocket(conn->libpq), .events = POLLIN | POLLRDHUP};
+    if (conn->broken || look.fd < 0)
+        return false;
+    if (poll(&look, 1, 0) <= 0)
+        return true;
+    /* Something came in while it was idle: a setting that changed, or the server's farewell. */
+    if (look.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL) || !PQconsumeInput(conn->libpq))
+        return false;
+    return PQstatus(conn->libpq) == CONNECTION_OK;
+}
+
+void pg_conn_sleep(struct pg_conn *conn, int other_fd, int limit_ms)
+{
+    struct pollfd fds[2] = {{.fd = conn->broken ? -1 : PQsocket(conn->libpq), .events = POLLIN},
+                            {.fd = other_fd, .events = POLLIN}};
+    (void)poll(fds, 2, limit_ms);
+    if (fds[0].revents && !PQconsumeInput(conn->libpq))
+        conn->broken = true;
+}
+
+/* ---- statements that are prepared already ----------------------------------------------------------------------------- */
+
+static size_t prepared_slot(const struct pg_conn *conn, const struct pg_statement *statement)
+{
+    size_t at = (size_t)((uintptr_t)statement >> 4) * 0x9e3779b97f4a7c15U >> 32;
+    while (conn->prepared[at & (conn->prepared_size - 1)] && conn->prepared[at & (conn->prepared_size - 1)] != statement)
+        at++;
+    return at & (conn->prepared_size - 1);
+}
+
+static bool is_prepared(const struct pg_conn *conn, const struct pg_statement *statement)
+{
+    return conn->prepared_size && conn->prepared[prepared_slot(conn, statement)];
+}
+
+static void remember_prepared(struct pg_conn *conn, const struct pg_statement *statement)
+{
+    if (conn->prepared_count * 2 >= conn->prepared_size) {
+        const struct pg_statement **old = conn->prepared;
+        size_t old_size = conn->prepared_size;
+        conn->prepared_size = old_size ? old_size * 2 : 64;
+        conn->prepared = mem_new(conn->prepared_size, sizeof *conn->prepared);
+        for (size_t i = 0; i < old_size; i++)
+            if (old[i])
+                conn->prepared[prepared_slot(conn, old[i])] = old[i];
+        free(old);
+    }
+    conn->prepared[prepared_slot(conn, statement)] = statement;
+    conn->prepared_count++;
+}
+
+/* ---- sending and waiting ---------------------------------------------------------------------------------------------- */
+
+/* The next result, or NULL with *over set when the deadline came first. NULL otherwise means: no more of this command. */
+static PGresult *next_result(struct pg_conn *conn, int64_t deadline_ms, bool *over)
+{
+    for (;;) {
+        int unsent = PQflush(conn->libpq);
+        if (unsent <= 0 && !PQisBusy(conn->libpq))
+            return PQgetResult(conn->libpq);
+        if (!wait_socket(conn->libpq, unsent > 0 ? POLLIN | POLLOUT : POLLIN, deadline_ms)) {
+            *over = true;
+            return NULL;
+        }
+        (void)PQconsumeInput(conn->libpq); /* a failure shows in the result */
+    }
+}
+
+static bool good(const PGresult *result)
+{
+    ExecStatusType status = PQresultStatus(result);
+    return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || status == PGRES_EMPTY_QUERY;
+}
+
+struct command {
+    const char *name;
+    int64_t deadline_ms;
+    PGresult *last;   /* the good result of the last command */
+    PGresult *failed; /* the first failure */
+    int done;         /* commands that went well */
+    bool over;
+};
+
+/* Takes all results up to the end of the exchange: PIPELINE_SYNC in pipeline mode, else NULL. */
+static void take_results(struct pg_conn *conn, bool pipeline, struct command *command)
+{
+    for (;;) {
+        PGresult *result = next_result(conn, command->deadline_ms, &command->over);
+        if (command->over)
+            return;
+        if (!result) {
+            if (!pipeline || PQstatus(conn->libpq) != CONNECTION_OK)
+                return;
+            continue; /* the end of one command of the pipeline */
+        }
+        ExecStatusType status = PQresultStatus(result);
+        if (status == PGRES_PIPELINE_SYNC) {
+            PQclear(result);
+            return;
+        }
+        if (good(result)) {
+            command->done++;
+            PQclear(command->last);
+            command->last = result;
+        } else if (!command->failed && status != PGRES_PIPELINE_ABORTED) {
+            command->failed = result;
+            if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH)
+                return; /* never asked for: the connection is given up */
+        } else {
+            PQclear(result);
+        }
+    }
+}
+
+static struct pg_result *conclude(struct pg_conn *conn, struct command *command, enum pg_outcome *outcome, struct err *err)
+{
+    enum pg_outcome ignored;
+    outcome = outcome ? outcome : &ignored;
+    *outcome = PG_OK;
+    if (command->over) {
+        unavailable(err, command->name, "the database does not answer");
+        *outcome = PG_TIMED_OUT;
+    } else if (command->failed) {
+        *outcome = pg_failure(command->failed, command->name, err);
+    } else if (!command->last) {
+        unavailable(err, command->name, PQerrorMessage(conn->libpq));
+        *outcome = PG_LOST;
+    }
+    PQclear(command->failed);
+    if (*outcome >= PG_NOT_RUN || PQstatus(conn->libpq) != CONNECTION_OK)
+        conn->broken = true;
+    if (*outcome == PG_OK)
+        return (struct pg_result *)command->last;
+    PQclear(command->last);
+    return NULL;
+}
+
+static bool send_prepared(struct pg_conn *conn, const struct pg_statement *statement, const struct pg_wire *wire)
+{
+    return PQsendQueryPrepared(conn->libpq, statement->name, wire->count, wire->values, wire->lengths, wire->formats, 0) == 1;
+}
+
+/* First use of a statement, or the first of a transaction: all parts leave in one write and are answered together. */
+static bool send_pipeline(struct pg_conn *conn, const struct pg_statement *statement, const struct pg_wire *wire, bool begin,
+                          bool prepare)
+{
+    bool keep = conn->prepared_count < PREPARED_MAX;
+    if (!PQenterPipelineMode(conn->libpq))
+        return false;
+    if (begin && !PQsendQueryParams(conn->libpq, "BEGIN", 0, NULL, NULL, NULL, NULL, 0))
+        return false;
+    if (prepare && !PQsendPrepare(conn->libpq, keep ? statement->name : "", statement->sql, 0, NULL))
+        return false;
+    bool sent = prepare && !keep ? PQsendQueryPrepared(conn->libpq, "", wire->count, wire->values, wire->lengths, wire->formats, 0) == 1
+                                 : send_prepared(conn, statement, wire);
+    return sent && PQpipelineSync(conn->libpq);
+}
+
+static struct pg_result *not_run(enum pg_outcome why, enum pg_outcome *outcome)
+{
+    if (outcome)
+        *outcome = why;
+    return NULL;
+}
+
+struct pg_result *pg_conn_run(struct pg_conn *conn, const struct pg_statement *statement, struct pg_params params, bool begin,
+                              int limit_ms, enum pg_outcome *outcome, struct err *err)
+{
+    struct pg_wire wire;
+    if (!pg_wire_fill(&wire, params, err)) {
+        pg_wire_free(&wire);
+        return not_run(PG_FAILED, outcome);
+    }
+    struct command command = {.name = statement->name, .deadline_ms = clock_monotonic_ms() + limit_ms};
+    bool prepare = !is_prepared(conn, statement), pipeline = begin || prepare;
+    bool sent = !conn->broken && (pipeline ? send_pipeline(conn, statement, &wire, begin, prepare)
+                                           : send_prepared(conn, statement, &wire));
+    pg_wire_free(&wire);
+    if (!sent) {
+        unavailable(err, statement->name, conn->broken ? "the connection is broken" : PQerrorMessage(conn->libpq));
+        conn->broken = true;
+        return not_run(PG_NOT_RUN, outcome);
+    }
+    take_results(conn, pipeline, &command);
+    struct pg_result *result = conclude(conn, &command, outcome, err);
+    if (pipeline && !conn->broken && !PQexitPipelineMode(conn->libpq))
+        conn->broken = true;
+    /* It stays prepared even when its first run failed. */
+    if (prepare && command.done > (begin ? 1 : 0) && conn->prepared_count < PREPARED_MAX)
+        remember_prepared(conn, statement);
+    return result;
+}
+
+bool pg_conn_script(struct pg_conn *conn, const char *sql, int limit_ms, enum pg_outcome *outcome, struct err *err)
+{
+    struct command command = {.name = "script", .deadline_ms = clock_monotonic_ms() + limit_ms};
+    if (conn->broken || !PQsendQuery(conn->libpq, sql)) {
+        unavailable(err, "script", PQerrorMessage(conn->libpq));
+        conn->broken = true;
+        return not_run(PG_NOT_RUN, outcome);
+    }
+    take_results(conn, false, &command);
+    AUTO(pg_result) result = conclude(conn, &command, outcome, err);
+    return result != NULL;
+}

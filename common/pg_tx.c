@@ -1,0 +1,117 @@
+/* pg_tx.c - transactions: BEGIN travels with the first statement, races run the body again, an unknown COMMIT says so. */
+#include "pg_pool.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+enum {
+    RUNS_MAX = 3,
+    RACE_PAUSE_MS = 5, /* times the number of runs, times 1..2 by chance, so that two rivals don't meet again */
+};
+
+struct pg_tx {
+    struct pg_pool *pool;
+    struct pg_conn *conn;
+    bool begun;
+    enum pg_outcome outcome; /* of the first statement that failed */
+};
+
+struct pg_result *pg_tx_query(struct pg_tx *tx, const struct pg_statement *statement, struct pg_params params, struct err *err)
+{
+    enum pg_outcome outcome;
+    struct pg_result *result = pg_pool_run(tx->pool, tx->conn, statement, params, !tx->begun, &outcome, err);
+    tx->begun = true;
+    if (tx->outcome == PG_OK)
+        tx->outcome = outcome;
+    return result;
+}
+
+bool pg_tx_exec(struct pg_tx *tx, const struct pg_statement *statement, struct pg_params params, int64_t *changed, struct err *err)
+{
+    AUTO(pg_result) result = pg_tx_query(tx, statement, params, err);
+    if (result && changed)
+        *changed = pg_changed(result);
+    return result != NULL;
+}
+
+bool pg_tx_script(struct pg_tx *tx, const char *sql, struct err *err)
+{
+    enum pg_outcome outcome = PG_OK;
+    bool ok = (tx->begun || pg_conn_script(tx->conn, "BEGIN; SET LOCAL statement_timeout = 0", PG_WAIT_MS, &outcome, err)) &&
+              pg_conn_script(tx->conn, sql, PG_SCRIPT_MS, &outcome, err);
+    tx->begun = true;
+    if (tx->outcome == PG_OK)
+        tx->outcome = outcome;
+    return ok;
+}
+
+/* True when committed; *again when nothing is committed and another run may succeed. */
+static bool commit(struct pg_tx *tx, bool *again, struct err *err)
+{
+    if (!pg_conn_alive(tx->conn)) { /* gone before COMMIT was sent */
+        tx->conn->broken = *again = true;
+        err_set_internal(err, &ERR_UNAVAILABLE, "the connection broke before COMMIT");
+        err->retry_after_s = 1;
+        return false;
+    }
+    enum pg_outcome outcome;
+    bool ok = pg_conn_script(tx->conn, "COMMIT", PG_WAIT_MS, &outcome, err);
+    *again = outcome == PG_RACE;
+    if (outcome >= PG_NOT_RUN) {
+        err_set_internal(err, &ERR_UNAVAILABLE, "the answer to COMMIT was lost: the outcome is unknown");
+        err->retry_after_s = 1;
+    }
+    return ok;
+}
+
+static void roll_back(struct pg_tx *tx)
+{
+    struct err ignored = {0};
+    if (tx->begun && !tx->conn->broken)
+        (void)pg_conn_script(tx->conn, "ROLLBACK", PG_WAIT_MS, NULL, &ignored);
+}
+
+static bool run_once(struct pg_pool *pool, bool (*body)(struct pg_tx *tx, void *payload, struct err *err), void *payload,
+                     bool *again, struct err *err)
+{
+    *again = false;
+    struct pg_tx tx = {.pool = pool, .conn = pg_pool_take(pool, PG_CONNECT_MS, err)};
+    if (!tx.conn)
+        return false;
+    bool ok = body(&tx, payload, err);
+    if (tx.outcome == PG_RACE || tx.outcome == PG_NOT_RUN || tx.outcome == PG_LOST)
+        *again = true;
+    if (ok && tx.outcome != PG_OK) /* the server would answer COMMIT with ROLLBACK, in silence */
+        ok = err_set_internal(err, *again ? &ERR_UNAVAILABLE : &ERR_INTERNAL, "a transaction went on after a failed statement");
+    if (!ok)
+        roll_back(&tx);
+    else if (tx.begun)
+        ok = commit(&tx, again, err);
+    pg_pool_give(pool, &tx.conn);
+    return ok;
+}
+
+static void pause_by_chance(int run)
+{
+    unsigned char chance = 0;
+    (void)!getrandom(&chance, sizeof chance, GRND_NONBLOCK);
+    long ms = (long)RACE_PAUSE_MS * run * (256 + chance) / 256;
+    (void)nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL);
+}
+
+bool pg_transaction(struct pg_pool *pool, bool (*body)(struct pg_tx *tx, void *payload, struct err *err), void *payload,
+                    struct err *err)
+{
+    for (int run = 1;; run++) {
+        bool again;
+        if (run_once(pool, body, payload, &again, err))
+            return true;
+        if (!again || run == RUNS_MAX)
+            return false;
+        pg_pool_count_retry(pool);
+        pause_by_chance(run);
+        err_clear(err);
+    }
+}
