@@ -16,6 +16,7 @@ enum {
     CONNECTIONS_BESIDE_WORKERS = 3, /* outbox relay, topic worker, sweeper */
     TOKEN_CACHE_ENTRIES = 1024,
     SLOTS_MAX = 100,
+    SLOT_PATIENCE = 30, /* looks, one a second */
     CHECKS_MAX = 16,
     START_LOOK_MS = 50,  /* how often readiness is looked at before the first announcement */
     KEEP_LOOK_MS = 1000, /* how often the slot's lock is looked at afterwards */
@@ -25,7 +26,7 @@ struct backend {
     struct backend_options options; /* constant after open */
     struct pg_pool *db;
     struct pg_lock *slot_lock; /* NULL with INSTANCE_SLOT */
-    int slot;
+    int slot, slot_refusals;
     struct redis *redis;
     struct registry_watch *watch;
     struct keyset *keys;
@@ -91,22 +92,17 @@ static bool slot_claim(struct backend *backend, struct err *err)
     return err_set_internal(err, &ERR_UNAVAILABLE, "no free instance slot of %s below %d", options->name, SLOTS_MAX + 1);
 }
 
-/* PostgreSQL restarted: the lock went with its connection. The same slot is claimed again; if another process took it
- * meanwhile, two members would carry one name, so this one ends. */
+/* PostgreSQL restarted: the lock went with its connection, and the same slot is claimed again. While the database answers and
+ * someone else keeps it, two members would carry one name: then this process ends. A session of ours that the server has not
+ * noticed to be dead yet looks the same, so it gets SLOT_PATIENCE looks. */
 static void slot_keep(struct backend *backend)
 {
     if (!backend->slot_lock || pg_lock_held(backend->slot_lock))
         return;
-    struct err err = {0};
-    AUTO(pg_lock) fresh = pg_lock_open(backend->options.db_url, &err);
-    if (!fresh)
-        return; /* still down: looked at again in a second */
-    if (pg_lock_try(fresh, backend->options.name, backend->slot)) {
-        struct pg_lock *dead = backend->slot_lock;
-        backend->slot_lock = TAKE(fresh);
-        pg_lock_release(&dead);
+    if (pg_lock_try(backend->slot_lock, backend->options.name, backend->slot)) {
+        backend->slot_refusals = 0;
         log_event(LOG_INFO, "slot_claimed_again", LOG_I64("slot", backend->slot));
-    } else if (pg_lock_held(fresh)) {
+    } else if (pg_pool_ready(backend->db) && ++backend->slot_refusals > SLOT_PATIENCE) {
         service_fail("slot %d of %s was taken by another process", backend->slot, backend->options.name);
     }
 }
