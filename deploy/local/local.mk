@@ -2,15 +2,20 @@
 
 STACK := BUILD=$(BUILD) deploy/local/stack.sh
 SUPERVISE := $(BUILD)/bin/madang-supervise
+INBOX := $(BUILD)/bin/madang-inbox
 SUPERVISE_OBJECTS := $(patsubst %,$(BUILD)/deploy/local/%.o,supervise unit services runfiles probe client)
 
 .PHONY: run up down stores stores-down status inbox clean-data
 
-build: $(SUPERVISE)
+build: $(SUPERVISE) $(INBOX)
 
 $(SUPERVISE): $(SUPERVISE_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ -lpq -lrdkafka
+
+$(INBOX): $(BUILD)/deploy/local/inbox.o
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ -lrdkafka -lcjson
 
 install: ## what is missing on this machine, from Debian's packages
 	@deploy/local/install.sh run
@@ -32,5 +37,8 @@ stores: install ## PostgreSQL, Redis and Kafka alone, in the background
 	@$(STACK) stores
 stores-down: ## stops these
 	@$(STACK) stores-down
+inbox: ## TO=<address or user id>: what would have left by e-mail, SMS, push, newest first
+	@+$(MAKE) --no-print-directory --silent $(INBOX)
+	@$(STACK) inbox "$(TO)"
 clean-data: ## forgets everything the local stack stored: data, secrets, logs
 	@$(STACK) clean-data

@@ -107,10 +107,10 @@ bool run_lock(const char *part)
 
 void run_lock_state(const char *part, const char *word)
 {
-    char text[64] = {0};
+    char text[64];
     /* One write of one size: a reader never sees two states mixed. */
-    snprintf(text, sizeof text, "%d %s\n", (int)getpid(), word);
-    if (pwrite(lock_fd, text, sizeof text, 0) != (ssize_t)sizeof text)
+    int length = snprintf(text, sizeof text, "%d %-40.40s\n", (int)getpid(), word);
+    if (pwrite(lock_fd, text, (size_t)length, 0) != length)
         fail("write the lock of", part);
 }
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # stack.sh <command> - what the make targets of deploy/local/local.mk call. README.md explains.
-#   stores, stores-down, up, run, down, status, one <service>, clean-data, after-ready
+#   stores, stores-down, up, run, down, status, one <service>, inbox <address>, clean-data, after-ready
 set -eu
 . "$(dirname "$0")/settings.sh"
 . "$ROOT/deploy/local/prepare.sh"
@@ -44,10 +44,15 @@ after-ready) # a child of `run`
     "$ROOT/deploy/local/demo.sh"
     ;;
 stores-down | down | status) exec "$SUPERVISE_PROGRAM" "$1" ;;
+inbox)
+    [ -n "${2:-}" ] || die "whose? make inbox TO=<address or user id>"
+    [ "$OWN_KAFKA" = no ] || is_up stores || die "nothing runs: \`make up\` first"
+    exec "$BUILD/bin/madang-inbox" "$2"
+    ;;
 clean-data)
     ! is_up stores && ! is_up daemons || die "something runs: \`make down\` first"
     [ ! -L "$RUN_DIR/stores" ] || rm -rf "$(readlink -f "$RUN_DIR/stores")"
     rm -rf "$RUN_DIR"
     ;;
-*) die "usage: stack.sh stores|stores-down|up|run|down|status|one <service>|clean-data" ;;
+*) die "usage: stack.sh stores|stores-down|up|run|down|status|one <service>|inbox <address>|clean-data" ;;
 esac
