@@ -1,0 +1,130 @@
+#include "codec.h"
+
+#include "crypto.h"
+#include "text.h"
+
+const struct field PROFILE_WISH_FIELDS[] = {
+    FIELD_TEXT(struct profile_wish, bio, .nullable = true, .max = BIO_MAX, FIELD_SEEN(struct profile_wish, bio_seen)),
+    FIELD_TEXT(struct profile_wish, location, .nullable = true, .max = LOCATION_MAX,
+               FIELD_SEEN(struct profile_wish, location_seen)),
+    FIELD_TEXTS(struct profile_wish, interests, .nullable = true, .max = INTERESTS_MAX, .item_min = 1,
+                .item_max = INTEREST_MAX, FIELD_SEEN(struct profile_wish, interests_seen)),
+    {0},
+};
+
+/* Read with json_decode_lenient: phone, email_verified and whatever comes later are not kept here. */
+const struct field ACCOUNT_FIELDS[] = {
+    FIELD_UUID(struct account_copy, user_id, .required = true),
+    FIELD_TEXT(struct account_copy, handle, .nullable = true),
+    FIELD_TEXT(struct account_copy, nickname, .nullable = true),
+    FIELD_TEXT(struct account_copy, email, .nullable = true),
+    FIELD_TEXT(struct account_copy, role, .nullable = true),
+    FIELD_TEXT(struct account_copy, locale, .nullable = true),
+    FIELD_TEXT(struct account_copy, created_at, .nullable = true),
+    FIELD_BOOL(struct account_copy, withdrawn),
+    FIELD_I64(struct account_copy, version, .required = true, .min = 1, .max = INT64_MAX),
+    {0},
+};
+
+/* ---- people ---- */
+
+static void person_members(struct str *out, const struct person *person)
+{
+    char url[PICTURE_URL_BYTES];
+    person_picture_url(person->id, person->avatar_key, url);
+    json_text(out, "id", person->id);
+    json_text(out, "handle", person->handle);
+    json_text(out, "nickname", person->nickname);
+    json_text(out, "avatar_url", url);
+}
+
+void codec_person(struct str *out, const char *name, const struct person *person)
+{
+    json_open(out, name, '{');
+    person_members(out, person);
+    json_close(out, '}');
+}
+
+void codec_person_at(struct str *out, const struct person *person, const char *time_name, int64_t at_ms)
+{
+    json_open(out, NULL, '{');
+    codec_person(out, "user", person);
+    json_time(out, time_name, at_ms);
+    json_close(out, '}');
+}
+
+void codec_found(struct str *out, struct arena *arena, const struct person *person, const char *email)
+{
+    json_open(out, NULL, '{');
+    person_members(out, person);
+    if (*email)
+        json_text(out, "email", text_mask_email(arena, email));
+    json_close(out, '}');
+}
+
+static void profile_members(struct str *out, const struct profile *profile)
+{
+    person_members(out, &profile->person);
+    json_text(out, "bio", profile->bio);
+    if (*profile->location)
+        json_text(out, "location", profile->location);
+    json_open(out, "interests", '[');
+    for (size_t i = 0; i < profile->interests.count; i++)
+        json_text(out, NULL, profile->interests.items[i]);
+    json_close(out, ']');
+    json_time(out, "created_at", profile->created_ms);
+}
+
+void codec_public_profile(struct str *out, const struct profile *profile, const char *relation)
+{
+    json_open(out, NULL, '{');
+    profile_members(out, profile);
+    json_text(out, "relation", relation);
+    json_close(out, '}');
+}
+
+void codec_own_profile(struct str *out, const struct profile *profile, const char *role)
+{
+    json_open(out, NULL, '{');
+    profile_members(out, profile);
+    json_text(out, "email", *profile->email ? profile->email : NULL);
+    json_text(out, "role", role);
+    json_close(out, '}');
+}
+
+/* ---- cursors ---- */
+
+enum { CURSOR_BYTES = 1 + 8 + 16, CURSOR_TEXT_LENGTH = 34 };
+
+void cursor_print(const struct cursor *cursor, char text[CURSOR_TEXT_BYTES])
+{
+    unsigned char bytes[CURSOR_BYTES] = {(unsigned char)cursor->kind};
+    for (int i = 0; i < 8; i++)
+        bytes[1 + i] = (unsigned char)((uint64_t)cursor->number >> (56 - 8 * i));
+    struct uuid id = {{0}};
+    (void)uuid_parse(cursor->id, &id);
+    memcpy(bytes + 9, id.bytes, sizeof id.bytes);
+    AUTO_STR encoded;
+    str_init(&encoded);
+    crypto_base64url(bytes, sizeof bytes, &encoded);
+    memcpy(text, encoded.bytes, encoded.length + 1);
+}
+
+bool cursor_read(const char *text, char kind, struct cursor *cursor, struct err *err)
+{
+    unsigned char bytes[CURSOR_TEXT_LENGTH];
+    const size_t length = strlen(text);
+    if (length != CURSOR_TEXT_LENGTH || crypto_base64url_decode(text, length, bytes) != CURSOR_BYTES || bytes[0] != kind)
+        return err_add_field(err, "cursor", "not a cursor of this list");
+    uint64_t number = 0;
+    for (int i = 0; i < 8; i++)
+        number = number << 8 | bytes[1 + i];
+    if (number > INT64_C(1) << 47) /* beyond the year 6400: PostgreSQL would refuse it as a time */
+        return err_add_field(err, "cursor", "not a cursor of this list");
+    struct uuid id;
+    memcpy(id.bytes, bytes + 9, sizeof id.bytes);
+    cursor->kind = kind;
+    cursor->number = (int64_t)number;
+    uuid_format(&id, cursor->id);
+    return true;
+}

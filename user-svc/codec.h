@@ -1,0 +1,34 @@
+/* codec.h - JSON <-> struct, one table or printer per message, and the cursors of lists.
+ * Printers append to a reply's body; a `name` NULL stands inside an array or at the top. */
+#ifndef MADANG_USER_CODEC_H
+#define MADANG_USER_CODEC_H
+
+#include "person.h"
+
+extern const struct field PROFILE_WISH_FIELDS[];
+extern const struct field ACCOUNT_FIELDS[];
+
+/* {id, handle, nickname, avatar_url}: a person in lists. */
+void codec_person(struct str *out, const char *name, const struct person *person);
+/* {user, <time_name>}: one item of a list of people. */
+void codec_person_at(struct str *out, const struct person *person, const char *time_name, int64_t at_ms);
+/* One found by search: a person and the masked e-mail. */
+void codec_found(struct str *out, struct arena *arena, const struct person *person, const char *email);
+/* The public profile; `relation` is the viewer's. */
+void codec_public_profile(struct str *out, const struct profile *profile, const char *relation);
+/* One's own: the same with e-mail and role. */
+void codec_own_profile(struct str *out, const struct profile *profile, const char *role);
+
+/* Where a list goes on: after (number, id), in the list's own order. On the wire: base64url of kind, number and id, so a
+ * cursor of one list is refused by another. */
+enum { CURSOR_TEXT_BYTES = 40 };
+struct cursor {
+    char kind;
+    int64_t number;
+    char id[UUID_TEXT_BYTES];
+};
+void cursor_print(const struct cursor *cursor, char text[CURSOR_TEXT_BYTES]);
+/* bad_input for anything that this list did not give out. */
+bool cursor_read(const char *text, char kind, struct cursor *cursor, struct err *err);
+
+#endif

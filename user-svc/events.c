@@ -1,0 +1,124 @@
+#include "events.h"
+
+#include "app.h"
+#include "clock.h"
+#include "topics.h"
+
+const char *const USER_TOPICS[] = {TOPIC_ACCOUNTS, TOPIC_PROFILES, TOPIC_RELATIONS, TOPIC_NOTIFY_REQUESTS, NULL};
+
+/* ---- out ---- */
+
+static void event_open(struct str *out, const char *kind)
+{
+    char id[UUID_TEXT_BYTES];
+    uuid_new(id);
+    json_open(out, NULL, '{');
+    json_i64(out, "v", 1);
+    json_text(out, "id", id);
+    json_time(out, "at", clock_now_ms());
+    json_text(out, "kind", kind);
+}
+
+static struct outbox_event event_close(struct arena *arena, struct str *out, const char *topic, const char *key,
+                                       const struct origin *origin)
+{
+    json_close(out, '}');
+    return (struct outbox_event){
+        .topic = topic,
+        .key = arena_text(arena, key),
+        .payload = arena_bytes(arena, out->bytes, out->length),
+        .request_id = origin->request_id,
+        .traceparent = origin->traceparent,
+    };
+}
+
+struct outbox_event event_profile(struct arena *arena, const struct profile *profile, const struct origin *origin)
+{
+    char url[PICTURE_URL_BYTES];
+    person_picture_url(profile->person.id, profile->person.avatar_key, url);
+    AUTO_STR out;
+    str_init(&out);
+    event_open(&out, "profile");
+    json_text(&out, "user_id", profile->person.id);
+    json_text(&out, "avatar_url", url);
+    json_text(&out, "bio", profile->bio);
+    json_text(&out, "location", profile->location);
+    json_open(&out, "interests", '[');
+    for (size_t i = 0; i < profile->interests.count; i++)
+        json_text(&out, NULL, profile->interests.items[i]);
+    json_close(&out, ']');
+    json_i64(&out, "version", profile->profile_version);
+    return event_close(arena, &out, TOPIC_PROFILES, profile->person.id, origin);
+}
+
+struct outbox_event event_relation(struct arena *arena, const char *a, const char *b, const struct relation *relation,
+                                   const struct origin *origin)
+{
+    const bool friends = relation->link == LINK_FRIENDS;
+    const char *const ids[SIDES] = {a, b};
+    AUTO_STR out;
+    str_init(&out);
+    event_open(&out, "relation");
+    json_text(&out, "a", a);
+    json_text(&out, "b", b);
+    json_bool(&out, "friend", friends);
+    json_open(&out, "blocked_by", '[');
+    for (int side = SIDE_A; side < SIDES; side++)
+        if (relation->blocked_ms[side])
+            json_text(&out, NULL, ids[side]);
+    json_close(&out, ']');
+    json_i64(&out, "version", relation->version);
+    if (friends)
+        json_time(&out, "since", relation->since_ms);
+    else
+        json_text(&out, "since", NULL);
+    return event_close(arena, &out, TOPIC_RELATIONS, arena_printf(arena, "%s:%s", a, b), origin);
+}
+
+struct outbox_event event_notice(struct arena *arena, enum relation_notice notice, const struct person *from,
+                                 const char *to, const char *to_locale, int64_t version, const struct origin *origin)
+{
+    const char *kind = notice == NOTICE_REQUEST ? "friend_request" : "friend_accepted";
+    AUTO_STR out;
+    str_init(&out);
+    event_open(&out, kind);
+    json_open(&out, "to", '{');
+    json_text(&out, "user", to);
+    json_close(&out, '}');
+    json_open(&out, "channels", '[');
+    json_text(&out, NULL, "inbox");
+    json_text(&out, NULL, "push");
+    json_close(&out, ']');
+    json_open(&out, "args", '{');
+    json_open(&out, "from", '{');
+    json_text(&out, "id", from->id);
+    json_text(&out, "nickname", from->nickname);
+    json_close(&out, '}');
+    json_close(&out, '}');
+    json_text(&out, "dedupe_id", arena_printf(arena, "%s:%s:%s:%lld", kind, from->id, to, (long long)version));
+    json_text(&out, "locale", *to_locale ? to_locale : NULL);
+    return event_close(arena, &out, TOPIC_NOTIFY_REQUESTS, to, origin);
+}
+
+/* ---- in ---- */
+
+enum { BATCH_ARENA_BYTES = 64 * 1024 * 1024, ACCOUNTS_BATCH = 200 };
+
+/* topic accounts -> table people. A tombstone carries nothing: withdrawn accounts stay as records. */
+static bool accounts_apply(void *payload, const struct kafka_batch *batch, struct err *err)
+{
+    const struct user_app *app = payload;
+    AUTO(arena) arena = arena_open(BATCH_ARENA_BYTES);
+    struct account_copy *copies = arena_alloc(arena, (batch->count + 1) * sizeof *copies);
+    for (size_t i = 0; i < batch->count; i++) {
+        const struct view bytes = batch->records[i].payload;
+        if (bytes.bytes && !JSON_DECODE_LENIENT(arena, bytes, ACCOUNT_FIELDS, &copies[i], err))
+            return false;
+    }
+    return store_apply_accounts(app->db, arena, batch, copies, err);
+}
+
+const struct kafka_subscription USER_SUBSCRIPTIONS[] = {
+    {TOPIC_ACCOUNTS, accounts_apply, ACCOUNTS_BATCH, POISON_STOP},
+    {0},
+};
