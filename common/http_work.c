@@ -1,0 +1,175 @@
+#include "http_internal.h"
+
+#include "clock.h"
+#include "log.h"
+#include "mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+void http_server_wake(struct http_server *server)
+{
+    (void)eventfd_write(server->wake_fd, 1);
+}
+
+bool http_work_full(struct http_server *server)
+{
+    (void)pthread_mutex_lock(&server->lock);
+    bool full = server->queued >= server->options.queue;
+    (void)pthread_mutex_unlock(&server->lock);
+    return full;
+}
+
+static void queue_add(struct http_server *server, struct http_exchange *exchange)
+{
+    exchange->next = NULL;
+    *server->queue_last = exchange;
+    server->queue_last = &exchange->next;
+    server->queued++;
+    (void)pthread_cond_signal(&server->ready);
+}
+
+void http_work_push(struct http_server *server, struct http_exchange *exchange)
+{
+    (void)pthread_mutex_lock(&server->lock);
+    queue_add(server, exchange);
+    (void)pthread_mutex_unlock(&server->lock);
+}
+
+/* NULL when the workers shall end. */
+static struct http_exchange *queue_take(struct http_server *server)
+{
+    (void)pthread_mutex_lock(&server->lock);
+    while (!server->queue_first && !server->closed)
+        (void)pthread_cond_wait(&server->ready, &server->lock);
+    struct http_exchange *exchange = server->queue_first;
+    if (exchange) {
+        server->queue_first = exchange->next;
+        if (!server->queue_first)
+            server->queue_last = &server->queue_first;
+        server->queued--;
+    }
+    (void)pthread_mutex_unlock(&server->lock);
+    return exchange;
+}
+
+/* What is due goes to the queue even when that is full: it was admitted before, and its number is bounded. */
+int http_work_due(struct http_server *server)
+{
+    if (atomic_load_explicit(&server->waiting_count, memory_order_relaxed) == 0)
+        return -1; /* without the lock: who adds the first one wakes the loop afterwards */
+    bool hurried = atomic_load(&server->hurried);
+    int64_t now_ms = clock_monotonic_ms();
+    int wait_ms = -1;
+    (void)pthread_mutex_lock(&server->lock);
+    while (server->waiting && (hurried || server->waiting->due_ms <= now_ms)) {
+        struct http_exchange *exchange = server->waiting;
+        server->waiting = exchange->next;
+        server->waiting_count--;
+        queue_add(server, exchange);
+    }
+    if (server->waiting)
+        wait_ms = (int)(server->waiting->due_ms - now_ms);
+    (void)pthread_mutex_unlock(&server->lock);
+    return wait_ms;
+}
+
+/* Sorted by due_ms. Handlers mostly wait for the same time, so the newest one belongs at the end. */
+static void waiting_add(struct http_server *server, struct http_exchange *exchange)
+{
+    struct http_exchange **at = &server->waiting;
+    if (server->waiting && server->waiting_last->due_ms <= exchange->due_ms)
+        at = &server->waiting_last->next;
+    while (*at && (*at)->due_ms <= exchange->due_ms)
+        at = &(*at)->next;
+    exchange->next = *at;
+    *at = exchange;
+    if (!exchange->next)
+        server->waiting_last = exchange;
+    server->waiting_count++;
+}
+
+static bool wait_again(struct http_server *server, struct http_exchange *exchange)
+{
+    if (atomic_load(&server->hurried))
+        return false;
+    (void)pthread_mutex_lock(&server->lock);
+    bool room = server->waiting_count < HTTP_WAITING_MAX;
+    if (room)
+        waiting_add(server, exchange);
+    bool first = server->waiting == exchange;
+    (void)pthread_mutex_unlock(&server->lock);
+    if (first)
+        http_server_wake(server);
+    return room;
+}
+
+static void reset_reply(struct reply *reply)
+{
+    str_free(&reply->body);
+    *reply = (struct reply){0};
+}
+
+static bool run_handler(struct http_exchange *exchange)
+{
+    struct request *req = &exchange->req;
+    struct err *err = &exchange->err;
+    int64_t now_ms = clock_monotonic_ms();
+    if (!exchange->first_run_ms)
+        exchange->first_run_ms = now_ms;
+    req->waited_ms = now_ms - exchange->first_run_ms;
+    err_clear(err);
+    reset_reply(&exchange->reply);
+    exchange->again = false;
+    bool ok = http_request_prepare(exchange, err);
+    log_set_request(exchange->request_id, exchange->trace_id);
+    return ok && http_request_authorize(exchange, err) && req->route->handler(req, &exchange->reply, err);
+}
+
+static void run(struct http_exchange *exchange)
+{
+    bool ok = run_handler(exchange);
+    if (!ok && exchange->again) {
+        if (wait_again(exchange->server, exchange))
+            return; /* not ours any more */
+        err_set_retry(&exchange->err, &ERR_OVERLOADED, 1, "Too many requests are waiting");
+    }
+    http_answer_build(exchange, ok);
+    exchange->state = EXCHANGE_ANSWERED;
+    MHD_resume_connection(exchange->connection);
+}
+
+static void *work(void *payload)
+{
+    struct http_server *server = payload;
+    for (struct http_exchange *exchange; (exchange = queue_take(server));) {
+        run(exchange);
+        log_set_request(NULL, NULL);
+    }
+    return NULL;
+}
+
+bool http_work_start(struct http_server *server, struct err *err)
+{
+    server->queue_last = &server->queue_first;
+    server->workers = mem_new((size_t)server->options.workers, sizeof *server->workers);
+    while (server->worker_count < server->options.workers) {
+        int reason = pthread_create(&server->workers[server->worker_count], NULL, work, server);
+        if (reason)
+            return err_set_internal(err, &ERR_INTERNAL, "can't start a worker: %s", strerror(reason));
+        server->worker_count++;
+    }
+    return true;
+}
+
+void http_work_stop(struct http_server *server)
+{
+    (void)pthread_mutex_lock(&server->lock);
+    server->closed = true;
+    (void)pthread_cond_broadcast(&server->ready);
+    (void)pthread_mutex_unlock(&server->lock);
+    for (int i = 0; i < server->worker_count; i++)
+        (void)pthread_join(server->workers[i], NULL);
+    free(server->workers);
+}
