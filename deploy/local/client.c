@@ -166,11 +166,18 @@ int client_stores_down(void)
     return ok ? 0 : 1;
 }
 
-int client_down(void)
+int client_daemons_down(void)
 {
     bool ok = take_down("daemons");
     services_forget_instances();
-    return client_stores_down() == 0 && ok ? 0 : 1;
+    return ok ? 0 : 1;
+}
+
+int client_down(void)
+{
+    int daemons = client_daemons_down();
+    int stores = client_stores_down();
+    return daemons ? daemons : stores;
 }
 
 /* ---- status ------------------------------------------------------------------------------------------------------------- */

@@ -8,6 +8,7 @@
 int client_stores(void);      /* the stores are up and prepared; started if need be */
 int client_up(void);          /* and every daemon is ready */
 int client_wait(void);        /* every daemon that was started is ready; else names those that are not */
+int client_daemons_down(void);
 int client_stores_down(void);
 int client_down(void);
 int client_status(void);

@@ -5,7 +5,7 @@ SUPERVISE := $(BUILD)/bin/madang-supervise
 INBOX := $(BUILD)/bin/madang-inbox
 SUPERVISE_OBJECTS := $(patsubst %,$(BUILD)/deploy/local/%.o,supervise unit services runfiles probe client)
 
-.PHONY: run up down stores stores-down status inbox clean-data
+.PHONY: run up down restart stores stores-down status inbox clean-data
 
 build: $(SUPERVISE) $(INBOX)
 
@@ -30,6 +30,10 @@ run-%: install ## one service in the foreground, beside what already runs
 	@$(STACK) one $*
 down: ## stops all of it
 	@$(STACK) down
+restart: install ## the daemons alone, built anew; the stores stay
+	@+$(MAKE) --no-print-directory build
+	@$(STACK) daemons-down
+	@$(STACK) up
 status: ## a table of what runs
 	@$(STACK) status
 stores: install ## PostgreSQL, Redis and Kafka alone, in the background

@@ -1,6 +1,6 @@
 #!/bin/sh
 # stack.sh <command> - what the make targets of deploy/local/local.mk call. README.md explains.
-#   stores, stores-down, up, run, down, status, one <service>, inbox <address>, clean-data, after-ready
+#   stores, stores-down, up, run, down, daemons-down, status, one <service>, inbox <address>, clean-data, after-ready
 set -eu
 . "$(dirname "$0")/settings.sh"
 . "$ROOT/deploy/local/prepare.sh"
@@ -26,7 +26,7 @@ one)
     "$SUPERVISE_PROGRAM" stores
     exec "$SUPERVISE_PROGRAM" one "${2:?}"
     ;;
-stores-down | down | status) [ -d "$RUN_DIR" ] || { say "nothing runs"; exit 0; } ;;
+stores-down | daemons-down | down | status) [ -d "$RUN_DIR" ] || { say "nothing runs"; exit 0; } ;;
 esac
 
 case ${1:-} in
@@ -43,7 +43,7 @@ after-ready) # a child of `run`
     "$SUPERVISE_PROGRAM" wait
     "$ROOT/deploy/local/demo.sh"
     ;;
-stores-down | down | status) exec "$SUPERVISE_PROGRAM" "$1" ;;
+stores-down | daemons-down | down | status) exec "$SUPERVISE_PROGRAM" "$1" ;;
 inbox)
     [ -n "${2:-}" ] || die "whose? make inbox TO=<address or user id>"
     [ "$OWN_KAFKA" = no ] || is_up stores || die "nothing runs: \`make up\` first"
@@ -54,5 +54,5 @@ clean-data)
     [ ! -L "$RUN_DIR/stores" ] || rm -rf "$(readlink -f "$RUN_DIR/stores")"
     rm -rf "$RUN_DIR"
     ;;
-*) die "usage: stack.sh stores|stores-down|up|run|down|status|one <service>|inbox <address>|clean-data" ;;
+*) die "usage: stack.sh stores|stores-down|up|run|down|daemons-down|status|one <service>|inbox <address>|clean-data" ;;
 esac

@@ -375,7 +375,7 @@ int main(int argc, char **argv)
     } COMMANDS[] = {
         {"stores", client_stores},           {"up", client_up},     {"wait", client_wait},
         {"stores-down", client_stores_down}, {"down", client_down}, {"status", client_status},
-        {"keep-stores", keep_stores},
+        {"keep-stores", keep_stores},        {"daemons-down", client_daemons_down},
     };
     signal(SIGPIPE, SIG_IGN);
     for (size_t i = 0; i < sizeof COMMANDS / sizeof *COMMANDS; i++)
@@ -387,7 +387,7 @@ int main(int argc, char **argv)
         return keep_daemons(true, argc > 2 ? argv + 2 : NULL);
     if (strcmp(command, "one") == 0 && argc == 3)
         return run_one(argv[2]);
-    fputs("usage: madang-supervise stores|up|run [program]|wait|status|down|stores-down|one <service>\n"
+    fputs("usage: madang-supervise stores|up|run [program]|wait|status|down|daemons-down|stores-down|one <service>\n"
           "settings come from deploy/local/stack.sh, which the make targets call\n", stderr);
     return 2;
 }

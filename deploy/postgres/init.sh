@@ -6,6 +6,18 @@ here=$(cd "$(dirname "$0")" && pwd)
 : "${PG_URL:?}" "${PG_ROLE_PASSWORDS:?}"
 export PGCONNECT_TIMEOUT=10
 
+# decode <text>: %41 -> A. Of a valid URL, where every percent sign begins one.
+decode() {
+    rest=$1
+    while [ "$rest" != "${rest#*%}" ]; do
+        printf '%s' "${rest%%%*}"
+        rest=${rest#*%}
+        printf "\\$(printf '%03o' "0x$(printf '%.2s' "$rest")")"
+        rest=${rest#??}
+    done
+    printf '%s' "$rest"
+}
+
 # psql shows its connection string to every user of the machine (ps), so the password goes by environment.
 # postgresql://user:password@host:port/database?options
 address=${PG_URL#*://}
@@ -14,7 +26,7 @@ case $address in
 *) login= ;;
 esac
 case $login in
-*:*) PGPASSWORD=$(printf '%b' "$(printf '%s' "${login#*:}" | sed 's/\\/\\\\/g; s/%/\\x/g')")
+*:*) PGPASSWORD=$(decode "${login#*:}")
     export PGPASSWORD
     login=${login%%:*} ;;
 esac
