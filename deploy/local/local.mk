@@ -46,3 +46,5 @@ inbox: ## TO=<address or user id>: what would have left by e-mail, SMS, push, ne
 	@$(STACK) inbox "$(TO)"
 clean-data: ## forgets everything the local stack stored: data, secrets, logs
 	@$(STACK) clean-data
+
+$(BUILD)/tests/local/test_inbox: | $(INBOX)

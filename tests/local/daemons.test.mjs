@@ -47,7 +47,7 @@ test('[P-44] every instance has its pid, log, url and admin file, the url answer
   assert.deepEqual(new Set(all.map((name) => yard.seen(name).LISTEN)).size, all.length, 'ports differ');
 });
 
-test('[D-54] a daemon gets its own keys and settings, those of the shell, and no key of another', async () => {
+test('[P-09][D-54] a daemon gets its own keys and settings, those of the shell, and no key of another', async () => {
   const result = await up({ SOME_SETTING: 'as the shell has it', AUTH_FIRST_ADMIN: 'someone@example.org', PROFILE: 'bench' });
   assert.equal(result.status, 0, result.all);
   const secrets = readEnv(yard.file('secrets'));
