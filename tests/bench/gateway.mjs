@@ -1,0 +1,106 @@
+// gateway.mjs - the gateway with tokens checked, beside HAProxy 2.6 (jwt_verify) and nginx (no tokens), in one run.
+//     node tests/bench/gateway.mjs build/gcc [--seconds 3] [--rounds 3]
+// One core for the proxy, the other for load generator and upstream; each round runs every proxy in turn (A B C A B C), the table
+// shows medians. Ratios and CPU per request count; absolute figures are this machine's.
+import path from 'node:path';
+import { es256, file, folder, freePort, gateway, hmacSecret, hs256, keys, load, machine, median, pidOf, start, stop, tokenFile, version } from './rig.mjs';
+
+const build = process.argv[2] ?? 'build/gcc';
+const option = (name, value) => Number(process.argv[process.argv.indexOf(`--${name}`) + 1] || value) || value;
+const seconds = process.argv.includes('--seconds') ? option('seconds', 3) : 3;
+const rounds = process.argv.includes('--rounds') ? option('rounds', 3) : 3;
+const PROXY_CORE = 0, LOAD_CORE = 1;
+
+const upstreamPort = await freePort();
+await start('upstream', LOAD_CORE, path.resolve(build, 'bench/echo_upstream'), [String(upstreamPort), '200'], { port: upstreamPort });
+const upstream = `127.0.0.1:${upstreamPort}`;
+
+const publicKey = file('public.pem', keys.publicKey.export({ format: 'pem', type: 'spki' }));
+const haproxyPorts = { HS256: await freePort(), ES256: await freePort() };
+const frontend = (algorithm, key) => `
+frontend f${algorithm}
+  bind 127.0.0.1:${haproxyPorts[algorithm]}
+  http-request set-var(txn.bearer) http_auth_bearer
+  http-request set-var(txn.alg) var(txn.bearer),jwt_header_query('$.alg')
+  http-request deny deny_status 401 unless { var(txn.alg) -m str ${algorithm} }
+  http-request deny deny_status 401 unless { var(txn.bearer),jwt_verify(txn.alg,"${key}") 1 }
+  default_backend up
+`;
+const haproxyConfig = file('haproxy.cfg', `global
+  nbthread 1
+  maxconn 4096
+defaults
+  mode http
+  timeout connect 2s
+  timeout client 60s
+  timeout server 60s
+  http-reuse always
+${frontend('HS256', hmacSecret)}${frontend('ES256', publicKey)}
+backend up
+  server one ${upstream}
+`);
+const haproxy = await start('haproxy', PROXY_CORE, '/usr/sbin/haproxy', ['-db', '-f', haproxyConfig], { port: haproxyPorts.HS256 });
+
+const nginxPort = await freePort();
+const nginxConfig = file('nginx.conf', `daemon off; master_process off; worker_processes 1; pid ${folder}/nginx.pid; error_log stderr crit;
+events { worker_connections 4096; }
+http { access_log off; keepalive_requests 100000000;
+  upstream up { server ${upstream}; keepalive 1024; keepalive_requests 100000000; }
+  server { listen 127.0.0.1:${nginxPort};
+    location / { proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host; } } }
+`);
+const nginx = await start('nginx', PROXY_CORE, '/usr/sbin/nginx', ['-c', nginxConfig], { port: nginxPort });
+
+const ours = await gateway(build, PROXY_CORE, upstream);
+const uncached = await gateway(build, PROXY_CORE, upstream, { TOKEN_CACHE: '0' });
+
+// 500 people, so that nobody meets the limit of 200 requests a second and person, which stays on.
+const es = tokenFile('es500', 500, es256), hs = tokenFile('hs500', 500, hs256);
+const many = tokenFile('es5000', 5000, es256), manyHs = tokenFile('hs5000', 5000, hs256);
+
+const proxies = [
+  { name: 'madang ES256, cached', port: ours.port, pid: pidOf(ours.child), tokens: es },
+  { name: 'madang ES256, 5,000 tokens', port: ours.port, pid: pidOf(ours.child), tokens: many },
+  { name: 'madang ES256, cache off', port: uncached.port, pid: pidOf(uncached.child), tokens: many },
+  { name: 'haproxy HS256', port: haproxyPorts.HS256, pid: pidOf(haproxy), tokens: hs },
+  { name: 'haproxy HS256, 5,000 tokens', port: haproxyPorts.HS256, pid: pidOf(haproxy), tokens: manyHs },
+  { name: 'haproxy ES256', port: haproxyPorts.ES256, pid: pidOf(haproxy), tokens: es },
+  { name: 'nginx, no token check', port: nginxPort, pid: pidOf(nginx), tokens: es },
+];
+
+async function measure(proxy, connections, more = []) {
+  const figures = await load(build, LOAD_CORE, ['--url', `http://127.0.0.1:${proxy.port}/api/friends`, '--connections', connections,
+    '--seconds', seconds, '--warmup', 1, '--tokens', proxy.tokens, '--rotate', '--pid', `proxy=${proxy.pid}`, ...more]);
+  if (figures.errors || figures.not_2xx)
+    throw new Error(`${proxy.name}: ${figures.errors} errors, ${figures.not_2xx} replies that are not 2xx`);
+  return figures;
+}
+
+console.log(`${machine()}; HAProxy ${version('/usr/sbin/haproxy', ['-v'], /version (\S+)/)}, nginx ${version('/usr/sbin/nginx', ['-v'], /nginx\/(\S+)/)}`);
+console.log(`one core a proxy, ${rounds} rounds of ${seconds} s, medians; 200-byte replies`);
+for (const connections of [1, 64, 512]) {
+  const results = new Map(proxies.map((proxy) => [proxy, []]));
+  for (let round = 0; round < rounds; round++)
+    for (const proxy of proxies) results.get(proxy).push(await measure(proxy, connections));
+  const rows = proxies.map((proxy) => {
+    const all = results.get(proxy), pick = (key) => median(all.map((figures) => figures[key]));
+    return { proxy: proxy.name, 'requests/s': pick('rate'), 'CPU us/request': pick('cpu_us_proxy'), 'p50 ms': pick('p50_ms'), 'p99 ms': pick('p99_ms') };
+  });
+  const cpu = (name) => rows.find((row) => row.proxy === name)['CPU us/request'];
+  console.log(`\n${connections} connection${connections > 1 ? 's' : ''}`);
+  console.table(rows);
+  const ratio = (peer, mine) => (cpu(peer) / cpu(mine)).toFixed(2);
+  console.log(`per core (CPU per request): ${ratio('haproxy HS256', 'madang ES256, cached')}x HAProxy HS256 (aim 2), ` +
+    `${ratio('haproxy ES256', 'madang ES256, cached')}x HAProxy ES256, ${ratio('haproxy ES256', 'madang ES256, cache off')}x with our cache off, ` +
+    `${ratio('nginx, no token check', 'madang ES256, cached')}x nginx without tokens (aim 1.3)`);
+}
+
+// What the gateway adds at half of its own load, against the upstream alone at the same rate.
+const full = await measure(proxies[0], 64);
+const half = ['--rate', Math.floor(full.rate / 2)];
+const direct = await measure({ name: 'upstream alone', port: upstreamPort, pid: pidOf(ours.child), tokens: es }, 64, half);
+const through = await measure(proxies[0], 64, half);
+console.log(`\nhalf load (${half[1]}/s, 64 connections): p99 ${direct.p99_ms} ms alone, ${through.p99_ms} ms through the gateway: ` +
+  `${(through.p99_ms - direct.p99_ms).toFixed(3)} ms added (aim below 1)`);
+for (const child of [nginx, haproxy, ours.child, uncached.child]) await stop(child);
+process.exit(0);
