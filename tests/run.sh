@@ -104,7 +104,7 @@ has() { compgen -G "$1" >/dev/null; }
 
 build_all() {
     stage "build"
-    step install 900 deploy/local/install.sh test
+    step install 900 deploy/local/install.sh run test
     step "node packages" 300 prepare_node
     # Nothing else can say anything when this fails.
     compile "build with gcc" CC=gcc build c-tests || return 1
