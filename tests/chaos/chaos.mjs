@@ -20,7 +20,9 @@ const STORES = ['postgres', 'redis', 'kafka'];
 const READY_WITHIN_MS = 60000;
 const CLIENTS = { couples: 12, editors: 4, devices: 8, newcomers: 2 };
 
-const { values } = parseArgs({ options: { seconds: { type: 'string', default: '60' }, seed: { type: 'string' }, targets: { type: 'string' } } });
+const { values } = parseArgs({
+  options: { seconds: { type: 'string', default: '60' }, seed: { type: 'string' }, targets: { type: 'string' } },
+});
 const seconds = Number(values.seconds);
 const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
 if (!(seconds > 0) || !Number.isInteger(seed)) throw new Error('--seconds and --seed are numbers');
@@ -35,8 +37,10 @@ async function populate() {
   const doors = gateways();
   const people = async (n) => {
     const list = [];
-    while (list.length < n) list.push(...(await Promise.all(Array.from({ length: Math.min(4, n - list.length) }, () => newcomer({ prefix: 'c' })))));
-    for (const person of list) await eventually(20000, async () => (await person.api.get('/api/users/me')).status === 200, 'user-svc serves everybody');
+    while (list.length < n)
+      list.push(...(await Promise.all(Array.from({ length: Math.min(4, n - list.length) }, () => newcomer({ prefix: 'c' })))));
+    for (const person of list)
+      await eventually(20000, async () => (await person.api.get('/api/users/me')).status === 200, 'user-svc serves everybody');
     return list;
   };
   let number = 0;
@@ -57,7 +61,8 @@ async function populate() {
   const api = new Api(env.GATEWAY_URL, watcher.token);
   for (const couple of world.couples) {
     for (const { people: pair } of couple.pairs) {
-      for (const { id } of pair) await eventually(20000, async () => id === watcher.id || (await api.get(`/api/users/${id}`)).status === 200, `${id} is known`);
+      for (const { id } of pair)
+        await eventually(20000, async () => id === watcher.id || (await api.get(`/api/users/${id}`)).status === 200, `${id} is known`);
     }
   }
   return world;
@@ -68,7 +73,9 @@ async function killAll(started) {
     await pause(Math.max(0, started + at - performance.now()));
     const pid = pidOf(target);
     if (pid && alive(pid)) process.kill(pid, 'SIGKILL');
-    console.log(`${((performance.now() - started) / 1000).toFixed(1)} s: ${target} ${pid ? `killed (${pid})` : 'was not there'}, ${seen.acknowledged} writes acknowledged`);
+    console.log(
+      `${((performance.now() - started) / 1000).toFixed(1)} s: ${target} ${pid ? `killed (${pid})` : 'was not there'}, ${seen.acknowledged} writes acknowledged`,
+    );
   }
   await pause(Math.max(0, started + seconds * 1000 - performance.now()));
 }
@@ -78,8 +85,10 @@ async function readyWithin() {
   const late = [];
   const until = performance.now() + READY_WITHIN_MS;
   const left = () => Math.max(1, until - performance.now());
-  for (const store of STORES.filter((name) => targets.includes(name))) await eventually(left(), () => pidOf(store) && storeAnswers(store), store).catch((error) => late.push(error.message));
-  for (const daemon of daemons()) await eventually(left(), () => pidOf(daemon.name) && isReady(daemon), daemon.name).catch((error) => late.push(error.message));
+  for (const store of STORES.filter((name) => targets.includes(name)))
+    await eventually(left(), () => pidOf(store) && storeAnswers(store), store).catch((error) => late.push(error.message));
+  for (const daemon of daemons())
+    await eventually(left(), () => pidOf(daemon.name) && isReady(daemon), daemon.name).catch((error) => late.push(error.message));
   return late;
 }
 
@@ -96,7 +105,10 @@ await Promise.all(lives);
 const late = await readyWithin();
 await pause(PARK_MS);
 
-const statuses = [...seen.statuses].sort((a, b) => b[1] - a[1]).map(([what, n]) => `${what}: ${n}`).join(', ');
+const statuses = [...seen.statuses]
+  .sort((a, b) => b[1] - a[1])
+  .map(([what, n]) => `${what}: ${n}`)
+  .join(', ');
 console.log(`${seen.requests} requests, ${seen.acknowledged} acknowledged, ${seen.unclear} without a certain answer (${statuses})`);
 await judge({ base: env.GATEWAY_URL, doors: gateways(), readyWithin: () => late, ...world });
 const { passed, failed } = counts();

@@ -23,7 +23,8 @@ const OPERATIONS = {
   },
   accept: {
     call: (other) => ['POST', `/api/friends/requests/${other}/accept`],
-    expect: (state, x) => (state.from === 1 - x ? { answers: [200], repeats: [404], next: { ...nothing(), friend: true } } : { answers: [404], repeats: [404] }),
+    expect: (state, x) =>
+      state.from === 1 - x ? { answers: [200], repeats: [404], next: { ...nothing(), friend: true } } : { answers: [404], repeats: [404] },
   },
   unfriend: {
     call: (other) => ['DELETE', `/api/friends/${other}`],
@@ -31,21 +32,46 @@ const OPERATIONS = {
   },
   block: {
     call: (other) => ['PUT', `/api/blocks/${other}`],
-    expect: (state, x) => ({ answers: [200, 201, 204], repeats: [200, 201, 204], next: { ...nothing(), blocks: state.blocks.map((is, i) => is || i === x) } }),
+    expect: (state, x) => ({
+      answers: [200, 201, 204],
+      repeats: [200, 201, 204],
+      next: { ...nothing(), blocks: state.blocks.map((is, i) => is || i === x) },
+    }),
   },
   unblock: {
     call: (other) => ['DELETE', `/api/blocks/${other}`],
-    expect: (state, x) => ({ answers: state.blocks[x] ? [204] : [204, 404], repeats: [204, 404], next: { ...state, blocks: state.blocks.map((is, i) => is && i !== x) } }),
+    expect: (state, x) => ({
+      answers: state.blocks[x] ? [204] : [204, 404],
+      repeats: [204, 404],
+      next: { ...state, blocks: state.blocks.map((is, i) => is && i !== x) },
+    }),
   },
 };
 // Blocks end everything, so they come seldom and go soon.
-const WISHES = ['ask', 'ask', 'ask', 'ask', 'cancel', 'accept', 'accept', 'accept', 'unfriend', 'unfriend', 'block', 'unblock', 'unblock', 'unblock'];
+const WISHES = [
+  'ask',
+  'ask',
+  'ask',
+  'ask',
+  'cancel',
+  'accept',
+  'accept',
+  'accept',
+  'unfriend',
+  'unfriend',
+  'block',
+  'unblock',
+  'unblock',
+  'unblock',
+];
 
 export class Couple extends Actor {
   constructor(name, seed, doors, people, pairsPerClient = 4) {
     super(name, seed, doors);
     const centre = new Person(this, people[0]);
-    this.pairs = people.slice(1, 1 + pairsPerClient).map((other) => ({ people: [centre, new Person(this, other)], state: nothing(), parked: 0, asked: [0, 0] }));
+    this.pairs = people
+      .slice(1, 1 + pairsPerClient)
+      .map((other) => ({ people: [centre, new Person(this, other)], state: nothing(), parked: 0, asked: [0, 0] }));
   }
 
   async step() {
@@ -61,7 +87,9 @@ export class Couple extends Actor {
     if (wish === 'ask') pair.asked[x] += 1 + unclear;
     const right = unclear ? [...answers, ...repeats] : answers;
     if (!right.includes(reply.status)) {
-      this.surprise(`${wish} by ${x} in ${JSON.stringify(pair.state)} after ${unclear} open attempts: ${reply.status} ${reply.text.slice(0, 200)}`);
+      this.surprise(
+        `${wish} by ${x} in ${JSON.stringify(pair.state)} after ${unclear} open attempts: ${reply.status} ${reply.text.slice(0, 200)}`,
+      );
     }
     if (next) pair.state = next;
     if (unclear) pair.parked = performance.now() + PARK_MS;

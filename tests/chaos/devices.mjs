@@ -27,7 +27,9 @@ export class Devices extends Actor {
   }
 
   async logIn() {
-    const { reply, unclear } = await this.sure('POST', '/api/auth/login', { body: { login: this.person.email, password: this.person.password } });
+    const { reply, unclear } = await this.sure('POST', '/api/auth/login', {
+      body: { login: this.person.email, password: this.person.password },
+    });
     this.lostLogIns += unclear;
     if (reply.status !== 200) return this.surprise(`log-in: ${reply.status} ${reply.text}`);
     this.sessions.push({ sid: reply.json.session_id, access: reply.json.access_token, refresh: reply.json.refresh_token, alive: true });

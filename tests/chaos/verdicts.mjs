@@ -8,7 +8,8 @@ import { seen } from './actor.mjs';
 
 const SHOWN = 8; // of many broken things, so many are printed
 
-let passed = 0, failed = 0;
+let passed = 0,
+  failed = 0;
 
 /** Runs one check: it returns a list of what is wrong. */
 export async function verdict(title, check) {
@@ -42,16 +43,19 @@ function orderOf(records, { consecutive }) {
   for (const { key, value } of records) {
     if (!keys.has(key)) keys.set(key, { versions: new Map(), last: 0 });
     const state = keys.get(key);
-    const text = JSON.stringify(value), known = state.versions.get(value.version);
+    const text = JSON.stringify(value),
+      known = state.versions.get(value.version);
     if (known !== undefined && known !== text) wrong.push(`${key} version ${value.version} is two events: ${known} and ${text}`);
     if (known === undefined) {
-      if (consecutive ? value.version !== state.last + 1 : value.version <= state.last) wrong.push(`${key}: version ${value.version} follows ${state.last}`);
+      if (consecutive ? value.version !== state.last + 1 : value.version <= state.last)
+        wrong.push(`${key}: version ${value.version} follows ${state.last}`);
       state.last = value.version;
       state.versions.set(value.version, text);
     }
     state.final = value;
   }
-  for (const [key, { last, final }] of keys) if (final.version !== last) wrong.push(`${key} ends with version ${final.version}, not ${last}: a reader keeps old news`);
+  for (const [key, { last, final }] of keys)
+    if (final.version !== last) wrong.push(`${key} ends with version ${final.version}, not ${last}: a reader keeps old news`);
   return { wrong, final: new Map([...keys].map(([key, { final }]) => [key, final])) };
 }
 
@@ -65,40 +69,59 @@ export async function judge({ base, doors, readyWithin, newcomers, editors, coup
 
   await verdict('[P-01] every acknowledged sign-up is one account that can log in', async () => {
     const made = newcomers.flatMap((client) => client.made);
-    const rows = await sql('SELECT email_folded AS email, count(*) AS n FROM auth.accounts WHERE email_folded = ANY($1) GROUP BY 1', [made.map(({ email }) => email)]);
+    const rows = await sql('SELECT email_folded AS email, count(*) AS n FROM auth.accounts WHERE email_folded = ANY($1) GROUP BY 1', [
+      made.map(({ email }) => email),
+    ]);
     const found = new Map(rows.map(({ email, n }) => [email, n]));
     const wrong = made.filter(({ email }) => found.get(email) !== 1).map(({ email }) => `${email}: ${found.get(email) ?? 0} accounts`);
     if (made.length === 0) wrong.push('nobody signed up');
     const sample = made.filter((_, i) => i % Math.ceil(made.length / 40) === 0);
-    return wrong.concat(await inBatches(sample, 4, async (person) => {
-      const reply = await logIn(api, person);
-      return reply.status === 200 ? [] : [`${person.email}: ${reply.status} ${reply.text}`];
-    }));
+    return wrong.concat(
+      await inBatches(sample, 4, async (person) => {
+        const reply = await logIn(api, person);
+        return reply.status === 200 ? [] : [`${person.email}: ${reply.status} ${reply.text}`];
+      }),
+    );
   });
 
   await verdict('[P-11] every profile is what was acknowledged last', () =>
-    inBatches(editors.flatMap((client) => client.profiles), 4, async ({ person, bio, writes }) => {
-      if (writes === 0) return [];
-      const session = await logIn(api, person);
-      const now = await new Api(base, session.json.access_token).get('/api/users/me');
-      return now.json?.bio === bio ? [] : [`${person.email}: "${now.json?.bio}", acknowledged was "${bio}"`];
-    }));
+    inBatches(
+      editors.flatMap((client) => client.profiles),
+      4,
+      async ({ person, bio, writes }) => {
+        if (writes === 0) return [];
+        const session = await logIn(api, person);
+        const now = await new Api(base, session.json.access_token).get('/api/users/me');
+        return now.json?.bio === bio ? [] : [`${person.email}: "${now.json?.bio}", acknowledged was "${bio}"`];
+      },
+    ),
+  );
 
   await verdict('[P-13][P-14][P-19] every pair stands as its client was told, on both sides', () =>
-    inBatches(couples.flatMap((client) => client.pairs.map((pair) => ({ client, pair }))), 2, async ({ client, pair }) => {
-      const wrong = [];
-      const apis = [];
-      for (const person of pair.people) apis.push(new Api(base, (await logIn(api, person)).json.access_token));
-      for (const x of [0, 1]) {
-        const other = pair.people[1 - x].id;
-        const has = async (path) => (await all(apis[x], path)).some(({ user }) => user.id === other);
-        const now = [await has('/api/friends'), await has('/api/friends/requests?direction=out'), await has('/api/friends/requests?direction=in'), await has('/api/blocks')];
-        const { friend, from, blocks } = pair.state;
-        const told = [friend, from === x, from === 1 - x, blocks[x]];
-        if (!same(now, told)) wrong.push(`${client.name}, side ${x}: friend, out, in, blocks are ${now}, acknowledged were ${told}`);
-      }
-      return wrong;
-    }));
+    inBatches(
+      couples.flatMap((client) => client.pairs.map((pair) => ({ client, pair }))),
+      2,
+      async ({ client, pair }) => {
+        const wrong = [];
+        const apis = [];
+        for (const person of pair.people) apis.push(new Api(base, (await logIn(api, person)).json.access_token));
+        for (const x of [0, 1]) {
+          const other = pair.people[1 - x].id;
+          const has = async (path) => (await all(apis[x], path)).some(({ user }) => user.id === other);
+          const now = [
+            await has('/api/friends'),
+            await has('/api/friends/requests?direction=out'),
+            await has('/api/friends/requests?direction=in'),
+            await has('/api/blocks'),
+          ];
+          const { friend, from, blocks } = pair.state;
+          const told = [friend, from === x, from === 1 - x, blocks[x]];
+          if (!same(now, told)) wrong.push(`${client.name}, side ${x}: friend, out, in, blocks are ${now}, acknowledged were ${told}`);
+        }
+        return wrong;
+      },
+    ),
+  );
 
   await verdict('[P-14] one row per pair, and friendships stand in both directions', async () => {
     const lopsided = await sql(
@@ -119,11 +142,14 @@ export async function judge({ base, doors, readyWithin, newcomers, editors, coup
       const me = await logIn(api, client.person);
       const listed = (await new Api(base, me.json.access_token).get('/api/auth/sessions')).json.items.map(({ id }) => id);
       const extra = listed.filter((id) => id !== me.json.session_id && !client.sessions.some((session) => session.sid === id));
-      if (extra.length > client.lostLogIns) wrong.push(`${client.name}: ${extra.length} sessions that no answer told of, after ${client.lostLogIns} open log-ins`);
+      if (extra.length > client.lostLogIns)
+        wrong.push(`${client.name}: ${extra.length} sessions that no answer told of, after ${client.lostLogIns} open log-ins`);
       for (const session of client.sessions) {
-        if (listed.includes(session.sid) !== session.alive) wrong.push(`${client.name}: session ${session.sid} is ${session.alive ? 'lost' : 'alive again'}`);
+        if (listed.includes(session.sid) !== session.alive)
+          wrong.push(`${client.name}: session ${session.sid} is ${session.alive ? 'lost' : 'alive again'}`);
         const reply = await api.post('/api/auth/refresh', { refresh_token: session.refresh });
-        if ((reply.status === 200) !== session.alive) wrong.push(`${client.name}: refresh of a${session.alive ? ' living' : 'n ended'} session: ${reply.status} ${reply.text}`);
+        if ((reply.status === 200) !== session.alive)
+          wrong.push(`${client.name}: refresh of a${session.alive ? ' living' : 'n ended'} session: ${reply.status} ${reply.text}`);
         if (session.alive) continue;
         for (const door of doors) {
           const visit = await new Api(door, session.access).get('/api/users/me');
@@ -131,7 +157,8 @@ export async function judge({ base, doors, readyWithin, newcomers, editors, coup
         }
       }
       return wrong;
-    }));
+    }),
+  );
 
   await verdict('the outboxes are empty', async () => {
     const left = () => sql('SELECT (SELECT count(*) FROM auth.outbox) AS auth, (SELECT count(*) FROM users.outbox) AS users');
@@ -142,7 +169,9 @@ export async function judge({ base, doors, readyWithin, newcomers, editors, coup
 
   await verdict('topic accounts: every change once and in order, the last one as in the database', async () => {
     const { wrong, final } = orderOf(await readTopic('accounts'), { consecutive: true });
-    for (const row of await sql('SELECT id, handle, nickname, email, role, version, withdrawn_at IS NOT NULL AS withdrawn FROM auth.accounts')) {
+    for (const row of await sql(
+      'SELECT id, handle, nickname, email, role, version, withdrawn_at IS NOT NULL AS withdrawn FROM auth.accounts',
+    )) {
       const event = final.get(row.id);
       const told = event && [event.handle, event.nickname, event.email, event.role, event.version, event.withdrawn];
       const kept = [row.handle ?? '', row.nickname ?? '', row.email ?? '', row.role, row.version, row.withdrawn];
@@ -153,7 +182,9 @@ export async function judge({ base, doors, readyWithin, newcomers, editors, coup
 
   await verdict('user-svc knows every account as auth-svc does', () => {
     const behind = () =>
-      sql('SELECT a.id, a.version, p.account_version FROM auth.accounts a LEFT JOIN users.people p ON p.user_id = a.id WHERE p.account_version IS DISTINCT FROM a.version LIMIT 20');
+      sql(
+        'SELECT a.id, a.version, p.account_version FROM auth.accounts a LEFT JOIN users.people p ON p.user_id = a.id WHERE p.account_version IS DISTINCT FROM a.version LIMIT 20',
+      );
     return eventually(30000, async () => (await behind()).length === 0, 'the read copy has caught up')
       .then(() => [])
       .catch(async () => (await behind()).map((row) => JSON.stringify(row)));
@@ -161,7 +192,9 @@ export async function judge({ base, doors, readyWithin, newcomers, editors, coup
 
   await verdict('topic profiles: every change once and in order, the last one as in the database', async () => {
     const { wrong, final } = orderOf(await readTopic('profiles'), { consecutive: true });
-    for (const row of await sql('SELECT user_id AS id, bio, location, interests, profile_version AS version FROM users.people WHERE profile_version > 0')) {
+    for (const row of await sql(
+      'SELECT user_id AS id, bio, location, interests, profile_version AS version FROM users.people WHERE profile_version > 0',
+    )) {
       const event = final.get(row.id);
       const told = event && [event.bio, event.location, event.interests, event.version];
       const kept = [row.bio, row.location, row.interests, row.version];
@@ -172,7 +205,9 @@ export async function judge({ base, doors, readyWithin, newcomers, editors, coup
 
   await verdict('topic relations: in order, the last one as in the database', async () => {
     const { wrong, final } = orderOf(await readTopic('relations'), { consecutive: false });
-    for (const row of await sql('SELECT a, b, friends_since IS NOT NULL AS friend, a_blocked_at IS NOT NULL AS a_blocks, b_blocked_at IS NOT NULL AS b_blocks, version FROM users.pairs')) {
+    for (const row of await sql(
+      'SELECT a, b, friends_since IS NOT NULL AS friend, a_blocked_at IS NOT NULL AS a_blocks, b_blocked_at IS NOT NULL AS b_blocks, version FROM users.pairs',
+    )) {
       const event = final.get(`${row.a}:${row.b}`);
       const told = [event?.friend ?? false, [...(event?.blocked_by ?? [])].sort()];
       const kept = [row.friend, [row.a_blocks && row.a, row.b_blocks && row.b].filter(Boolean).sort()];
@@ -196,7 +231,11 @@ export async function judge({ base, doors, readyWithin, newcomers, editors, coup
       ids.get(to).add(value.dedupe_id);
     }
     const asked = new Map(); // how often a person can have been asked
-    for (const { pairs } of couples) for (const pair of pairs) for (const x of [0, 1]) asked.set(pair.people[1 - x].id, (asked.get(pair.people[1 - x].id) ?? 0) + pair.asked[x]);
-    return [...asked].filter(([id, n]) => (ids.get(id)?.size ?? 0) > n).map(([id, n]) => `${id}: asked ${n} times, told ${ids.get(id).size} times`);
+    for (const { pairs } of couples)
+      for (const pair of pairs)
+        for (const x of [0, 1]) asked.set(pair.people[1 - x].id, (asked.get(pair.people[1 - x].id) ?? 0) + pair.asked[x]);
+    return [...asked]
+      .filter(([id, n]) => (ids.get(id)?.size ?? 0) > n)
+      .map(([id, n]) => `${id}: asked ${n} times, told ${ids.get(id).size} times`);
   });
 }

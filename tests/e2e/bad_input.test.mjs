@@ -34,7 +34,11 @@ before(async () => {
 });
 
 after(async () => {
-  assert.deepEqual(daemons().map(({ name }) => `${name} ${pidOf(name)}`), pidsBefore, 'no daemon died');
+  assert.deepEqual(
+    daemons().map(({ name }) => `${name} ${pidOf(name)}`),
+    pidsBefore,
+    'no daemon died',
+  );
   assert.deepEqual(await stored(), storedBefore, 'nothing was stored');
   assert.equal((await me.api.get('/api/users/me')).status, 200);
 });
@@ -55,13 +59,36 @@ const login = (text, headers = json) => open.post('/api/auth/login', Buffer.from
 
 test('[P-01][D-53] bodies that are no JSON, or not the JSON that is asked for, are 400', async () => {
   const bodies = {
-    'empty': '', 'blank': '   ', 'cut': '{"login":"a"', 'two values': '{} {}', 'trailing comma': '{"login":"a",}', 'no object': '[]', 'a number': '1', 'null': 'null', 'a word': 'login',
-    'single quotes': "{'login':'a'}", 'comment': '{/* */}', 'NaN': '{"login":NaN,"password":"x"}', 'wrong type': '{"login":1,"password":"x"}', 'object for text': '{"login":{},"password":"x"}',
-    'array for text': '{"login":["a"],"password":"x"}', 'null for text': '{"login":null,"password":"x"}', 'bool for text': '{"login":true,"password":"x"}', 'text for bool': '{"login":"a","password":"x","cookie":"yes"}',
-    'unknown field': '{"login":"a","password":"x","admin":true}', 'a field twice': '{"login":"a","login":"b","password":"x"}', '__proto__': '{"__proto__":{},"login":"a","password":"x"}',
-    'missing field': '{"login":"a"}', 'a NUL in text': '{"login":"a\\u0000b","password":"x"}', 'a raw NUL': '{"login":"a\0b","password":"x"}', 'a lone surrogate': '{"login":"\\ud800","password":"x"}',
-    'deep': '['.repeat(5000) + ']'.repeat(5000), 'deep objects': '{"a":'.repeat(5000) + '1' + '}'.repeat(5000), 'a huge number': `{"login":"a","password":"x","cookie":1${'0'.repeat(4000)}}`,
-    'over-long text': JSON.stringify({ login: 'a'.repeat(20000), password: 'x' }), 'a mark before it': '\ufeff[]',
+    empty: '',
+    blank: '   ',
+    cut: '{"login":"a"',
+    'two values': '{} {}',
+    'trailing comma': '{"login":"a",}',
+    'no object': '[]',
+    'a number': '1',
+    null: 'null',
+    'a word': 'login',
+    'single quotes': "{'login':'a'}",
+    comment: '{/* */}',
+    NaN: '{"login":NaN,"password":"x"}',
+    'wrong type': '{"login":1,"password":"x"}',
+    'object for text': '{"login":{},"password":"x"}',
+    'array for text': '{"login":["a"],"password":"x"}',
+    'null for text': '{"login":null,"password":"x"}',
+    'bool for text': '{"login":true,"password":"x"}',
+    'text for bool': '{"login":"a","password":"x","cookie":"yes"}',
+    'unknown field': '{"login":"a","password":"x","admin":true}',
+    'a field twice': '{"login":"a","login":"b","password":"x"}',
+    __proto__: '{"__proto__":{},"login":"a","password":"x"}',
+    'missing field': '{"login":"a"}',
+    'a NUL in text': '{"login":"a\\u0000b","password":"x"}',
+    'a raw NUL': '{"login":"a\0b","password":"x"}',
+    'a lone surrogate': '{"login":"\\ud800","password":"x"}',
+    deep: '['.repeat(5000) + ']'.repeat(5000),
+    'deep objects': '{"a":'.repeat(5000) + '1' + '}'.repeat(5000),
+    'a huge number': `{"login":"a","password":"x","cookie":1${'0'.repeat(4000)}}`,
+    'over-long text': JSON.stringify({ login: 'a'.repeat(20000), password: 'x' }),
+    'a mark before it': '\ufeff[]',
   };
   for (const [what, body] of Object.entries(bodies)) clear(await login(body), 400, what);
   for (const bytes of ['ff', 'c0af', 'eda080', 'f4908080', 'c3']) {
@@ -74,17 +101,52 @@ test('[P-01][D-53] bodies that are no JSON, or not the JSON that is asked for, a
 test('[P-01][S-01][M-01][P-11] every field has bounds: sign-up and profile', async () => {
   const good = names();
   for (const change of [
-    { email: 'no-at.example.test' }, { email: '@example.test' }, { email: `${'a'.repeat(250)}@example.test` }, { email: 'a@b\r\nBcc: c@d' }, { email: 'two@@example.test' }, { email: '' },
-    { password: 'short1' }, { password: 'onlyletters' }, { password: '1234567890' }, { password: `a1${'x'.repeat(127)}` }, { password: good.email },
-    { nickname: 'x' }, { nickname: 'x'.repeat(21) }, { nickname: '' }, { nickname: 'a\tb' }, { nickname: 'a\u202eb' }, { nickname: '   ' },
-    { handle: 'x' }, { handle: 'x'.repeat(31) }, { handle: 'has blank' }, { handle: 'UPPER-case' }, { handle: "x'; DROP TABLE auth.accounts; --" }, { handle: 'a\r\nSet-Cookie: x=y' },
-    { birth_date: '2026-02-30' }, { birth_date: 'yesterday' }, { gender: 'x'.repeat(100) }, { name: 'n'.repeat(5000) },
+    { email: 'no-at.example.test' },
+    { email: '@example.test' },
+    { email: `${'a'.repeat(250)}@example.test` },
+    { email: 'a@b\r\nBcc: c@d' },
+    { email: 'two@@example.test' },
+    { email: '' },
+    { password: 'short1' },
+    { password: 'onlyletters' },
+    { password: '1234567890' },
+    { password: `a1${'x'.repeat(127)}` },
+    { password: good.email },
+    { nickname: 'x' },
+    { nickname: 'x'.repeat(21) },
+    { nickname: '' },
+    { nickname: 'a\tb' },
+    { nickname: 'a\u202eb' },
+    { nickname: '   ' },
+    { handle: 'x' },
+    { handle: 'x'.repeat(31) },
+    { handle: 'has blank' },
+    { handle: 'UPPER-case' },
+    { handle: "x'; DROP TABLE auth.accounts; --" },
+    { handle: 'a\r\nSet-Cookie: x=y' },
+    { birth_date: '2026-02-30' },
+    { birth_date: 'yesterday' },
+    { gender: 'x'.repeat(100) },
+    { name: 'n'.repeat(5000) },
   ]) {
     const reply = await open.post('/api/auth/signup', { ...good, ...change });
     clear(reply, 400, JSON.stringify(change).slice(0, 80));
-    assert.ok(reply.json.errors?.length >= 1 && reply.json.errors.every((error) => error.pointer || error.field || error.message), `which field: ${reply.text}`);
+    assert.ok(
+      reply.json.errors?.length >= 1 && reply.json.errors.every((error) => error.pointer || error.field || error.message),
+      `which field: ${reply.text}`,
+    );
   }
-  for (const change of [{ bio: 'b'.repeat(20000) }, { bio: 5 }, { interests: 'bread' }, { interests: [1] }, { interests: Array(500).fill('x') }, { interests: ['x'.repeat(5000)] }, { nickname: 'mine' }, { id: other.id }, { role: 'admin' }]) {
+  for (const change of [
+    { bio: 'b'.repeat(20000) },
+    { bio: 5 },
+    { interests: 'bread' },
+    { interests: [1] },
+    { interests: Array(500).fill('x') },
+    { interests: ['x'.repeat(5000)] },
+    { nickname: 'mine' },
+    { id: other.id },
+    { role: 'admin' },
+  ]) {
     clear(await me.api.patch('/api/users/me', change), 400, JSON.stringify(change).slice(0, 80));
   }
 });
@@ -92,7 +154,11 @@ test('[P-01][S-01][M-01][P-11] every field has bounds: sign-up and profile', asy
 test('[S-01] bodies that are too large are 413 before they are read: 70 kB, 100 MB, chunked without end', async () => {
   clear(await login(JSON.stringify({ login: 'a', password: 'x'.repeat(100000) })), [400, 413], '100 kB of JSON');
   const block = Buffer.alloc(65536, 'x');
-  for (const [method, path, headers] of [['POST', '/api/auth/login', json], ['PUT', '/api/users/me/avatar', { 'Content-Type': 'image/png' }], ['PATCH', '/api/users/me', json]]) {
+  for (const [method, path, headers] of [
+    ['POST', '/api/auth/login', json],
+    ['PUT', '/api/users/me/avatar', { 'Content-Type': 'image/png' }],
+    ['PATCH', '/api/users/me', json],
+  ]) {
     for (const length of [{ 'Content-Length': 100 * MB }, { 'Transfer-Encoding': 'chunked' }]) {
       let sent = 0;
       const body = new Readable({
@@ -101,36 +167,86 @@ test('[S-01] bodies that are too large are 413 before they are read: 70 kB, 100 
           sent += block.length;
         },
       });
-      const reply = await request(method, env.GATEWAY_URL + path, { headers: { ...headers, ...length }, body, token: me.access, timeout: 30000, via: false });
+      const reply = await request(method, env.GATEWAY_URL + path, {
+        headers: { ...headers, ...length },
+        body,
+        token: me.access,
+        timeout: 30000,
+        via: false,
+      });
       clear(reply, 413, `${method} ${path} ${Object.keys(length)}`);
       assert.ok(sent < 40 * MB, `${path}: stopped early, ${sent} bytes were taken`);
       body.destroy();
     }
   }
   clear(await me.api.put('/api/users/me/avatar', Buffer.alloc(0), { headers: { 'Content-Type': 'image/png' } }), [400, 415], 'no byte');
-  for (const [what, bytes] of [['html', Buffer.from('<html>')], ['a cut png', Buffer.from('89504e470d0a1a0a', 'hex')], ['gif', Buffer.from('GIF89a')], ['svg', Buffer.from('<svg xmlns="http://www.w3.org/2000/svg"/>')], ['noise', Buffer.alloc(70000, 7)]]) {
+  for (const [what, bytes] of [
+    ['html', Buffer.from('<html>')],
+    ['a cut png', Buffer.from('89504e470d0a1a0a', 'hex')],
+    ['gif', Buffer.from('GIF89a')],
+    ['svg', Buffer.from('<svg xmlns="http://www.w3.org/2000/svg"/>')],
+    ['noise', Buffer.alloc(70000, 7)],
+  ]) {
     clear(await me.api.put('/api/users/me/avatar', bytes, { headers: { 'Content-Type': 'image/png' } }), [400, 415], what);
   }
 });
 
 test('[P-43] requests that two readers could read differently, or that are no HTTP, are refused', async () => {
-  const get = (lines, path = '/api/users/me', version = 'HTTP/1.1') => `GET ${path} ${version}\r\n${lines.map((line) => `${line}\r\n`).join('')}\r\n`;
-  const post = (lines, body) => `POST /api/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n${lines.map((line) => `${line}\r\n`).join('')}\r\n${body}`;
+  const get = (lines, path = '/api/users/me', version = 'HTTP/1.1') =>
+    `GET ${path} ${version}\r\n${lines.map((line) => `${line}\r\n`).join('')}\r\n`;
+  const post = (lines, body) =>
+    `POST /api/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n${lines.map((line) => `${line}\r\n`).join('')}\r\n${body}`;
   const cases = {
-    'two lengths': post(['Content-Length: 2', 'Content-Length: 3'], '{} '), 'a list of lengths': post(['Content-Length: 2, 3'], '{} '), 'length and chunked': post(['Content-Length: 4', 'Transfer-Encoding: chunked'], '0\r\n\r\n'),
-    'a signed length': post(['Content-Length: +2'], '{}'), 'a negative length': post(['Content-Length: -1'], '{}'), 'a hex length': post(['Content-Length: 0x2'], '{}'), 'a length too long': post(['Content-Length: 99999999999999999999'], '{}'),
-    'an unknown coding': post(['Transfer-Encoding: gzip, chunked'], '0\r\n\r\n'), 'chunked twice': post(['Transfer-Encoding: chunked', 'Transfer-Encoding: chunked'], '0\r\n\r\n'), 'coding not at the end': post(['Transfer-Encoding: chunked, identity'], '0\r\n\r\n'),
-    'a bad chunk size': post(['Transfer-Encoding: chunked'], 'zz\r\n{}\r\n0\r\n\r\n'), 'a huge chunk size': post(['Transfer-Encoding: chunked'], 'ffffffffffffffffff\r\n'), 'a chunk without its end': post(['Transfer-Encoding: chunked'], '2\r\n{}x\r\n0\r\n\r\n'),
-    'a blank before the colon': get(['Host : x']), 'a folded line': get(['Host: x', 'X-A: b', ' c']), 'a bare LF': 'GET /api/users/me HTTP/1.1\nHost: x\n\n', 'a lone CR': get(['Host: x', 'X-A: a\rb']), 'a NUL': get(['Host: x', 'X-A: a\0b']),
-    'no host': get([]), 'two hosts': get(['Host: x', 'Host: y']), 'no name': get(['Host: x', ': v']), 'a name with a blank': get(['Host: x', 'X A: v']), 'a name with a control': get(['Host: x', 'X\x01: v']), 'HTTP/2.0': get(['Host: x'], '/', 'HTTP/2.0'), 'HTTP/1.9': get(['Host: x'], '/', 'HTTP/1.9'),
-    'no version': 'GET /api/users/me\r\n\r\n', 'no method': ' / HTTP/1.1\r\nHost: x\r\n\r\n', 'a bad method': 'G@T / HTTP/1.1\r\nHost: x\r\n\r\n', 'two blanks': 'GET  / HTTP/1.1\r\nHost: x\r\n\r\n', 'another host in the line': get(['Host: x'], 'http://elsewhere.test/api/users/me'), 'a raw byte in the path': get(['Host: x'], '/api/\xff'),
-    'TLS': Buffer.from('16030100c8010000c40303', 'hex'), 'noise': Buffer.from(Array.from({ length: 300 }, (_, i) => (i * 7919) & 255)), 'HTTP/2 preface': 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
-    'dots in the path': get(['Host: x'], '/api/users/../auth/sessions'), 'encoded dots': get(['Host: x'], '/api/users/%2e%2e/auth/sessions'), 'an encoded slash': get(['Host: x'], '/api%2fusers/me'), 'empty segments': get(['Host: x'], '/api//users/me'), 'a bad escape': get(['Host: x'], '/api/users/%zz'), 'an encoded NUL': get(['Host: x'], '/api/users/%00'),
-    'a long path': get(['Host: x'], `/${'a'.repeat(100000)}`), 'a long header': get(['Host: x', `X-A: ${'a'.repeat(200000)}`]), 'many headers': get(['Host: x', ...Array.from({ length: 5000 }, (_, i) => `X-${i}: a`)]),
+    'two lengths': post(['Content-Length: 2', 'Content-Length: 3'], '{} '),
+    'a list of lengths': post(['Content-Length: 2, 3'], '{} '),
+    'length and chunked': post(['Content-Length: 4', 'Transfer-Encoding: chunked'], '0\r\n\r\n'),
+    'a signed length': post(['Content-Length: +2'], '{}'),
+    'a negative length': post(['Content-Length: -1'], '{}'),
+    'a hex length': post(['Content-Length: 0x2'], '{}'),
+    'a length too long': post(['Content-Length: 99999999999999999999'], '{}'),
+    'an unknown coding': post(['Transfer-Encoding: gzip, chunked'], '0\r\n\r\n'),
+    'chunked twice': post(['Transfer-Encoding: chunked', 'Transfer-Encoding: chunked'], '0\r\n\r\n'),
+    'coding not at the end': post(['Transfer-Encoding: chunked, identity'], '0\r\n\r\n'),
+    'a bad chunk size': post(['Transfer-Encoding: chunked'], 'zz\r\n{}\r\n0\r\n\r\n'),
+    'a huge chunk size': post(['Transfer-Encoding: chunked'], 'ffffffffffffffffff\r\n'),
+    'a chunk without its end': post(['Transfer-Encoding: chunked'], '2\r\n{}x\r\n0\r\n\r\n'),
+    'a blank before the colon': get(['Host : x']),
+    'a folded line': get(['Host: x', 'X-A: b', ' c']),
+    'a bare LF': 'GET /api/users/me HTTP/1.1\nHost: x\n\n',
+    'a lone CR': get(['Host: x', 'X-A: a\rb']),
+    'a NUL': get(['Host: x', 'X-A: a\0b']),
+    'no host': get([]),
+    'two hosts': get(['Host: x', 'Host: y']),
+    'no name': get(['Host: x', ': v']),
+    'a name with a blank': get(['Host: x', 'X A: v']),
+    'a name with a control': get(['Host: x', 'X\x01: v']),
+    'HTTP/2.0': get(['Host: x'], '/', 'HTTP/2.0'),
+    'HTTP/1.9': get(['Host: x'], '/', 'HTTP/1.9'),
+    'no version': 'GET /api/users/me\r\n\r\n',
+    'no method': ' / HTTP/1.1\r\nHost: x\r\n\r\n',
+    'a bad method': 'G@T / HTTP/1.1\r\nHost: x\r\n\r\n',
+    'two blanks': 'GET  / HTTP/1.1\r\nHost: x\r\n\r\n',
+    'another host in the line': get(['Host: x'], 'http://elsewhere.test/api/users/me'),
+    'a raw byte in the path': get(['Host: x'], '/api/\xff'),
+    TLS: Buffer.from('16030100c8010000c40303', 'hex'),
+    noise: Buffer.from(Array.from({ length: 300 }, (_, i) => (i * 7919) & 255)),
+    'HTTP/2 preface': 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
+    'dots in the path': get(['Host: x'], '/api/users/../auth/sessions'),
+    'encoded dots': get(['Host: x'], '/api/users/%2e%2e/auth/sessions'),
+    'an encoded slash': get(['Host: x'], '/api%2fusers/me'),
+    'empty segments': get(['Host: x'], '/api//users/me'),
+    'a bad escape': get(['Host: x'], '/api/users/%zz'),
+    'an encoded NUL': get(['Host: x'], '/api/users/%00'),
+    'a long path': get(['Host: x'], `/${'a'.repeat(100000)}`),
+    'a long header': get(['Host: x', `X-A: ${'a'.repeat(200000)}`]),
+    'many headers': get(['Host: x', ...Array.from({ length: 5000 }, (_, i) => `X-${i}: a`)]),
   };
   for (const [what, bytes] of Object.entries(cases)) {
     const reply = await raw(env.GATEWAY_URL, typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes);
-    assert.ok([400, 413, 414, 421, 431, 501, 505].includes(reply.status) || (reply.status === 0 && reply.closed), `${what}: ${reply.status} ${reply.text.slice(0, 200)}`);
+    assert.ok(
+      [400, 413, 414, 421, 431, 501, 505].includes(reply.status) || (reply.status === 0 && reply.closed),
+      `${what}: ${reply.status} ${reply.text.slice(0, 200)}`,
+    );
     if (reply.status) assert.match(reply.text, /content-type: application\/problem\+json/i, what);
     assert.equal((reply.text.match(/HTTP\/1\.1 \d/g) ?? []).length, reply.status ? 1 : 0, `${what}: one answer`);
   }
@@ -145,19 +261,51 @@ test('[P-03][P-43][K-03] forged, altered and broken tokens are refused by the ga
   const jwk = keys.find((key) => key.kid === header.kid);
   const pem = createPublicKey({ key: jwk, format: 'jwk' }).export({ type: 'spki', format: 'pem' });
   const { privateKey: strange } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const es256 = (h, b) => `${pack(h)}.${pack(b)}.${sign('sha256', Buffer.from(`${pack(h)}.${pack(b)}`), { key: strange, dsaEncoding: 'ieee-p1363' }).toString('base64url')}`;
-  const hs256 = (h, b, key) => `${pack(h)}.${pack(b)}.${createHmac('sha256', key).update(`${pack(h)}.${pack(b)}`).digest('base64url')}`;
+  const es256 = (h, b) =>
+    `${pack(h)}.${pack(b)}.${sign('sha256', Buffer.from(`${pack(h)}.${pack(b)}`), { key: strange, dsaEncoding: 'ieee-p1363' }).toString('base64url')}`;
+  const hs256 = (h, b, key) =>
+    `${pack(h)}.${pack(b)}.${createHmac('sha256', key)
+      .update(`${pack(h)}.${pack(b)}`)
+      .digest('base64url')}`;
   const theirs = other.access.split('.');
   const flip = (text, at) => text.slice(0, at) + (text[at] === 'A' ? 'B' : 'A') + text.slice(at + 1);
   const tokens = {
-    'alg none': `${pack({ ...header, alg: 'none' })}.${body}.`, 'alg None with a signature': `${pack({ ...header, alg: 'None' })}.${body}.${signature}`, 'HS256 with the public key as PEM': hs256({ ...header, alg: 'HS256' }, says, pem),
-    'HS256 with its x': hs256({ ...header, alg: 'HS256' }, says, Buffer.from(jwk.x, 'base64url')), 'HS256 with nothing': hs256({ ...header, alg: 'HS256' }, says, ''), 'a key of our own under the right kid': es256(header, says), 'an unknown kid': es256({ ...header, kid: 'unknown' }, says),
-    'a path as kid': es256({ ...header, kid: '../../../dev/null' }, says), 'SQL as kid': es256({ ...header, kid: "x' OR '1'='1" }, says), 'no kid': es256({ alg: 'ES256', typ: 'JWT' }, says), 'its own key in the header': es256({ ...header, jwk: createPublicKey(strange).export({ format: 'jwk' }) }, says),
-    'a jku': es256({ ...header, jku: 'http://127.0.0.1:9/keys' }, says), 'ES384': `${pack({ ...header, alg: 'ES384' })}.${body}.${signature}`, 'RS256': `${pack({ ...header, alg: 'RS256' })}.${body}.${signature}`, 'a critical extension': es256({ ...header, crit: ['b64'], b64: false }, says),
-    'claims of another with my signature': `${head}.${theirs[1]}.${signature}`, 'my claims with their signature': `${head}.${body}.${theirs[2]}`, 'role admin': `${head}.${pack({ ...says, role: 'admin' })}.${signature}`, 'a later end': `${head}.${pack({ ...says, exp: says.exp + 3600 })}.${signature}`,
-    'another issuer': es256(header, { ...says, iss: 'elsewhere' }), 'aud ticket': es256(header, { ...says, aud: 'ticket' }), 'expired': es256(header, { ...says, iat: 1, exp: 2 }), 'from the future': es256(header, { ...says, iat: says.iat + 9999, nbf: says.iat + 9999, exp: says.exp + 9999 }),
-    'a bit of the signature': `${head}.${body}.${flip(signature, 10)}`, 'a cut signature': `${head}.${body}.${signature.slice(0, -4)}`, 'a longer signature': `${head}.${body}.${signature}AAAA`, 'a signature of zeroes': `${head}.${body}.${Buffer.alloc(64).toString('base64url')}`, 'an empty signature': `${head}.${body}.`,
-    'two parts': `${head}.${body}`, 'four parts': `${me.access}.x`, 'dots': '...', 'a word': 'token', 'no base64': '$$$.$$$.$$$', 'base64 with padding': `${head}==.${body}.${signature}`, 'no JSON inside': `${pack('nothing')}.${pack('nothing')}.${signature}`, 'long': 'a'.repeat(7000),
+    'alg none': `${pack({ ...header, alg: 'none' })}.${body}.`,
+    'alg None with a signature': `${pack({ ...header, alg: 'None' })}.${body}.${signature}`,
+    'HS256 with the public key as PEM': hs256({ ...header, alg: 'HS256' }, says, pem),
+    'HS256 with its x': hs256({ ...header, alg: 'HS256' }, says, Buffer.from(jwk.x, 'base64url')),
+    'HS256 with nothing': hs256({ ...header, alg: 'HS256' }, says, ''),
+    'a key of our own under the right kid': es256(header, says),
+    'an unknown kid': es256({ ...header, kid: 'unknown' }, says),
+    'a path as kid': es256({ ...header, kid: '../../../dev/null' }, says),
+    'SQL as kid': es256({ ...header, kid: "x' OR '1'='1" }, says),
+    'no kid': es256({ alg: 'ES256', typ: 'JWT' }, says),
+    'its own key in the header': es256({ ...header, jwk: createPublicKey(strange).export({ format: 'jwk' }) }, says),
+    'a jku': es256({ ...header, jku: 'http://127.0.0.1:9/keys' }, says),
+    ES384: `${pack({ ...header, alg: 'ES384' })}.${body}.${signature}`,
+    RS256: `${pack({ ...header, alg: 'RS256' })}.${body}.${signature}`,
+    'a critical extension': es256({ ...header, crit: ['b64'], b64: false }, says),
+    'claims of another with my signature': `${head}.${theirs[1]}.${signature}`,
+    'my claims with their signature': `${head}.${body}.${theirs[2]}`,
+    'role admin': `${head}.${pack({ ...says, role: 'admin' })}.${signature}`,
+    'a later end': `${head}.${pack({ ...says, exp: says.exp + 3600 })}.${signature}`,
+    'another issuer': es256(header, { ...says, iss: 'elsewhere' }),
+    'aud ticket': es256(header, { ...says, aud: 'ticket' }),
+    expired: es256(header, { ...says, iat: 1, exp: 2 }),
+    'from the future': es256(header, { ...says, iat: says.iat + 9999, nbf: says.iat + 9999, exp: says.exp + 9999 }),
+    'a bit of the signature': `${head}.${body}.${flip(signature, 10)}`,
+    'a cut signature': `${head}.${body}.${signature.slice(0, -4)}`,
+    'a longer signature': `${head}.${body}.${signature}AAAA`,
+    'a signature of zeroes': `${head}.${body}.${Buffer.alloc(64).toString('base64url')}`,
+    'an empty signature': `${head}.${body}.`,
+    'two parts': `${head}.${body}`,
+    'four parts': `${me.access}.x`,
+    dots: '...',
+    'a word': 'token',
+    'no base64': '$$$.$$$.$$$',
+    'base64 with padding': `${head}==.${body}.${signature}`,
+    'no JSON inside': `${pack('nothing')}.${pack('nothing')}.${signature}`,
+    long: 'a'.repeat(7000),
   };
   const doors = [env.GATEWAY_URL, daemons().find(({ name }) => name === 'user-svc-1').url];
   for (const [what, token] of Object.entries(tokens)) {
@@ -168,23 +316,54 @@ test('[P-03][P-43][K-03] forged, altered and broken tokens are refused by the ga
     }
   }
   for (const value of ['', 'Bearer', 'Bearer ', `Basic ${Buffer.from('a:b').toString('base64')}`, `Bearer  ${me.access} x`, me.access]) {
-    for (const door of doors) clear(await request('GET', `${door}/api/users/me`, { headers: { Authorization: value } }), 401, `Authorization: ${value.slice(0, 20)}`);
+    for (const door of doors)
+      clear(
+        await request('GET', `${door}/api/users/me`, { headers: { Authorization: value } }),
+        401,
+        `Authorization: ${value.slice(0, 20)}`,
+      );
   }
   // A refresh token is no access token, nor the other way round.
   clear(await request('GET', `${env.GATEWAY_URL}/api/users/me`, { token: me.refresh }), 401, 'a refresh token');
-  for (const wrong of [me.access, 'x', 'A'.repeat(43), '']) clear(await open.post('/api/auth/refresh', { refresh_token: wrong }), [400, 401], 'no refresh token');
+  for (const wrong of [me.access, 'x', 'A'.repeat(43), ''])
+    clear(await open.post('/api/auth/refresh', { refresh_token: wrong }), [400, 401], 'no refresh token');
 });
 
 test('[P-12][P-02] SQL and headers cannot be injected', async () => {
-  const strings = ["' OR '1'='1", "'; DROP TABLE auth.accounts; --", "%' UNION SELECT 1,2,3 --", '\\', '%', '__', "a'b", '"; SELECT pg_sleep(5); --', '${jndi:ldap://127.0.0.1/a}', '{{7*7}}', '$(id)', '`id`'];
+  const strings = [
+    "' OR '1'='1",
+    "'; DROP TABLE auth.accounts; --",
+    "%' UNION SELECT 1,2,3 --",
+    '\\',
+    '%',
+    '__',
+    "a'b",
+    '"; SELECT pg_sleep(5); --',
+    '${jndi:ldap://127.0.0.1/a}',
+    '{{7*7}}',
+    '$(id)',
+    '`id`',
+  ];
   for (const text of strings) {
     const word = encodeURIComponent(text);
     clear(await open.post('/api/auth/login', { login: text, password: text }), [400, 401], `log-in ${text}`);
     const found = await me.api.get(`/api/users?q=${word}`);
     if (found.status === 200) assert.deepEqual(found.json.items, [], `search ${text}`);
     else clear(found, 400, `search ${text}`);
-    for (const path of [`/api/friends?cursor=${word}`, `/api/friends?limit=${word}`, `/api/users?q=ab&cursor=${word}`, `/api/friends/requests?direction=${word}`]) clear(await me.api.get(path), 400, path);
-    for (const [method, path] of [['GET', `/api/users/${word}`], ['PUT', `/api/friends/requests/${word}`], ['DELETE', `/api/blocks/${word}`], ['DELETE', `/api/auth/sessions/${word}`]]) clear(await me.api.call(method, path), [400, 404], path);
+    for (const path of [
+      `/api/friends?cursor=${word}`,
+      `/api/friends?limit=${word}`,
+      `/api/users?q=ab&cursor=${word}`,
+      `/api/friends/requests?direction=${word}`,
+    ])
+      clear(await me.api.get(path), 400, path);
+    for (const [method, path] of [
+      ['GET', `/api/users/${word}`],
+      ['PUT', `/api/friends/requests/${word}`],
+      ['DELETE', `/api/blocks/${word}`],
+      ['DELETE', `/api/auth/sessions/${word}`],
+    ])
+      clear(await me.api.call(method, path), [400, 404], path);
     const free = await open.get(`/api/auth/availability?nickname=${word}`);
     assert.ok([200, 400].includes(free.status), free.text);
     clear(await me.api.patch('/api/users/me', { [text]: text }), 400, 'as a field name');
@@ -207,13 +386,24 @@ test('[P-12][P-02] SQL and headers cannot be injected', async () => {
 });
 
 test('[P-47][S-01] wrong methods are 405 with Allow, unknown ids 404', async () => {
-  for (const [method, path] of [['DELETE', '/api/users/me'], ['PATCH', '/api/auth/login'], ['PUT', '/api/friends'], ['POST', '/api/blocks']]) {
+  for (const [method, path] of [
+    ['DELETE', '/api/users/me'],
+    ['PATCH', '/api/auth/login'],
+    ['PUT', '/api/friends'],
+    ['POST', '/api/blocks'],
+  ]) {
     const reply = await me.api.call(method, path);
     clear(reply, 405, `${method} ${path}`);
     assert.match(reply.headers.allow, /^[A-Z, ]+$/);
   }
   const nobody = '01890000-0000-7000-8000-000000000000';
-  for (const [method, path] of [['GET', `/api/users/${nobody}`], ['PUT', `/api/friends/requests/${nobody}`], ['PUT', `/api/blocks/${nobody}`], ['DELETE', `/api/auth/sessions/${nobody}`]]) clear(await me.api.call(method, path), 404, `${method} ${path}`);
+  for (const [method, path] of [
+    ['GET', `/api/users/${nobody}`],
+    ['PUT', `/api/friends/requests/${nobody}`],
+    ['PUT', `/api/blocks/${nobody}`],
+    ['DELETE', `/api/auth/sessions/${nobody}`],
+  ])
+    clear(await me.api.call(method, path), 404, `${method} ${path}`);
 });
 
 test('[P-48] memory stays flat under bad input', async () => {
@@ -222,9 +412,17 @@ test('[P-48] memory stays flat under bad input', async () => {
       await Promise.all([
         ...Array.from({ length: 20 }, () => login('['.repeat(30000))),
         ...Array.from({ length: 20 }, () => login(JSON.stringify({ login: 'x'.repeat(30000), password: 'x' }))),
-        ...Array.from({ length: 20 }, (_, i) => request('GET', `${env.GATEWAY_URL}/api/users/me`, { token: `${me.access.slice(0, -6)}${String(round * 20 + i).padStart(6, 'A')}` })),
-        ...Array.from({ length: 10 }, () => raw(env.GATEWAY_URL, `GET /api/users/me HTTP/1.1\r\nHost: x\r\nX: ${'y'.repeat(30000)}\r\n\r\n`)),
-        ...Array.from({ length: 10 }, () => me.api.put('/api/users/me/avatar', Buffer.alloc(500000, 9), { headers: { 'Content-Type': 'image/png' } })),
+        ...Array.from({ length: 20 }, (_, i) =>
+          request('GET', `${env.GATEWAY_URL}/api/users/me`, {
+            token: `${me.access.slice(0, -6)}${String(round * 20 + i).padStart(6, 'A')}`,
+          }),
+        ),
+        ...Array.from({ length: 10 }, () =>
+          raw(env.GATEWAY_URL, `GET /api/users/me HTTP/1.1\r\nHost: x\r\nX: ${'y'.repeat(30000)}\r\n\r\n`),
+        ),
+        ...Array.from({ length: 10 }, () =>
+          me.api.put('/api/users/me/avatar', Buffer.alloc(500000, 9), { headers: { 'Content-Type': 'image/png' } }),
+        ),
       ]);
     }
   };
@@ -235,5 +433,6 @@ test('[P-48] memory stays flat under bad input', async () => {
   await storm();
   await storm();
   const last = sizes();
-  for (const name of Object.keys(first)) assert.ok(last[name] - first[name] < 6 * MB, `${name} grew from ${first[name]} to ${last[name]} bytes`);
+  for (const name of Object.keys(first))
+    assert.ok(last[name] - first[name] < 6 * MB, `${name} grew from ${first[name]} to ${last[name]} bytes`);
 });

@@ -12,7 +12,8 @@ const METHODS = ['get', 'put', 'post', 'patch', 'delete', 'head', 'options'];
 /** "GET /api/users/{}" of every operation: paths stand at two blanks, methods at four. */
 function described() {
   const found = new Set();
-  let current, inPaths = false;
+  let current,
+    inPaths = false;
   for (const line of read('docs/openapi.yaml').split('\n')) {
     if (/^\S/.test(line)) inPaths = line.startsWith('paths:');
     if (!inPaths) continue;
@@ -38,7 +39,8 @@ function routed() {
 }
 
 test('[P-47] docs/openapi.yaml has every route of the services, and no other', () => {
-  const have = routed(), say = described();
+  const have = routed(),
+    say = described();
   assert.deepEqual([...have].filter((route) => !say.has(route)).sort(), [], 'routes the document does not have');
   const own = new Set(['GET /docs', 'GET /openapi.yaml', 'GET /docs/{}']); // of the gateway itself
   assert.deepEqual([...say].filter((route) => !have.has(route) && !own.has(route)).sort(), [], 'routes only the document has');
@@ -59,7 +61,9 @@ test('[D-53] docs/errors.md lists every problem code with its status, and no oth
     assert.ok(rows.length > 0, `${file} has a table`);
     for (const [, code, status] of rows) coded.set(code, status);
   }
-  const listed = new Map([...read('docs/errors.md').matchAll(/^\|\s*`([a-z_]+)`\s*\|\s*(\d{3})\s*\|/gm)].map(([, code, status]) => [code, status]));
+  const listed = new Map(
+    [...read('docs/errors.md').matchAll(/^\|\s*`([a-z_]+)`\s*\|\s*(\d{3})\s*\|/gm)].map(([, code, status]) => [code, status]),
+  );
   assert.deepEqual(Object.fromEntries([...listed].sort()), Object.fromEntries([...coded].sort()));
 });
 
@@ -72,7 +76,11 @@ test('[P-47] /openapi.yaml and /docs are served, and need nothing from outside',
   const shown = page.status === 200 ? page : await request('GET', new URL(page.headers.location, env.GATEWAY_URL).href);
   assert.equal(shown.status, 200);
   assert.match(shown.headers['content-type'], /text\/html/);
-  assert.doesNotMatch(shown.text, /<(script|link|img)[^>]+(src|href)\s*=\s*["']?(https?:)?\/\//i, 'no script, style or picture from elsewhere');
+  assert.doesNotMatch(
+    shown.text,
+    /<(script|link|img)[^>]+(src|href)\s*=\s*["']?(https?:)?\/\//i,
+    'no script, style or picture from elsewhere',
+  );
   for (const [, file] of shown.text.matchAll(/<(?:script|link|img)[^>]+(?:src|href)\s*=\s*["']([^"']+)["']/gi)) {
     const part = await request('GET', new URL(file, `${env.GATEWAY_URL}${page.status === 200 ? '/docs' : page.headers.location}`).href);
     assert.equal(part.status, 200, file);

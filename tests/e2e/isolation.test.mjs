@@ -11,12 +11,20 @@ import { daemons, env, readEnv, runDir } from '../support/stack.mjs';
 const tables = async (schema) => (await sql('SELECT tablename FROM pg_tables WHERE schemaname = $1', [schema])).map((row) => row.tablename);
 
 test('[P-45] the role of user-svc can neither read nor write the tables of auth-svc, nor the other way round', async () => {
-  for (const [url, schema] of [[env.USER_DB_URL, 'auth'], [env.AUTH_DB_URL, 'users']]) {
+  for (const [url, schema] of [
+    [env.USER_DB_URL, 'auth'],
+    [env.AUTH_DB_URL, 'users'],
+  ]) {
     const names = await tables(schema);
     assert.ok(names.length > 3, `${schema} has tables`);
     await as(url, async (query) => {
       for (const name of names) {
-        for (const statement of [`SELECT * FROM ${schema}."${name}" LIMIT 1`, `DELETE FROM ${schema}."${name}"`, `TRUNCATE ${schema}."${name}"`, `DROP TABLE ${schema}."${name}"`]) {
+        for (const statement of [
+          `SELECT * FROM ${schema}."${name}" LIMIT 1`,
+          `DELETE FROM ${schema}."${name}"`,
+          `TRUNCATE ${schema}."${name}"`,
+          `DROP TABLE ${schema}."${name}"`,
+        ]) {
           await assert.rejects(query(statement), (error) => ['42501', '42P01'].includes(error.code), statement);
         }
       }
@@ -32,7 +40,11 @@ test('[D-54][P-48] every daemon has health and metrics on its admin port, and on
   const all = daemons();
   assert.ok(all.length >= 3);
   for (const daemon of all) {
-    for (const [where, type] of [['/healthz', /text/], ['/readyz', /./], ['/metrics', /text\/plain/]]) {
+    for (const [where, type] of [
+      ['/healthz', /text/],
+      ['/readyz', /./],
+      ['/metrics', /text\/plain/],
+    ]) {
       const reply = await request('GET', daemon.admin + where);
       assert.equal(reply.status, 200, `${daemon.name} ${where}: ${reply.text}`);
       assert.match(reply.headers['content-type'] ?? '', type);
@@ -55,10 +67,14 @@ test('[P-09][P-46][D-54] logs are one JSON object a line, carry request ids acro
   for (const daemon of daemons()) {
     const text = fs.readFileSync(path.join(runDir, `${daemon.name}.log`), 'utf8');
     for (const secret of forbidden) assert.ok(!text.includes(secret), `${daemon.name} logs a secret`);
-    for (const line of text.trim().split('\n')) assert.doesNotThrow(() => JSON.parse(line), `${daemon.name} logs a line that is no JSON: ${line.slice(0, 200)}`);
+    for (const line of text.trim().split('\n'))
+      assert.doesNotThrow(() => JSON.parse(line), `${daemon.name} logs a line that is no JSON: ${line.slice(0, 200)}`);
   }
   const gatewayLogs = daemons().filter((daemon) => daemon.name.startsWith('gateway-'));
-  assert.ok(gatewayLogs.some((daemon) => fs.readFileSync(path.join(runDir, `${daemon.name}.log`), 'utf8').includes(mark)), 'the access log has the request id');
+  assert.ok(
+    gatewayLogs.some((daemon) => fs.readFileSync(path.join(runDir, `${daemon.name}.log`), 'utf8').includes(mark)),
+    'the access log has the request id',
+  );
 });
 
 test('[P-09] no secret stands on a command line', () => {

@@ -14,7 +14,8 @@ const doors = gateways();
 /** Clients that read and write through both gateways; `idempotent`: only what may be repeated. */
 async function traffic(clients, { idempotent }) {
   const people = await crowd(8);
-  for (const person of people) await eventually(5000, async () => (await person.api.get('/api/users/me')).status === 200, 'everybody is known');
+  for (const person of people)
+    await eventually(5000, async () => (await person.api.get('/api/users/me')).status === 200, 'everybody is known');
   const acts = [
     (api) => api.get('/api/users/me'),
     (api) => api.get('/api/friends'),
@@ -23,9 +24,14 @@ async function traffic(clients, { idempotent }) {
     (api) => api.get('/api/friends/requests?direction=out'),
     (api, other) => api.get(`/api/users/${other.id}`),
   ];
-  if (!idempotent) acts.push((api) => api.patch('/api/users/me', { bio: `${Math.random()}` }), (api, other) => api.post(`/api/friends/requests/${other.id}/reject`));
+  if (!idempotent)
+    acts.push(
+      (api) => api.patch('/api/users/me', { bio: `${Math.random()}` }),
+      (api, other) => api.post(`/api/friends/requests/${other.id}/reject`),
+    );
   return load(clients, (client, turn) => {
-    const one = people[client % 8], other = people[(client + 1 + (turn % 6)) % 8];
+    const one = people[client % 8],
+      other = people[(client + 1 + (turn % 6)) % 8];
     return acts[turn % acts.length](new Api(doors[client % doors.length], one.access), other);
   });
 }
@@ -33,7 +39,11 @@ async function traffic(clients, { idempotent }) {
 test('[P-44] the registry page lists every instance of every service, as HTML and JSON', async () => {
   for (const gateway of instances('gateway')) {
     for (const service of ['auth-svc', 'user-svc']) {
-      await eventually(10000, async () => (await registryOf(gateway, service)).filter((item) => item.state === 'up').length === 2, `${gateway.name} sees two ${service}`);
+      await eventually(
+        10000,
+        async () => (await registryOf(gateway, service)).filter((item) => item.state === 'up').length === 2,
+        `${gateway.name} sees two ${service}`,
+      );
     }
     const page = await request('GET', `${gateway.admin}/registry`, { headers: { Accept: 'text/html' } });
     assert.match(page.headers['content-type'], /text\/html/);
@@ -56,17 +66,24 @@ test('[P-44][K-05] kill -TERM of one user-svc under load: zero failed requests',
 
 test('[P-44][K-05] kill -TERM of one auth-svc under log-ins and refreshes: zero failed requests', async () => {
   const people = await Promise.all(Array.from({ length: 6 }, () => newcomer()));
-  const running = load(6, async (client, turn) => {
-    const person = people[client];
-    if (turn % 4 === 0) {
-      const reply = await new Api(doors[client % doors.length]).post('/api/auth/login', { login: person.email, password: person.password });
+  const running = load(
+    6,
+    async (client, turn) => {
+      const person = people[client];
+      if (turn % 4 === 0) {
+        const reply = await new Api(doors[client % doors.length]).post('/api/auth/login', {
+          login: person.email,
+          password: person.password,
+        });
+        if (reply.status === 200) person.refresh = reply.json.refresh_token;
+        return reply;
+      }
+      const reply = await new Api(doors[client % doors.length]).post('/api/auth/refresh', { refresh_token: person.refresh });
       if (reply.status === 200) person.refresh = reply.json.refresh_token;
       return reply;
-    }
-    const reply = await new Api(doors[client % doors.length]).post('/api/auth/refresh', { refresh_token: person.refresh });
-    if (reply.status === 200) person.refresh = reply.json.refresh_token;
-    return reply;
-  }, (reply, error) => (error ? `no reply: ${error.message}` : reply.status !== 200 ? `${reply.status} ${reply.text}` : undefined));
+    },
+    (reply, error) => (error ? `no reply: ${error.message}` : reply.status !== 200 ? `${reply.status} ${reply.text}` : undefined),
+  );
   await running.more(100);
   const [instance] = instances('auth-svc');
   const pid = signal(instance.name, 'SIGTERM');
@@ -92,17 +109,23 @@ test('[P-44] a user-svc started by hand takes part with the same tokens; killed,
   const single = await runService('user-svc');
   try {
     const person = await newcomer();
-    const direct = await eventually(5000, async () => {
-      const reply = await new Api(single.url, person.access).get('/api/users/me');
-      return reply.status === 200 && reply;
-    }, 'it answers the same token');
+    const direct = await eventually(
+      5000,
+      async () => {
+        const reply = await new Api(single.url, person.access).get('/api/users/me');
+        return reply.status === 200 && reply;
+      },
+      'it answers the same token',
+    );
     const behind = await person.api.get('/api/users/me');
     assert.deepEqual(direct.json, behind.json, 'as the gateway does');
     const forged = await request('GET', `${single.url}/api/users/me`, { headers: { 'X-User-Id': person.id, 'X-User-Role': 'admin' } });
     assert.deepEqual([forged.status, forged.problem], [401, 'token_missing'], 'no header replaces a token');
     const gatewayList = instances('gateway');
-    const seen = (gateway) => registryOf(gateway, 'user-svc').then((list) => list.find((item) => (item.instance ?? item.id ?? item.name) === single.name));
-    for (const gateway of gatewayList) await eventually(10000, async () => (await seen(gateway))?.state === 'up', `${gateway.name} sees ${single.name}`);
+    const seen = (gateway) =>
+      registryOf(gateway, 'user-svc').then((list) => list.find((item) => (item.instance ?? item.id ?? item.name) === single.name));
+    for (const gateway of gatewayList)
+      await eventually(10000, async () => (await seen(gateway))?.state === 'up', `${gateway.name} sees ${single.name}`);
 
     const running = await traffic(24, { idempotent: true });
     await running.more(500);
@@ -110,14 +133,18 @@ test('[P-44] a user-svc started by hand takes part with the same tokens; killed,
     single.kill('SIGKILL');
     await running.more(500);
     // 6 s of lease, one re-read of 5 s: from then on nothing goes there, whether it is still shown or not.
-    for (const gateway of gatewayList) await eventually(15000, async () => (await seen(gateway))?.state !== 'up', `${gateway.name} has noticed`);
+    for (const gateway of gatewayList)
+      await eventually(15000, async () => (await seen(gateway))?.state !== 'up', `${gateway.name} has noticed`);
     const before = await Promise.all(gatewayList.map(seen));
     await running.more(2000);
     const after = await Promise.all(gatewayList.map(seen));
-    gatewayList.forEach((gateway, i) => assert.equal(after[i]?.requests ?? before[i]?.requests, before[i]?.requests, `${gateway.name} sent nothing more there`));
+    gatewayList.forEach((gateway, i) =>
+      assert.equal(after[i]?.requests ?? before[i]?.requests, before[i]?.requests, `${gateway.name} sent nothing more there`),
+    );
     const { done, wrong } = await running.stop();
     assert.deepEqual(wrong, [], `of ${done} requests`);
-    for (const gateway of gatewayList) await eventually(30000, async () => (await seen(gateway)) === undefined, `${gateway.name} has forgotten it`);
+    for (const gateway of gatewayList)
+      await eventually(30000, async () => (await seen(gateway)) === undefined, `${gateway.name} has forgotten it`);
   } finally {
     single.kill('SIGKILL');
     await single.exited;
@@ -127,19 +154,25 @@ test('[P-44] a user-svc started by hand takes part with the same tokens; killed,
 /** What a wiped or absent Redis must not touch. Returns a check. */
 async function belongings() {
   const person = await signUp();
-  const kept = await logIn(person), revoked = await logIn(person);
+  const kept = await logIn(person),
+    revoked = await logIn(person);
   assert.equal((await kept.api.delete(`/api/auth/sessions/${revoked.sid}`)).status, 204);
   const refused = async () => {
     for (const door of doors) assert.equal((await new Api(door, revoked.access).get('/api/users/me')).problem, 'session_ended');
   };
   await eventually(2000, () => refused().then(() => true), 'the revoked one is out');
   return async (what) => {
-    for (const door of doors) assert.equal((await new Api(door, kept.access).get('/api/users/me')).status, 200, `${what}: the session lives`);
+    for (const door of doors)
+      assert.equal((await new Api(door, kept.access).get('/api/users/me')).status, 200, `${what}: the session lives`);
     await refused();
     const next = await new Api(env.GATEWAY_URL).post('/api/auth/refresh', { refresh_token: kept.refresh });
     assert.equal(next.status, 200, `${what}: refresh: ${next.text}`);
     kept.refresh = next.json.refresh_token;
-    assert.equal((await new Api(env.GATEWAY_URL).post('/api/auth/refresh', { refresh_token: revoked.refresh })).status, 401, `${what}: the revoked one stays dead`);
+    assert.equal(
+      (await new Api(env.GATEWAY_URL).post('/api/auth/refresh', { refresh_token: revoked.refresh })).status,
+      401,
+      `${what}: the revoked one stays dead`,
+    );
     assert.equal((await logIn(person)).user.id, person.id, `${what}: log-in`);
     assert.equal((await newcomer()).user.role, 'user', `${what}: sign-up`);
   };
@@ -156,7 +189,14 @@ test('[S-06][M-06] FLUSHALL in Redis loses no session, no revocation, no account
   const { done, wrong } = await running.stop();
   assert.deepEqual(wrong, [], `of ${done} requests`);
   for (const service of ['auth-svc', 'user-svc']) {
-    await eventually(15000, () => redis('--raw', 'KEYS', `registry:{${service}}:*`, ).split('\n').filter(Boolean).length + redis('--raw', 'KEYS', `registry:${service}:*`).split('\n').filter(Boolean).length === 2, `${service} has registered again`);
+    await eventually(
+      15000,
+      () =>
+        redis('--raw', 'KEYS', `registry:{${service}}:*`).split('\n').filter(Boolean).length +
+          redis('--raw', 'KEYS', `registry:${service}:*`).split('\n').filter(Boolean).length ===
+        2,
+      `${service} has registered again`,
+    );
   }
 });
 

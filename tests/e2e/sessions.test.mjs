@@ -14,7 +14,11 @@ const visit = (base, session) => new Api(base, session.access).get('/api/users/m
 async function refusedEverywhere(session, doors = [...gateways(), ...instances('user-svc').map((service) => service.url)]) {
   const began = performance.now();
   for (const door of doors) {
-    await eventually(Math.max(1, 2000 - (performance.now() - began)), async () => (await visit(door, session)).problem === 'session_ended', `${door} refuses`);
+    await eventually(
+      Math.max(1, 2000 - (performance.now() - began)),
+      async () => (await visit(door, session)).problem === 'session_ended',
+      `${door} refuses`,
+    );
   }
 }
 
@@ -35,10 +39,15 @@ test('[P-04][M-06] a replayed refresh token kills its family and no other sessio
   const other = await logIn(person, { device_name: 'other' });
   const next = sessionOf((await refresh(robbed.refresh)).json);
   // Within ten seconds the old token gives the same successor (two tabs); then it is a replay.
-  const replay = await eventually(20000, async () => {
-    const reply = await refresh(robbed.refresh);
-    return reply.status !== 200 && reply;
-  }, 'the replay is noticed', 500);
+  const replay = await eventually(
+    20000,
+    async () => {
+      const reply = await refresh(robbed.refresh);
+      return reply.status !== 200 && reply;
+    },
+    'the replay is noticed',
+    500,
+  );
   assert.deepEqual([replay.status, replay.problem], [401, 'refresh_reused']);
   assert.equal((await refresh(next.refresh)).status, 401, 'the successor is dead too');
   await refusedEverywhere(next);
@@ -69,7 +78,8 @@ test('[P-05][M-07] revoke beats a refresh that races it', async () => {
 
 test('[P-05][S-06][K-05] a revoked session is refused by every gateway and service within 2 s, and still after kill -9 of both gateways', async () => {
   const person = await signUp();
-  const master = await logIn(person), victim = await logIn(person);
+  const master = await logIn(person),
+    victim = await logIn(person);
   for (const door of gateways()) assert.equal((await visit(door, victim)).status, 200);
   assert.ok(gateways().length >= 2, 'two gateways run');
   assert.equal((await master.api.delete(`/api/auth/sessions/${victim.sid}`)).status, 204);
@@ -85,7 +95,8 @@ test('[P-05][S-06][K-05] a revoked session is refused by every gateway and servi
 
 test('[P-08][S-09] a new password ends the other sessions', async () => {
   const person = await signUp();
-  const mine = await logIn(person), other = await logIn(person);
+  const mine = await logIn(person),
+    other = await logIn(person);
   const same = await mine.api.put('/api/auth/password', { old_password: person.password, new_password: person.password });
   assert.deepEqual([same.status, same.problem], [400, 'password_unchanged']);
   const changed = await mine.api.put('/api/auth/password', { old_password: person.password, new_password: `${person.password}x` });

@@ -21,7 +21,10 @@ test('[P-01][M-01][M-02][D-01][S-01][S-02] sign-up gives an account with the rol
   assert.equal(made.status, 201, made.text);
   const { id, ...rest } = made.json.user;
   assert.match(id, /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
-  assert.deepEqual([rest.handle, rest.nickname, rest.email, rest.role, rest.email_verified], [wish.handle, wish.nickname, wish.email, 'user', false]);
+  assert.deepEqual(
+    [rest.handle, rest.nickname, rest.email, rest.role, rest.email_verified],
+    [wish.handle, wish.nickname, wish.email, 'user', false],
+  );
   assert.ok(!made.text.includes(wish.password), 'the password is never echoed');
   assert.ok(!/argon2|hash/i.test(made.text), 'nor its hash');
 
@@ -87,12 +90,16 @@ test('[S-06][M-06] every device is a session that its owner can see and end', as
   const phone = await logIn(person, { device_name: 'phone' });
   const laptop = await logIn(person, { device_name: 'laptop' });
   const list = await phone.api.get('/api/auth/sessions');
-  assert.deepEqual(list.json.items.map((item) => [item.device_name, item.current]).sort(), [['laptop', false], ['phone', true]]);
+  assert.deepEqual(list.json.items.map((item) => [item.device_name, item.current]).sort(), [
+    ['laptop', false],
+    ['phone', true],
+  ]);
   assert.equal((await phone.api.delete(`/api/auth/sessions/${laptop.sid}`)).status, 204);
   await eventually(2000, async () => (await laptop.api.get('/api/users/me')).problem === 'session_ended', 'the laptop is out');
   assert.equal((await phone.api.get('/api/users/me')).status, 200);
 
-  const third = await logIn(person), fourth = await logIn(person);
+  const third = await logIn(person),
+    fourth = await logIn(person);
   assert.equal((await phone.api.delete('/api/auth/sessions')).status, 204);
   for (const other of [third, fourth]) {
     await eventually(2000, async () => (await other.api.get('/api/users/me')).problem === 'session_ended', 'all but mine are out');
@@ -109,7 +116,8 @@ test('[S-07] single_session: a new log-in ends the others', async () => {
 });
 
 test('[P-10][P-11][M-10][M-12][K-06][D-05] a profile can be read and changed; its avatar is checked, kept and served', async () => {
-  const me = await newcomer(), other = await newcomer();
+  const me = await newcomer(),
+    other = await newcomer();
   const first = await me.api.get('/api/users/me');
   assert.equal(first.status, 200, first.text);
   assert.deepEqual([first.json.id, first.json.email, first.json.nickname], [me.id, me.email, me.nickname]);
@@ -133,21 +141,30 @@ test('[P-10][P-11][M-10][M-12][K-06][D-05] a profile can be read and changed; it
   const script = await me.api.put('/api/users/me/avatar', '<script>alert(1)</script>', { headers: { 'Content-Type': 'image/png' } });
   assert.equal(script.status, 415, script.text);
 
-  const seen = await eventually(3000, async () => {
-    const reply = await other.api.get(`/api/users/${me.id}`);
-    return reply.status === 200 && reply;
-  }, 'others can read the profile');
+  const seen = await eventually(
+    3000,
+    async () => {
+      const reply = await other.api.get(`/api/users/${me.id}`);
+      return reply.status === 200 && reply;
+    },
+    'others can read the profile',
+  );
   assert.equal(seen.json.avatar_url, put.json.avatar_url);
   assert.ok(!seen.text.includes(me.email), 'strangers do not see the e-mail');
   assert.equal((await me.api.delete('/api/users/me/avatar')).status, 204);
 });
 
 test('[P-12][P-14][P-16][P-17][P-18] people are found, asked, accepted, listed and removed', async () => {
-  const a = await newcomer({ prefix: 'dallae' }), b = await newcomer({ prefix: 'dallae' });
-  const found = await eventually(5000, async () => {
-    const reply = await a.api.get(`/api/users?q=${b.nickname.slice(2)}`);
-    return reply.json?.items.some((item) => item.id === b.id) && reply;
-  }, 'the search finds part of a nickname');
+  const a = await newcomer({ prefix: 'dallae' }),
+    b = await newcomer({ prefix: 'dallae' });
+  const found = await eventually(
+    5000,
+    async () => {
+      const reply = await a.api.get(`/api/users?q=${b.nickname.slice(2)}`);
+      return reply.json?.items.some((item) => item.id === b.id) && reply;
+    },
+    'the search finds part of a nickname',
+  );
   assert.ok(!found.json.items.some((item) => item.id === a.id), 'never self');
   assert.ok(!found.text.includes(b.email), 'e-mails are masked');
   assert.equal((await a.api.get(`/api/users?q=${encodeURIComponent(b.email)}`)).json.items[0]?.id, b.id, 'a whole e-mail finds');
@@ -155,26 +172,46 @@ test('[P-12][P-14][P-16][P-17][P-18] people are found, asked, accepted, listed a
 
   assert.equal((await a.api.put(`/api/friends/requests/${b.id}`)).status, 201);
   assert.equal((await a.api.put(`/api/friends/requests/${b.id}`)).status, 200, 'a repeat');
-  assert.deepEqual((await all(b.api, '/api/friends/requests?direction=in')).map((item) => item.user.id), [a.id]);
-  assert.deepEqual((await all(a.api, '/api/friends/requests?direction=out')).map((item) => item.user.id), [b.id]);
+  assert.deepEqual(
+    (await all(b.api, '/api/friends/requests?direction=in')).map((item) => item.user.id),
+    [a.id],
+  );
+  assert.deepEqual(
+    (await all(a.api, '/api/friends/requests?direction=out')).map((item) => item.user.id),
+    [b.id],
+  );
   assert.equal((await b.api.post(`/api/friends/requests/${a.id}/accept`)).status, 200);
-  for (const [one, two] of [[a, b], [b, a]]) assert.deepEqual((await all(one.api, '/api/friends')).map((item) => item.user.id), [two.id]);
+  for (const [one, two] of [
+    [a, b],
+    [b, a],
+  ])
+    assert.deepEqual(
+      (await all(one.api, '/api/friends')).map((item) => item.user.id),
+      [two.id],
+    );
   assert.equal((await a.api.put(`/api/friends/requests/${b.id}`)).problem, 'already_friends');
   assert.equal((await b.api.delete(`/api/friends/${a.id}`)).status, 204);
   assert.equal((await a.api.delete(`/api/friends/${b.id}`)).status, 404);
 });
 
 test('[P-19][M-14] a block ends a friendship and holds in search and requests, in both directions', async () => {
-  const a = await newcomer(), b = await newcomer();
+  const a = await newcomer(),
+    b = await newcomer();
   await eventually(5000, async () => (await a.api.get(`/api/users?q=${b.handle}`)).json?.items.length === 1, 'b is in the index');
   await eventually(5000, async () => (await b.api.get(`/api/users?q=${a.handle}`)).json?.items.length === 1, 'a is in the index');
   assert.equal((await a.api.put(`/api/friends/requests/${b.id}`)).status, 201);
   assert.equal((await b.api.post(`/api/friends/requests/${a.id}/accept`)).status, 200);
   assert.ok((await a.api.put(`/api/blocks/${b.id}`)).status < 300);
   assert.deepEqual(await all(a.api, '/api/friends'), []);
-  assert.deepEqual((await all(a.api, '/api/blocks')).map((item) => item.user.id), [b.id]);
+  assert.deepEqual(
+    (await all(a.api, '/api/blocks')).map((item) => item.user.id),
+    [b.id],
+  );
   assert.deepEqual(await all(b.api, '/api/blocks'), [], 'the blocked one is not told');
-  for (const [one, two] of [[a, b], [b, a]]) {
+  for (const [one, two] of [
+    [a, b],
+    [b, a],
+  ]) {
     assert.equal((await one.api.get(`/api/users?q=${two.handle}`)).json.items.length, 0, 'not found');
     const asked = await one.api.put(`/api/friends/requests/${two.id}`);
     assert.deepEqual([asked.status, asked.problem], [403, 'blocked']);
@@ -185,7 +222,8 @@ test('[P-19][M-14] a block ends a friendship and holds in search and requests, i
 });
 
 test('[P-06][D-04][M-11][S-10] withdrawal ends sessions and log-in, and takes the person out of search and friends', async () => {
-  const stays = await newcomer(), goes = await newcomer();
+  const stays = await newcomer(),
+    goes = await newcomer();
   await eventually(5000, async () => (await stays.api.get(`/api/users?q=${goes.handle}`)).json?.items.length === 1, 'found before');
   assert.equal((await stays.api.put(`/api/friends/requests/${goes.id}`)).status, 201);
   assert.equal((await goes.api.post(`/api/friends/requests/${stays.id}/accept`)).status, 200);
@@ -201,21 +239,45 @@ test('[P-06][D-04][M-11][S-10] withdrawal ends sessions and log-in, and takes th
 
 test('[P-43] every route but the open ones asks for a token, and unknown ones are 404', async () => {
   for (const [method, path] of [
-    ['GET', '/api/users/me'], ['PATCH', '/api/users/me'], ['GET', '/api/friends'], ['GET', '/api/blocks'], ['GET', '/api/users?q=ab'],
-    ['GET', '/api/auth/sessions'], ['DELETE', '/api/auth/account'], ['PUT', '/api/auth/password'],
+    ['GET', '/api/users/me'],
+    ['PATCH', '/api/users/me'],
+    ['GET', '/api/friends'],
+    ['GET', '/api/blocks'],
+    ['GET', '/api/users?q=ab'],
+    ['GET', '/api/auth/sessions'],
+    ['DELETE', '/api/auth/account'],
+    ['PUT', '/api/auth/password'],
   ]) {
     const reply = await open.call(method, path);
     assert.deepEqual([reply.status, reply.problem], [401, 'token_missing'], `${method} ${path}`);
   }
-  for (const path of ['/', '/nothing', '/internal/revoked?after=0', '/metrics', '/healthz', '/readyz', '/registry', '/api', '/apiary/users/me']) {
+  for (const path of [
+    '/',
+    '/nothing',
+    '/internal/revoked?after=0',
+    '/metrics',
+    '/healthz',
+    '/readyz',
+    '/registry',
+    '/api',
+    '/apiary/users/me',
+  ]) {
     const reply = await open.get(path);
     assert.deepEqual([reply.status, reply.problem], [404, 'not_found'], path);
   }
 });
 
 test('[D-53] problems speak English or Korean, carry a stable code and the request id', async () => {
-  const english = await open.post('/api/auth/login', { login: 'nobody@example.test', password: 'Wrong-1-1' }, { headers: { 'X-Request-Id': 'tour-1' } });
-  const korean = await open.post('/api/auth/login', { login: 'nobody@example.test', password: 'Wrong-1-1' }, { headers: { 'Accept-Language': 'ko-KR,ko;q=0.9' } });
+  const english = await open.post(
+    '/api/auth/login',
+    { login: 'nobody@example.test', password: 'Wrong-1-1' },
+    { headers: { 'X-Request-Id': 'tour-1' } },
+  );
+  const korean = await open.post(
+    '/api/auth/login',
+    { login: 'nobody@example.test', password: 'Wrong-1-1' },
+    { headers: { 'Accept-Language': 'ko-KR,ko;q=0.9' } },
+  );
   for (const reply of [english, korean]) {
     assert.match(reply.headers['content-type'], /^application\/problem\+json/);
     assert.deepEqual([reply.json.status, reply.json.code], [401, 'bad_credentials']);

@@ -98,7 +98,12 @@ export function raw(url, bytes, { timeout = 8000, enough = wholeReply } = {}) {
       clearTimeout(timer);
       socket.destroy();
       const text = Buffer.concat(parts).toString('latin1');
-      resolve({ text, status: Number(/^HTTP\/1\.[01] (\d{3})/.exec(text)?.[1] ?? 0), body: text.split('\r\n\r\n').slice(1).join('\r\n\r\n'), closed });
+      resolve({
+        text,
+        status: Number(/^HTTP\/1\.[01] (\d{3})/.exec(text)?.[1] ?? 0),
+        body: text.split('\r\n\r\n').slice(1).join('\r\n\r\n'),
+        closed,
+      });
     };
     const timer = setTimeout(done, timeout);
     socket.on('connect', () => socket.write(bytes));

@@ -30,7 +30,7 @@ export function load(n, act, judge = lost) {
   };
   /** Until so many more requests are done. */
   state.more = async (requests) => {
-    for (const goal = state.done + requests; state.done < goal; ) await pause(5);
+    for (const goal = state.done + requests; state.done < goal;) await pause(5);
   };
   return state;
 }

@@ -10,7 +10,12 @@ let count = 0;
 /** Names nobody has. Digits only after the first letter: no word list objects. */
 export function names(prefix = 'p') {
   const tail = `${run}${String(++count).padStart(4, '0')}`;
-  return { email: `${prefix}${tail}@example.test`, handle: `${prefix}${tail}`, nickname: `${prefix}${tail}`, password: `Yard-${randomInt(1e9)}-a1` };
+  return {
+    email: `${prefix}${tail}@example.test`,
+    handle: `${prefix}${tail}`,
+    nickname: `${prefix}${tail}`,
+    password: `Yard-${randomInt(1e9)}-a1`,
+  };
 }
 
 /** A user without a session: {id, email, handle, nickname, password, user}. */
@@ -29,7 +34,13 @@ export async function logIn(person, { base = env.GATEWAY_URL, ...more } = {}) {
 }
 
 export function sessionOf(tokens, base = env.GATEWAY_URL) {
-  return { access: tokens.access_token, refresh: tokens.refresh_token, sid: tokens.session_id, user: tokens.user, api: new Api(base, tokens.access_token) };
+  return {
+    access: tokens.access_token,
+    refresh: tokens.refresh_token,
+    sid: tokens.session_id,
+    user: tokens.user,
+    api: new Api(base, tokens.access_token),
+  };
 }
 
 /** A user with a session: both in one object. */

@@ -24,10 +24,14 @@ export async function runService(service) {
     }
   };
   try {
-    const [, url, admin] = await eventually(120000, () => {
-      if (child.exitCode !== null) throw new Error(`it ended: ${output}`);
-      return / at (http:\/\/\S+), admin (http:\/\/\S+)/.exec(output);
-    }, `make run-${service} says its address`);
+    const [, url, admin] = await eventually(
+      120000,
+      () => {
+        if (child.exitCode !== null) throw new Error(`it ended: ${output}`);
+        return / at (http:\/\/\S+), admin (http:\/\/\S+)/.exec(output);
+      },
+      `make run-${service} says its address`,
+    );
     const instance = { name: `${service}-dev`, url, admin };
     await eventually(30000, () => isReady(instance), `${instance.name} is ready`);
     return { ...instance, kill, exited, output: () => output };

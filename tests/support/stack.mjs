@@ -107,7 +107,11 @@ export async function crashStore(name, ms = 60000) {
 
 /** One Redis command by redis-cli. */
 export function redis(...words) {
-  return execFileSync('redis-cli', ['-u', env.REDIS_URL, ...words], { encoding: 'utf8', timeout: 5000, stdio: ['ignore', 'pipe', 'pipe'] }).trim();
+  return execFileSync('redis-cli', ['-u', env.REDIS_URL, ...words], {
+    encoding: 'utf8',
+    timeout: 5000,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  }).trim();
 }
 
 function kcatAnswers() {

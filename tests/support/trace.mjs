@@ -76,5 +76,7 @@ for (const id of IDS) {
 }
 for (const stranger of strangers) console.log(`unknown id in ${stranger}`);
 const later = IDS.filter((id) => LATER[id]?.all).length;
-console.log(`${IDS.length} ids, ${count} tests: ${IDS.length - missing.length - later} shown, ${later} later, ${missing.length} without a test${missing.length ? `: ${missing.join(' ')}` : ''}`);
+console.log(
+  `${IDS.length} ids, ${count} tests: ${IDS.length - missing.length - later} shown, ${later} later, ${missing.length} without a test${missing.length ? `: ${missing.join(' ')}` : ''}`,
+);
 process.exitCode = missing.length || strangers.length ? 1 : 0;
