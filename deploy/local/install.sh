@@ -90,13 +90,16 @@ install_packages() {
     fi
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -q
-    apt-get install -q -y --no-install-recommends "$@"
+    status=0
+    apt-get install -q -y --no-install-recommends "$@" || status=$?
     for server in $SERVERS; do
         case " $* " in *" $server "*)
-            # Without systemd running (a container) there is nothing to stop; a unit may also bear another name.
+            # What is not known here (no systemd, an install that failed before it) need not be turned off.
+            update-rc.d "$server" disable >/dev/null 2>&1 || :
             ! command -v systemctl >/dev/null || systemctl disable --now "$server" >/dev/null 2>&1 || : ;;
         esac
     done
+    return $status
 }
 
 # As root: the plain user that runs the stores when the stack is started by root.

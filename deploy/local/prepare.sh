@@ -163,8 +163,12 @@ fetch_kafka() {
     command -v mvn >/dev/null || die "Maven is needed to fetch Kafka; KAFKA_BROKERS=host:port uses a broker that runs elsewhere"
     say "fetching Kafka from Maven Central (44 MB, once)"
     rm -rf "$lib" "$lib.new"
-    mvn -q -B -f "$ROOT/deploy/kafka/pom.xml" dependency:copy-dependencies -DoutputDirectory="$lib.new" -DincludeScope=runtime >&2 ||
+    mvn -q -B -f "$ROOT/deploy/kafka/pom.xml" dependency:copy-dependencies -DoutputDirectory="$lib.new" -DincludeScope=runtime \
+        >"$RUN_DIR/maven.log" 2>&1 || {
+        cat "$RUN_DIR/maven.log" >&2
         die "Maven could not fetch Kafka; KAFKA_BROKERS=host:port uses a broker that runs elsewhere"
+    }
+    rm -f "$RUN_DIR/maven.log"
     cp "$ROOT/deploy/kafka/pom.xml" "$lib.new/"
     chmod -R a+rX "$lib.new"
     mv "$lib.new" "$lib"
