@@ -54,19 +54,30 @@ bool store_trash_done(struct pg_pool *db, const struct texts *keys, struct err *
 
 /* ---- search (store_search.c) ---- */
 
-enum { SEARCH_TIMEOUT_MS = 1000 };
+enum {
+    SEARCH_TIMEOUT_MS = 1000,
+    SEARCH_FEW = 2000,    /* so many candidates are all looked at */
+    SEARCH_WINDOW = 5000, /* with more candidates: so many people are looked at, in order, for one page */
+};
 
 struct found {
     struct person person;
     const char *email;
-    int64_t rank; /* 0: a name or the e-mail is exactly what was asked for; 1: a part. A cursor carries it */
+    int64_t rank; /* 0: a name or the e-mail is exactly what was asked for; 1: a part */
 };
-/* Up to `limit` + 1 people after `after` (NULL: from the start), by rank, then by id. Never the viewer, guests, who has
- * withdrawn, or who blocks or is blocked. unavailable: it took longer than SEARCH_TIMEOUT_MS. */
+struct found_page {
+    struct found *items;
+    size_t count;
+    bool more;          /* there may be: go on at `next` */
+    struct cursor next; /* its number is a rank */
+};
+/* Up to `limit` people after `after` (NULL: from the start), by rank, then by id. Never the viewer, guests, who has
+ * withdrawn, or who blocks or is blocked. The work is bounded: where very many have all the pieces of the query, a page can be
+ * short, even empty, and yet have `more`. unavailable: SEARCH_TIMEOUT_MS. */
 bool store_search(struct pg_pool *db, struct arena *arena, const struct search_wish *wish, const char *viewer,
-                  const struct cursor *after, int64_t limit, struct found **found, size_t *count, struct err *err);
-/* For the test that reads the plan. */
-extern const struct pg_statement SEARCH_NAMES;
+                  const struct cursor *after, int64_t limit, struct found_page *page, struct err *err);
+/* For the test that reads the plans. */
+extern const struct pg_statement SEARCH_EXACT, SEARCH_COUNT, SEARCH_CANDIDATES, SEARCH_IN_ORDER;
 
 /* ---- lists of people (store_lists.c) ---- */
 
