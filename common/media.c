@@ -184,8 +184,11 @@ static bool is_gif(struct media *media)
         return false;
     unsigned flags = media->bytes[10];
     size_t at = 13 + (flags & 0x80 ? (size_t)3 << ((flags & 7) + 1) : 0); /* behind the colour table */
-    return set_size(media, le16(media->bytes + 6), le16(media->bytes + 8)) && at < media->length &&
-           (media->bytes[at] == 0x2c || media->bytes[at] == 0x21) && media->bytes[media->length - 1] == 0x3b;
+    size_t end = media->length;
+    while (end > 0 && media->bytes[end - 1] == 0) /* some writers pad */
+        end--;
+    return set_size(media, le16(media->bytes + 6), le16(media->bytes + 8)) && at < end &&
+           (media->bytes[at] == 0x2c || media->bytes[at] == 0x21) && media->bytes[end - 1] == 0x3b;
 }
 
 /* Brands of ISO base media files that are MP4 video (others are HEIC, AVIF, QuickTime, ...). */
