@@ -133,10 +133,10 @@ bool pg_conn_alive(struct pg_conn *conn)
 
 void pg_conn_sleep(struct pg_conn *conn, int other_fd, int limit_ms)
 {
-    struct pollfd fds[2] = {{.fd = conn->broken ? -1 : PQsocket(conn->libpq), .events = POLLIN},
+    struct pollfd fds[2] = {{.fd = conn && !conn->broken ? PQsocket(conn->libpq) : -1, .events = POLLIN},
                             {.fd = other_fd, .events = POLLIN}};
     (void)poll(fds, 2, limit_ms);
-    if (fds[0].revents && !PQconsumeInput(conn->libpq))
+    if (conn && fds[0].revents && !PQconsumeInput(conn->libpq))
         conn->broken = true;
 }
 

@@ -46,7 +46,7 @@ struct pg_result *pg_conn_run(struct pg_conn *conn, const struct pg_statement *s
                               int limit_ms, enum pg_outcome *outcome, struct err *err);
 /* Plain SQL without parameters and without rows: BEGIN, COMMIT, LISTEN, migrations. */
 bool pg_conn_script(struct pg_conn *conn, const char *sql, int limit_ms, enum pg_outcome *outcome, struct err *err);
-/* Sleeps until the server sends something, other_fd (-1: none) is readable, or the limit is over. */
+/* Sleeps until the server sends something (conn may be NULL), other_fd (-1: none) is readable, or the limit is over. */
 void pg_conn_sleep(struct pg_conn *conn, int other_fd, int limit_ms);
 
 /* Parameters as libpq wants them; lives on the stack of one call. */
@@ -62,6 +62,9 @@ void pg_wire_free(struct pg_wire *wire);
 
 /* What a failed result means: sets err, tells who may run it again. */
 enum pg_outcome pg_failure(const PGresult *result, const char *statement_name, struct err *err);
+
+/* The first of the two numbers of an advisory lock. */
+int32_t pg_lock_number(const char *name);
 
 /* True for a text that only reads: SELECT, or WITH that changes nothing. */
 bool pg_is_read(const char *sql);

@@ -31,7 +31,7 @@ void pg_lock_release(struct pg_lock **lock)
 }
 
 /* FNV-1a: the same number in every version and process. */
-static int32_t lock_number(const char *name)
+int32_t pg_lock_number(const char *name)
 {
     uint32_t hash = 2166136261U;
     for (; *name; name++)
@@ -53,7 +53,7 @@ bool pg_lock_try(struct pg_lock *lock, const char *name, int32_t number)
         drop_connection(lock);
     if (!lock->conn && !(lock->conn = pg_conn_open(lock->url, NULL, PG_CONNECT_MS, &err)))
         return false;
-    AUTO(pg_result) row = pg_conn_run(lock->conn, &TRY, PARAMS(PG_I64(lock_number(name)), PG_I64(number)), false, HELD_MS, NULL, &err);
+    AUTO(pg_result) row = pg_conn_run(lock->conn, &TRY, PARAMS(PG_I64(pg_lock_number(name)), PG_I64(number)), false, HELD_MS, NULL, &err);
     bool mine = row && pg_bool(row, 0, 0);
     lock->held = lock->held || mine;
     if (lock->conn->broken)

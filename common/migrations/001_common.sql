@@ -17,9 +17,13 @@ CREATE TABLE outbox (                                       -- events on their w
     autovacuum_vacuum_threshold = 2000                      -- vacuum by the number of dead rows, not by its size
 );
 
+-- Wakes the relay at commit. NOTIFY makes the commits of all transactions that use it wait for each other, and a burst needs one
+-- wake-up, not thousands: only the transaction that gets the lock calls; what commits beside it is found by the relay's next look.
 CREATE FUNCTION outbox_wake() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM pg_notify('outbox_' || TG_TABLE_SCHEMA, '');    -- arrives at commit, once per transaction
+    IF pg_try_advisory_xact_lock(hashtext('outbox wake'), hashtext(TG_TABLE_SCHEMA)) THEN
+        PERFORM pg_notify('outbox_' || TG_TABLE_SCHEMA, '');
+    END IF;
     RETURN NULL;
 END $$;
 CREATE TRIGGER outbox_wake AFTER INSERT ON outbox FOR EACH STATEMENT EXECUTE FUNCTION outbox_wake();

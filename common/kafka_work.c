@@ -1,0 +1,240 @@
+#include "clock.h"
+#include "kafka_worker.h"
+#include "log.h"
+#include "mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    BACKOFF_FIRST_MS = 50,
+    BACKOFF_MAX_MS = 5000,
+    DEAD_LETTER_MS = 10000,
+};
+
+/* What a paused part holds does not count: it can't be worked off now and must not keep the others from reading. */
+static void count_waiting(struct kafka_worker *worker, const struct part *part, bool add)
+{
+    worker->waiting = add ? worker->waiting + part->count : worker->waiting - part->count;
+    worker->waiting_bytes = add ? worker->waiting_bytes + part->bytes : worker->waiting_bytes - part->bytes;
+}
+
+static size_t size_of(const rd_kafka_message_t *message)
+{
+    return message->len + message->key_len;
+}
+
+void kafka_work_add(struct kafka_worker *worker, struct part *part, rd_kafka_message_t *message)
+{
+    if (message->offset < part->read_offset) { /* fetched again after a pause */
+        rd_kafka_message_destroy(message);
+        return;
+    }
+    if (part->count == part->room) {
+        part->room = part->room ? part->room * 2 : 16;
+        part->messages = mem_grow(part->messages, part->room, sizeof(rd_kafka_message_t *));
+    }
+    part->read_offset = message->offset + 1;
+    part->messages[part->count++] = message;
+    part->bytes += size_of(message);
+    if (!part->paused) {
+        worker->waiting++;
+        worker->waiting_bytes += size_of(message);
+    }
+}
+
+static void forget_first(struct kafka_worker *worker, struct part *part, size_t count)
+{
+    if (!part->paused)
+        count_waiting(worker, part, false);
+    for (size_t i = 0; i < count; i++) {
+        part->bytes -= size_of(part->messages[i]);
+        rd_kafka_message_destroy(part->messages[i]);
+    }
+    part->count -= count;
+    memmove(part->messages, part->messages + count, part->count * sizeof(rd_kafka_message_t *));
+    if (!part->paused)
+        count_waiting(worker, part, true);
+}
+
+void kafka_work_drop(struct kafka_worker *worker, struct part *part)
+{
+    if (part->count)
+        forget_first(worker, part, part->count);
+    free(part->messages);
+    part->messages = NULL;
+    part->room = 0;
+}
+
+/* The first `count` records are done, one way or the other. */
+static void advance(struct kafka_worker *worker, struct part *part, size_t count)
+{
+    part->next_offset = part->messages[count - 1]->offset + 1;
+    part->singles -= part->singles < count ? part->singles : count;
+    part->backoff_ms = 0;
+    part->retry_ms = 0;
+    forget_first(worker, part, count);
+}
+
+static void set_paused(struct kafka_worker *worker, struct part *part, bool paused)
+{
+    if (part->paused == paused)
+        return;
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, part->subscription->topic, part->partition);
+    if ((paused ? rd_kafka_pause_partitions(worker->rk, list) : rd_kafka_resume_partitions(worker->rk, list)) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        part->paused = paused;
+        count_waiting(worker, part, !paused);
+    }
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
+/* ---- what can go wrong ------------------------------------------------------------------------------------------------ */
+
+static void back_off(struct kafka_worker *worker, struct part *part, const struct err *err)
+{
+    part->backoff_ms = part->backoff_ms ? part->backoff_ms * 2 : BACKOFF_FIRST_MS;
+    if (part->backoff_ms > BACKOFF_MAX_MS)
+        part->backoff_ms = BACKOFF_MAX_MS;
+    part->retry_ms = clock_monotonic_ms() + part->backoff_ms;
+    set_paused(worker, part, true);
+    metric_add(part->metrics->retries, 1);
+    log_err("batch_failed", err);
+    log_event(LOG_INFO, "batch_waits", LOG_TEXT("topic", part->subscription->topic), LOG_I64("partition", part->partition),
+              LOG_I64("offset", part->messages[0]->offset), LOG_I64("ms", part->backoff_ms));
+}
+
+static void stop_part(struct kafka_worker *worker, struct part *part, const struct err *err)
+{
+    part->stopped = true;
+    set_paused(worker, part, true);
+    metric_add(part->metrics->stopped, 1);
+    log_err("poison_record", err);
+    log_event(LOG_ERROR, "partition_stopped", LOG_TEXT("topic", part->subscription->topic),
+              LOG_I64("partition", part->partition), LOG_I64("offset", part->messages[0]->offset));
+}
+
+static void describe(const struct err *err, char *words, size_t size)
+{
+    const char *field = err->field_count ? err->fields[0].pointer : "", *why = err->field_count ? err->fields[0].message : "";
+    (void)snprintf(words, size, "%s: %s %s %s %s", err->problem->code, err->message, err->detail, field, why);
+}
+
+static bool send_dead_letter(struct kafka_worker *worker, const struct part *part, const struct kafka_record *record,
+                             const struct err *why, struct err *err)
+{
+    char topic[256], partition[16], offset[24], words[600];
+    (void)snprintf(topic, sizeof topic, "%s.dlq", part->subscription->topic);
+    (void)snprintf(partition, sizeof partition, "%d", (int)part->partition);
+    (void)snprintf(offset, sizeof offset, "%lld", (long long)record->offset);
+    describe(why, words, sizeof words);
+    const struct kafka_header headers[] = {
+        {"x-origin-topic", part->subscription->topic},
+        {"x-origin-partition", partition},
+        {"x-origin-offset", offset},
+        {"x-error", words},
+        {"x-request-id", record->request_id ? record->request_id : ""},
+        {"traceparent", record->traceparent ? record->traceparent : ""},
+        {NULL, NULL},
+    };
+    const struct kafka_message letter = {.topic = topic, .key = record->key, .payload = record->payload, .headers = headers};
+    return kafka_send_all(worker->producer, &letter, 1, DEAD_LETTER_MS, err);
+}
+
+/* A single record that its handler will never take. */
+static void handle_poison(struct kafka_worker *worker, struct part *part, const struct kafka_record *record, const struct err *why)
+{
+    if (part->subscription->poison == POISON_STOP) {
+        stop_part(worker, part, why);
+        return;
+    }
+    struct err err = {0};
+    if (!send_dead_letter(worker, part, record, why, &err)) {
+        back_off(worker, part, &err);
+        return;
+    }
+    metric_add(part->metrics->dead_letters, 1);
+    log_event(LOG_ERROR, "dead_letter", LOG_TEXT("topic", part->subscription->topic), LOG_I64("partition", part->partition),
+              LOG_I64("offset", record->offset), LOG_TEXT("why", why->problem->code));
+    advance(worker, part, 1);
+}
+
+/* ---- batches --------------------------------------------------------------------------------------------------------- */
+
+/* librdkafka puts a NUL behind each header's value. */
+static const char *header(const rd_kafka_message_t *message, const char *name)
+{
+    rd_kafka_headers_t *headers;
+    const void *value;
+    size_t size;
+    if (rd_kafka_message_headers(message, &headers) || rd_kafka_header_get_last(headers, name, &value, &size) || !size)
+        return NULL;
+    return value;
+}
+
+static void fill_record(struct kafka_record *record, const rd_kafka_message_t *message)
+{
+    rd_kafka_timestamp_type_t type;
+    *record = (struct kafka_record){
+        .offset = message->offset,
+        .timestamp_ms = rd_kafka_message_timestamp(message, &type),
+        .key = {message->key, message->key_len},
+        .payload = {message->payload, message->len},
+        .request_id = header(message, "x-request-id"),
+        .traceparent = header(message, "traceparent"),
+    };
+}
+
+static void run_batch(struct kafka_worker *worker, struct part *part)
+{
+    size_t most = part->singles ? 1 : kafka_batch_max(part->subscription);
+    size_t count = part->count < most ? part->count : most;
+    for (size_t i = 0; i < count; i++)
+        fill_record(&worker->records[i], part->messages[i]);
+    const struct kafka_batch batch = {.topic = part->subscription->topic, .partition = part->partition,
+                                      .records = worker->records, .count = count};
+    struct err err = {0};
+    if (part->subscription->apply(worker->app, &batch, &err)) {
+        metric_add(part->metrics->applied, (int64_t)count);
+        advance(worker, part, count);
+    } else if (!err_is(&err, &ERR_BAD_INPUT)) {
+        back_off(worker, part, &err);
+    } else if (count > 1) {
+        part->singles = count; /* one by one finds the bad one and saves the others */
+    } else {
+        handle_poison(worker, part, &worker->records[0], &err);
+    }
+}
+
+static void look_whether_caught_up(struct part *part)
+{
+    if (part->stopped || (part->at_end && !part->count) || (part->end_offset >= 0 && part->next_offset >= part->end_offset))
+        part->caught_up = true;
+}
+
+void kafka_work_run(struct kafka_worker *worker)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    for (size_t i = 0; i < worker->part_count && !worker->stop; i++) {
+        struct part *part = &worker->parts[i];
+        if (part->count && !part->stopped && part->retry_ms <= now_ms)
+            run_batch(worker, part);
+        if (part->paused && !part->stopped && !part->retry_ms)
+            set_paused(worker, part, false);
+        look_whether_caught_up(part);
+    }
+}
+
+int kafka_work_due(const struct kafka_worker *worker, int most)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    for (size_t i = 0; i < worker->part_count; i++) {
+        const struct part *part = &worker->parts[i];
+        if (!part->count || part->stopped)
+            continue;
+        if (part->retry_ms - now_ms < most)
+            most = part->retry_ms > now_ms ? (int)(part->retry_ms - now_ms) : 0;
+    }
+    return most;
+}

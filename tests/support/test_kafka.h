@@ -1,0 +1,145 @@
+/* test_kafka.h - topics of one test program on the brokers of KAFKA_BROKERS, and a reader of all that is in one.
+ *     const char *topic = test_topic("orders", 3, true);  // a new name each time; deleted when the program ends
+ *     struct test_reader *reader = test_reader_open(topic, 3);
+ *     EVENTUALLY(10000, test_reader_count(reader) == 5);   // reads on, from the very start
+ *     test_reader_at(reader, 0)->key ...                   // in the order of each partition
+ * For tests only: any failure ends the program with the reason. */
+#ifndef MADANG_TEST_KAFKA_H
+#define MADANG_TEST_KAFKA_H
+
+#include "kafka_conf.h"
+#include "mem.h"
+#include "test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct test_record {
+    int32_t partition;
+    int64_t offset;
+    char *key, *payload; /* payload NULL: a tombstone */
+    char *headers;       /* "name=value\n"... */
+};
+
+struct test_reader {
+    rd_kafka_t *rk;
+    struct test_record *records;
+    size_t count;
+};
+
+static char test_topic_names[64][160];
+static int test_topic_count;
+
+__attribute__((unused)) static void test_stop_at(bool ok, const char *what, const struct err *err)
+{
+    if (ok)
+        return;
+    printf("%s: %s %s\n", what, err->message, err->detail);
+    exit(1);
+}
+
+static void test_topics_delete(void)
+{
+    struct err err = {0};
+    rd_kafka_conf_t *conf = kafka_conf_new(test_env("KAFKA_BROKERS"), "test", NULL, &err);
+    rd_kafka_t *client = kafka_client_new(RD_KAFKA_PRODUCER, conf, &err);
+    rd_kafka_queue_t *answers = rd_kafka_queue_new(client);
+    rd_kafka_DeleteTopic_t *names[128];
+    size_t count = 0;
+    for (int i = 0; i < test_topic_count; i++) {
+        char letters[200];
+        (void)snprintf(letters, sizeof letters, "%s.dlq", test_topic_names[i]);
+        names[count++] = rd_kafka_DeleteTopic_new(test_topic_names[i]);
+        names[count++] = rd_kafka_DeleteTopic_new(letters);
+    }
+    rd_kafka_DeleteTopics(client, names, count, NULL, answers);
+    rd_kafka_event_destroy(rd_kafka_queue_poll(answers, 10000));
+    rd_kafka_DeleteTopic_destroy_array(names, count);
+    rd_kafka_queue_destroy(answers);
+    rd_kafka_destroy(client);
+}
+
+__attribute__((unused)) static const char *test_topic(const char *name, int partitions, bool compacted)
+{
+    struct err err = {0};
+    char *topic = test_topic_names[test_topic_count];
+    if (!test_topic_count++)
+        (void)atexit(test_topics_delete);
+    (void)snprintf(topic, sizeof test_topic_names[0], "t.%s.%d.%llx", name, (int)getpid(), (unsigned long long)(test_random() & 0xffffff));
+    const struct topic table[] = {{.name = topic, .partitions = partitions, .compacted = compacted, .retention_ms = HOURS_MS(1)}, {0}};
+    test_stop_at(kafka_create_topics(test_env("KAFKA_BROKERS"), table, &err), topic, &err);
+    return topic;
+}
+
+__attribute__((unused)) static struct test_reader *test_reader_open(const char *topic, int partitions)
+{
+    static const struct kafka_setting SETTINGS[] = {
+        {"group.id", "test"}, {"enable.auto.commit", "false"}, {"fetch.wait.max.ms", "50"}, {NULL, NULL}};
+    struct err err = {0};
+    struct test_reader *reader = MEM_NEW(test_reader);
+    rd_kafka_conf_t *conf = kafka_conf_new(test_env("KAFKA_BROKERS"), "test", SETTINGS, &err);
+    test_stop_at(conf && (reader->rk = kafka_client_new(RD_KAFKA_CONSUMER, conf, &err)), "reader", &err);
+    (void)rd_kafka_poll_set_consumer(reader->rk);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(partitions);
+    for (int i = 0; i < partitions; i++)
+        rd_kafka_topic_partition_list_add(list, topic, i)->offset = RD_KAFKA_OFFSET_BEGINNING;
+    (void)rd_kafka_assign(reader->rk, list);
+    rd_kafka_topic_partition_list_destroy(list);
+    return reader;
+}
+
+__attribute__((unused)) static char *test_bytes(const void *bytes, size_t length)
+{
+    char *text = mem_new(length + 1, 1);
+    return bytes ? memcpy(text, bytes, length) : text;
+}
+
+/* Reads what is there and gives the number of records so far. */
+__attribute__((unused)) static size_t test_reader_count(struct test_reader *reader)
+{
+    rd_kafka_message_t *message;
+    while ((message = rd_kafka_consumer_poll(reader->rk, 20))) {
+        if (!message->err) {
+            reader->records = mem_grow(reader->records, reader->count + 1, sizeof *reader->records);
+            struct test_record *record = &reader->records[reader->count++];
+            *record = (struct test_record){.partition = message->partition, .offset = message->offset};
+            record->key = test_bytes(message->key, message->key_len);
+            record->payload = message->payload ? test_bytes(message->payload, message->len) : NULL;
+            struct str headers = {0};
+            str_init(&headers);
+            rd_kafka_headers_t *list;
+            const char *name;
+            const void *value;
+            size_t size;
+            if (!rd_kafka_message_headers(message, &list))
+                for (size_t i = 0; !rd_kafka_header_get_all(list, i, &name, &value, &size); i++)
+                    str_printf(&headers, "%s=%.*s\n", name, (int)size, (const char *)value);
+            record->headers = headers.bytes;
+        }
+        rd_kafka_message_destroy(message);
+    }
+    return reader->count;
+}
+
+__attribute__((unused)) static const struct test_record *test_reader_at(const struct test_reader *reader, size_t place)
+{
+    static const struct test_record NONE = {.key = (char *)"(none)", .payload = (char *)"(none)", .headers = (char *)""};
+    return place < reader->count ? &reader->records[place] : &NONE;
+}
+
+__attribute__((unused)) static void test_reader_release(struct test_reader **reader)
+{
+    (void)rd_kafka_consumer_close((*reader)->rk);
+    rd_kafka_destroy((*reader)->rk);
+    for (size_t i = 0; i < (*reader)->count; i++) {
+        free((*reader)->records[i].key);
+        free((*reader)->records[i].payload);
+        free((*reader)->records[i].headers);
+    }
+    free((*reader)->records);
+    free(*reader);
+    *reader = NULL;
+}
+
+#endif
