@@ -11,6 +11,8 @@ run     libc6-dev                   -
 run     make                        make
 run     pkg-config                  pkg-config
 run     curl                        curl
+run     passwd                      useradd
+run     util-linux                  flock
 run     libmicrohttpd-dev           -
 run     libwebsockets-dev           -
 run     librdkafka-dev              -
@@ -102,9 +104,9 @@ install_packages() {
     return $status
 }
 
-# As root: the plain user that runs the stores when the stack is started by root.
+# Started by root the stores run as a plain user of their own.
 make_user() {
-    id -u madang >/dev/null 2>&1 ||
+    [ "$(id -u)" != 0 ] || [ -n "${STORE_USER:-}" ] || id -u madang >/dev/null 2>&1 ||
         useradd --system --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin madang
 }
 
@@ -119,9 +121,8 @@ if ! command -v dpkg-query >/dev/null; then
     echo "install.sh: not a Debian: nothing installed; deploy/local/install.sh lists what is needed" >&2
     exit 0
 fi
-[ "$(id -u)" != 0 ] || [ -n "${STORE_USER:-}" ] || make_user
 missing=$(find_missing)
-[ -n "$missing" ] || exit 0
+[ -n "$missing" ] || { make_user; exit 0; }
 echo "installing: $(echo $missing)"
 if [ "$(id -u)" = 0 ]; then
     install_packages $missing
@@ -132,3 +133,4 @@ else
 fi
 still=$(find_missing)
 [ -z "$still" ] || die "still missing after the installation: $(echo $still)"
+make_user
