@@ -312,7 +312,7 @@ static int loop_timeout_ms(struct http_server *server, int due_ms)
     int wait_ms = due_ms;
     if (MHD_get_timeout(server->daemon, &mhd_ms) == MHD_YES && (wait_ms < 0 || mhd_ms < (unsigned)wait_ms))
         wait_ms = mhd_ms > 60000 ? 60000 : (int)mhd_ms;
-    if (atomic_load_explicit(&server->stopping, memory_order_relaxed) && (wait_ms < 0 || wait_ms > STOP_LOOK_MS))
+    if (atomic_load(&server->stopping) && (wait_ms < 0 || wait_ms > STOP_LOOK_MS))
         wait_ms = STOP_LOOK_MS;
     return wait_ms;
 }
@@ -338,19 +338,32 @@ static bool loop_stopped(struct http_server *server, int64_t *until_ms)
     return server->working == 0;
 }
 
-static void *loop(void *payload)
+/* Says that it sleeps before it looks a last time for work, so that no waker is missed. */
+static void loop_wait(struct http_server *server)
 {
-    struct http_server *server = payload;
-    int64_t until_ms = 0;
-    while (!loop_stopped(server, &until_ms)) {
-        struct epoll_event events[2];
-        int wait_ms = loop_timeout_ms(server, http_work_due(server));
-        int count = wait_ms == 0 ? 0 : epoll_wait(server->epoll_fd, events, 2, wait_ms);
+    struct epoll_event events[2];
+    int wait_ms = loop_timeout_ms(server, http_work_due(server));
+    if (wait_ms == 0)
+        return;
+    atomic_store(&server->asleep, true);
+    if (!atomic_load(&server->answered)) {
+        int count = epoll_wait(server->epoll_fd, events, 2, loop_timeout_ms(server, http_work_due(server)));
         for (int i = 0; i < count; i++) {
             eventfd_t times;
             if (events[i].data.fd == server->wake_fd)
                 (void)eventfd_read(server->wake_fd, &times);
         }
+    }
+    atomic_store(&server->asleep, false);
+}
+
+static void *loop(void *payload)
+{
+    struct http_server *server = payload;
+    int64_t until_ms = 0;
+    while (!loop_stopped(server, &until_ms)) {
+        loop_wait(server);
+        http_work_resume(server);
         (void)MHD_run(server->daemon);
     }
     MHD_stop_daemon(server->daemon);

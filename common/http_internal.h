@@ -12,7 +12,7 @@
  *     http_admin.c    /healthz, /readyz, /metrics
  *
  * An exchange is one request and its reply. The loop thread owns it, but for the time between http_work_push() and
- * http_work's call of MHD_resume_connection(), when a worker does: nothing needs a lock in it. */
+ * http_work_resume(), when a worker does: nothing needs a lock in it. */
 #ifndef MADANG_HTTP_INTERNAL_H
 #define MADANG_HTTP_INTERNAL_H
 
@@ -118,7 +118,7 @@ enum exchange_state {
 };
 
 struct http_exchange {
-    struct http_exchange *next; /* in the queue, the waiting list or the spare list */
+    struct http_exchange *next; /* in the queue, the waiting list, the answered stack or the spare list */
     struct http_server *server;
     struct MHD_Connection *connection;
     const struct http_peer *peer;
@@ -160,6 +160,8 @@ struct http_server {
     pthread_t loop, *workers;
     int worker_count;
     bool loop_runs;
+    _Atomic(struct http_exchange *) answered; /* a stack: pushed by workers, taken whole by the loop */
+    atomic_bool asleep;                       /* the loop waits, or is about to */
     atomic_bool draining, stopping, hurried; /* hurried: the time for stopping is over */
 
     pthread_mutex_t lock; /* of the queue and the waiting list */
@@ -190,6 +192,8 @@ bool http_work_start(struct http_server *server, struct err *err);
 void http_work_stop(struct http_server *server); /* no exchange may be under way */
 bool http_work_full(struct http_server *server);
 void http_work_push(struct http_server *server, struct http_exchange *exchange);
+/* On the loop thread: hands what workers have answered back to libmicrohttpd. */
+void http_work_resume(struct http_server *server);
 /* Moves what is due to the queue; milliseconds until the next one, -1 for none. */
 int http_work_due(struct http_server *server);
 void http_server_wake(struct http_server *server);

@@ -8,9 +8,30 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
+/* The loop says when it goes to sleep, so a busy server makes no system call here. */
 void http_server_wake(struct http_server *server)
 {
-    (void)eventfd_write(server->wake_fd, 1);
+    if (atomic_exchange(&server->asleep, false))
+        (void)eventfd_write(server->wake_fd, 1);
+}
+
+/* In this mode libmicrohttpd has no channel of its own that would wake its loop for MHD_resume_connection(): workers
+ * put what is answered on a stack, and the loop resumes it. */
+static void answer_push(struct http_server *server, struct http_exchange *exchange)
+{
+    exchange->next = atomic_load_explicit(&server->answered, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak(&server->answered, &exchange->next, exchange))
+        ;
+    http_server_wake(server);
+}
+
+void http_work_resume(struct http_server *server)
+{
+    struct http_exchange *exchange = atomic_exchange(&server->answered, NULL), *next;
+    for (; exchange; exchange = next) {
+        next = exchange->next;
+        MHD_resume_connection(exchange->connection);
+    }
 }
 
 bool http_work_full(struct http_server *server)
@@ -27,7 +48,6 @@ static void queue_add(struct http_server *server, struct http_exchange *exchange
     *server->queue_last = exchange;
     server->queue_last = &exchange->next;
     server->queued++;
-    (void)pthread_cond_signal(&server->ready);
 }
 
 void http_work_push(struct http_server *server, struct http_exchange *exchange)
@@ -35,6 +55,7 @@ void http_work_push(struct http_server *server, struct http_exchange *exchange)
     (void)pthread_mutex_lock(&server->lock);
     queue_add(server, exchange);
     (void)pthread_mutex_unlock(&server->lock);
+    (void)pthread_cond_signal(&server->ready); /* outside, so that who wakes finds the lock free */
 }
 
 /* NULL when the workers shall end. */
@@ -61,17 +82,20 @@ int http_work_due(struct http_server *server)
         return -1; /* without the lock: who adds the first one wakes the loop afterwards */
     bool hurried = atomic_load(&server->hurried);
     int64_t now_ms = clock_monotonic_ms();
-    int wait_ms = -1;
+    int wait_ms = -1, moved = 0;
     (void)pthread_mutex_lock(&server->lock);
     while (server->waiting && (hurried || server->waiting->due_ms <= now_ms)) {
         struct http_exchange *exchange = server->waiting;
         server->waiting = exchange->next;
         server->waiting_count--;
         queue_add(server, exchange);
+        moved++;
     }
     if (server->waiting)
         wait_ms = (int)(server->waiting->due_ms - now_ms);
     (void)pthread_mutex_unlock(&server->lock);
+    while (moved-- > 0)
+        (void)pthread_cond_signal(&server->ready);
     return wait_ms;
 }
 
@@ -137,7 +161,7 @@ static void run(struct http_exchange *exchange)
     }
     http_answer_build(exchange, ok);
     exchange->state = EXCHANGE_ANSWERED;
-    MHD_resume_connection(exchange->connection);
+    answer_push(exchange->server, exchange);
 }
 
 static void *work(void *payload)
