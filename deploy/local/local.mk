@@ -5,6 +5,9 @@ SUPERVISE := $(BUILD)/bin/madang-supervise
 INBOX := $(BUILD)/bin/madang-inbox
 SUPERVISE_OBJECTS := $(patsubst %,$(BUILD)/deploy/local/%.o,supervise unit services runfiles probe client)
 
+# A build that is silent when there is nothing to do, and otherwise says that it takes a moment.
+quiet_build = @+$(MAKE) --no-print-directory -sq $(1) 2>/dev/null || echo "building into $(BUILD)"; $(MAKE) --no-print-directory -s $(1)
+
 .PHONY: run up down restart stores stores-down status inbox clean-data
 
 build: $(SUPERVISE) $(INBOX)
@@ -20,29 +23,29 @@ $(INBOX): $(BUILD)/deploy/local/inbox.o
 install: ## what is missing on this machine, from Debian's packages
 	@deploy/local/install.sh run
 run: install ## everything in the foreground; Ctrl-C stops it
-	@+$(MAKE) --no-print-directory build
+	$(call quiet_build,build)
 	@$(STACK) run
 up: install ## the same in the background; returns when every daemon is ready
-	@+$(MAKE) --no-print-directory build
+	$(call quiet_build,build)
 	@$(STACK) up
 run-%: install ## one service in the foreground, beside what already runs
-	@+$(MAKE) --no-print-directory build
+	$(call quiet_build,build)
 	@$(STACK) one $*
 down: ## stops all of it
 	@$(STACK) down
 restart: install ## the daemons alone, built anew; the stores stay
-	@+$(MAKE) --no-print-directory build
+	$(call quiet_build,build)
 	@$(STACK) daemons-down
 	@$(STACK) up
 status: ## a table of what runs
 	@$(STACK) status
 stores: install ## PostgreSQL, Redis and Kafka alone, in the background
-	@+$(MAKE) --no-print-directory $(SUPERVISE)
+	$(call quiet_build,$(SUPERVISE))
 	@$(STACK) stores
 stores-down: ## stops these
 	@$(STACK) stores-down
 inbox: ## TO=<address or user id>: what would have left by e-mail, SMS, push, newest first
-	@+$(MAKE) --no-print-directory --silent $(INBOX)
+	$(call quiet_build,$(INBOX))
 	@$(STACK) inbox "$(TO)"
 clean-data: ## forgets everything the local stack stored: data, secrets, logs
 	@$(STACK) clean-data
