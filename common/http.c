@@ -16,7 +16,7 @@
 
 enum {
     CONNECTIONS_MAX = 4096,
-    CONNECTION_MEMORY = 32 * 1024, /* bounds a request's line and headers */
+    CONNECTION_MEMORY = 40 * 1024, /* bounds a request's line and headers; above 32 kB it is mapped, and goes back at the close */
     IDLE_SECONDS = 75,             /* of a connection; longer than the gateway keeps one */
     BACKLOG = 1024,
     STOP_MS = 10000,
@@ -365,6 +365,7 @@ static void *loop(void *payload)
         loop_wait(server);
         http_work_resume(server);
         (void)MHD_run(server->daemon);
+        http_work_flush(server);
     }
     MHD_stop_daemon(server->daemon);
     server->daemon = NULL;
@@ -433,11 +434,7 @@ static bool daemon_start(struct http_server *server, int listener, struct err *e
 
 static int64_t read_queue(void *payload)
 {
-    struct http_server *server = payload;
-    (void)pthread_mutex_lock(&server->lock);
-    int queued = server->queued;
-    (void)pthread_mutex_unlock(&server->lock);
-    return queued;
+    return ((struct http_server *)payload)->queued;
 }
 
 static int64_t read_waiting(void *payload)

@@ -167,13 +167,13 @@ struct http_server {
     pthread_mutex_t lock; /* of the queue and the waiting list */
     pthread_cond_t ready;
     struct http_exchange *queue_first, **queue_last, *waiting, *waiting_last; /* waiting: by due_ms */
-    int queued;
-    _Atomic int waiting_count; /* changed under the lock */
+    _Atomic int queued, waiting_count; /* changed under the lock */
+    int idle;                          /* workers that sleep */
     bool closed; /* workers end when the queue is empty */
 
     /* loop thread only */
-    struct http_exchange *spare;
-    int spare_count, working; /* working: suspended exchanges */
+    struct http_exchange *spare, *pending; /* pending: read in this turn of the loop, not yet in the queue */
+    int spare_count, pending_count, working; /* working: suspended exchanges */
     size_t body_bytes;
     int64_t overloaded_logged_ms;
 
@@ -191,7 +191,9 @@ struct http_server *http_server_start_owning(const struct http_options *options,
 bool http_work_start(struct http_server *server, struct err *err);
 void http_work_stop(struct http_server *server); /* no exchange may be under way */
 bool http_work_full(struct http_server *server);
+/* On the loop thread: for the next http_work_flush(). */
 void http_work_push(struct http_server *server, struct http_exchange *exchange);
+void http_work_flush(struct http_server *server);
 /* On the loop thread: hands what workers have answered back to libmicrohttpd. */
 void http_work_resume(struct http_server *server);
 /* Moves what is due to the queue; milliseconds until the next one, -1 for none. */

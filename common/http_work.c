@@ -36,10 +36,7 @@ void http_work_resume(struct http_server *server)
 
 bool http_work_full(struct http_server *server)
 {
-    (void)pthread_mutex_lock(&server->lock);
-    bool full = server->queued >= server->options.queue;
-    (void)pthread_mutex_unlock(&server->lock);
-    return full;
+    return atomic_load_explicit(&server->queued, memory_order_relaxed) + server->pending_count >= server->options.queue;
 }
 
 static void queue_add(struct http_server *server, struct http_exchange *exchange)
@@ -50,20 +47,51 @@ static void queue_add(struct http_server *server, struct http_exchange *exchange
     server->queued++;
 }
 
+/* After the lock is given back, so that who wakes finds it free. */
+static void wake_workers(struct http_server *server, int count)
+{
+    while (count-- > 0)
+        (void)pthread_cond_signal(&server->ready);
+}
+
 void http_work_push(struct http_server *server, struct http_exchange *exchange)
 {
+    exchange->next = server->pending;
+    server->pending = exchange;
+    server->pending_count++;
+}
+
+/* Everything that one turn of the loop has read goes over at once: one lock, and no more wake-ups than sleepers. */
+void http_work_flush(struct http_server *server)
+{
+    struct http_exchange *oldest = NULL, *next;
+    if (!server->pending)
+        return;
+    for (struct http_exchange *exchange = server->pending; exchange; exchange = next) {
+        next = exchange->next;
+        exchange->next = oldest;
+        oldest = exchange;
+    }
     (void)pthread_mutex_lock(&server->lock);
-    queue_add(server, exchange);
+    for (struct http_exchange *exchange = oldest; exchange; exchange = next) {
+        next = exchange->next;
+        queue_add(server, exchange);
+    }
+    int wake = server->idle < server->pending_count ? server->idle : server->pending_count;
     (void)pthread_mutex_unlock(&server->lock);
-    (void)pthread_cond_signal(&server->ready); /* outside, so that who wakes finds the lock free */
+    server->pending = NULL;
+    server->pending_count = 0;
+    wake_workers(server, wake);
 }
 
 /* NULL when the workers shall end. */
 static struct http_exchange *queue_take(struct http_server *server)
 {
     (void)pthread_mutex_lock(&server->lock);
+    server->idle++;
     while (!server->queue_first && !server->closed)
         (void)pthread_cond_wait(&server->ready, &server->lock);
+    server->idle--;
     struct http_exchange *exchange = server->queue_first;
     if (exchange) {
         server->queue_first = exchange->next;
@@ -94,8 +122,7 @@ int http_work_due(struct http_server *server)
     if (server->waiting)
         wait_ms = (int)(server->waiting->due_ms - now_ms);
     (void)pthread_mutex_unlock(&server->lock);
-    while (moved-- > 0)
-        (void)pthread_cond_signal(&server->ready);
+    wake_workers(server, moved);
     return wait_ms;
 }
 
