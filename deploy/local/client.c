@@ -27,7 +27,7 @@ static void pause_ms(long ms)
     nanosleep(&(struct timespec){.tv_nsec = ms * 1000 * 1000}, NULL);
 }
 
-/* ---- up ----------------------------------------------------------------------------------------------------------------- */
+/* ---- up ---- */
 
 /* A supervisor in the background: in a session of its own, its words to .run/supervise.log. */
 static pid_t start_supervisor(const char *command)
@@ -119,10 +119,11 @@ int client_wait(void)
 
 int client_up(void)
 {
-    return bring_up("stores", "keep-stores", "ready") && bring_up("daemons", "keep-daemons", "started") ? client_wait() : 1;
+    return bring_up("stores", "keep-stores", "ready") && bring_up("daemons", "keep-daemons", "started") ? client_wait()
+                                                                                                        : 1;
 }
 
-/* ---- down --------------------------------------------------------------------------------------------------------------- */
+/* ---- down ---- */
 
 static bool take_down(const char *part)
 {
@@ -180,9 +181,10 @@ int client_down(void)
     return daemons ? daemons : stores;
 }
 
-/* ---- status ------------------------------------------------------------------------------------------------------------- */
+/* ---- status ---- */
 
-static void print_row(const char *name, const char *url, const char *admin, bool (*probe)(const char *), const char *probed)
+static void print_row(const char *name, const char *url, const char *admin, bool (*probe)(const char *),
+                      const char *probed)
 {
     char file[NAME_MAX], pid_text[32];
     snprintf(file, sizeof file, "%s.pid", name);
@@ -221,7 +223,9 @@ int client_status(void)
     static const struct {
         const char *name, *url;
         bool (*probe)(const char *);
-    } ROWS[] = {{"postgres", "PG_URL", probe_postgres}, {"redis", "REDIS_URL", probe_redis}, {"kafka", "KAFKA_BROKERS", probe_kafka}};
+    } ROWS[] = {{"postgres", "PG_URL", probe_postgres},
+                {"redis", "REDIS_URL", probe_redis},
+                {"kafka", "KAFKA_BROKERS", probe_kafka}};
     char stores[32], daemons[32], address[128];
     pid_t stores_pid = run_holder("stores", stores, sizeof stores);
     pid_t daemons_pid = run_holder("daemons", daemons, sizeof daemons);

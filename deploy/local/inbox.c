@@ -1,6 +1,6 @@
-/* inbox.c - madang-inbox <address or user id>: what would leave the machine to that person, newest first, a JSON object per line.
- * Until a service delivers them, the requests themselves (topic notify.requests) are the record; one line per channel asked for.
- * KAFKA_BROKERS says where. No topic: nothing is printed, and that is no failure. */
+/* inbox.c - madang-inbox <address or user id>: what would leave the machine to that person, newest first, a JSON object
+ * per line. Until a service delivers them, the requests themselves (topic notify.requests) are the record; one line per
+ * channel asked for. KAFKA_BROKERS says where. No topic: nothing is printed, and that is no failure. */
 #include <cjson/cJSON.h>
 #include <librdkafka/rdkafka.h>
 #include <stdbool.h>
@@ -20,6 +20,7 @@ struct inbox {
     size_t count, room;
 };
 
+/* clang-format off */
 /* What the person would read. {name} stands for a member of args. */
 static const struct message {
     const char *kind, *subject, *body;
@@ -29,6 +30,7 @@ static const struct message {
     {"friend_request", "{nickname} wants to be friends", "{nickname} sent you a friend request."},
     {"friend_accepted", "{nickname} is your friend now", "{nickname} accepted your friend request."},
 };
+/* clang-format on */
 
 static void *must(void *memory)
 {
@@ -39,7 +41,7 @@ static void *must(void *memory)
     return memory;
 }
 
-/* ---- one request -> lines ------------------------------------------------------------------------------------------- */
+/* ---- one request -> lines ---- */
 
 static const char *text_of(const cJSON *object, const char *name)
 {
@@ -142,13 +144,12 @@ static void keep_record(struct inbox *inbox, const char *payload, size_t length)
     cJSON *request = cJSON_ParseWithLength(payload, length);
     const cJSON *channels = cJSON_GetObjectItemCaseSensitive(request, "channels"), *channel;
     if (is_recipient(cJSON_GetObjectItemCaseSensitive(request, "to"), inbox->recipient))
-        cJSON_ArrayForEach(channel, channels)
-            if (cJSON_IsString(channel))
-                keep_channel(inbox, request, channel->valuestring);
+        cJSON_ArrayForEach(channel, channels) if (cJSON_IsString(channel))
+            keep_channel(inbox, request, channel->valuestring);
     cJSON_Delete(request);
 }
 
-/* ---- the topic, from its start to where it ends now --------------------------------------------------------------------- */
+/* ---- the topic, from its start to where it ends now ---- */
 
 static int count_partitions(rd_kafka_t *client, char why[256])
 {
@@ -166,7 +167,8 @@ static int count_partitions(rd_kafka_t *client, char why[256])
     return count;
 }
 
-/* Assigns what is not empty, from its first record on; ends[] gets where each partition ends. The number, -1 for a failure. */
+/* Assigns what is not empty, from its first record on; ends[] gets where each partition ends. The number, -1 for a
+ * failure. */
 static int assign(rd_kafka_t *client, int partitions, int64_t ends[], char why[256])
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(partitions);
@@ -204,7 +206,8 @@ static bool read_topic(rd_kafka_t *client, struct inbox *inbox, char why[256])
         if (!message->err && message->offset < ends[p])
             keep_record(inbox, message->payload, message->len);
         /* The end can also be a record that is none (a transaction's mark): then the broker says "end of partition". */
-        bool ended = message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF || (!message->err && message->offset >= ends[p] - 1);
+        bool ended =
+            message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF || (!message->err && message->offset >= ends[p] - 1);
         if (of_partition && ended && !done[p]) {
             done[p] = true;
             open--;

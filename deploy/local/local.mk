@@ -29,7 +29,7 @@ up: install ## the same in the background; returns when every daemon is ready
 	$(call quiet_build,build)
 	@$(STACK) up
 run-%: install ## one service in the foreground, beside what already runs
-	$(call quiet_build,build)
+	$(call quiet_build,$(SUPERVISE) $(BUILD)/bin/$*)
 	@$(STACK) one $*
 down: ## stops all of it
 	@$(STACK) down

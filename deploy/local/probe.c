@@ -72,7 +72,8 @@ bool probe_readyz(const char *address)
 {
     char host[256], port[8], answer[64];
     return split_url(address, host, port, "80") &&
-           ask(host, port, "GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", answer, sizeof answer) &&
+           ask(host, port, "GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", answer,
+               sizeof answer) &&
            strncmp(answer, "HTTP/1.1 200", 12) == 0;
 }
 
@@ -95,7 +96,8 @@ bool probe_kafka(const char *brokers)
         return false;
     }
     const struct rd_kafka_metadata *metadata = NULL;
-    bool answered = rd_kafka_metadata(client, 0, NULL, &metadata, 800) == RD_KAFKA_RESP_ERR_NO_ERROR && metadata->broker_cnt > 0;
+    bool answered =
+        rd_kafka_metadata(client, 0, NULL, &metadata, 800) == RD_KAFKA_RESP_ERR_NO_ERROR && metadata->broker_cnt > 0;
     if (metadata)
         rd_kafka_metadata_destroy(metadata);
     rd_kafka_destroy(client);

@@ -1,5 +1,5 @@
-/* runfiles.h - the small files under RUN_DIR by which the local stack is seen from outside: pid, url, admin, log, locks.
- * A file is replaced by rename, so a reader finds the old text or the new, never half of one. */
+/* runfiles.h - the small files under RUN_DIR by which the local stack is seen from outside: pid, url, admin, log,
+ * locks. A file is replaced by rename, so a reader finds the old text or the new, never half of one. */
 #ifndef MADANG_LOCAL_RUNFILES_H
 #define MADANG_LOCAL_RUNFILES_H
 
@@ -11,8 +11,8 @@
 /* Path of a file in RUN_DIR (environment; default .run). */
 void run_path(char out[PATH_MAX], const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Replace, read, remove RUN_DIR/name. Reading gives "" for what is not there. Failures to write end the process: without its
- * files nobody could stop the stack. */
+/* Replace, read, remove RUN_DIR/name. Reading gives "" for what is not there. Failures to write end the process:
+ * without its files nobody could stop the stack. */
 void run_write(const char *name, const char *text);
 void run_write_pid(const char *unit, pid_t pid);
 void run_read(const char *name, char *out, size_t size);

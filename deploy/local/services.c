@@ -19,6 +19,7 @@
 
 extern char **environ;
 
+/* clang-format off */
 /* Ports: SERVICE_PORT_BASE (7100) + port + n-1, ADMIN_PORT_BASE (7300) + port + n-1; the gateway's own are GATEWAY_PORT and up.
  * The tenth port of each row is for a developer's own instance. */
 static const struct service {
@@ -41,6 +42,7 @@ static const char *const HIDDEN[] = {
     "PG_URL", "PG_OWNER_PASSWORD", "PG_PASSWORD_", "PG_ROLE_PASSWORDS", "ADMIN_PASSWORD", "DEMO_PASSWORD", "FRIENDS_PASSWORD",
     "AUTH_SECRET=", "FILES_SECRET=", "PG_BIN=", "PGPASSWORD", "STORE_", "KAFKA_LIB=", "OWN_", "MAKE", "MFLAGS", "SCALE=",
 };
+/* clang-format on */
 
 static const char *setting(const char *name, const char *otherwise)
 {
@@ -68,7 +70,7 @@ __attribute__((format(printf, 1, 2))) static char *text(const char *format, ...)
     return must(out);
 }
 
-/* ---- environments --------------------------------------------------------------------------------------------------- */
+/* ---- environments ---- */
 
 static bool is_hidden(const char *entry)
 {
@@ -102,7 +104,8 @@ static void put(char **environment, char *entry)
 }
 
 /* `slot` 0: the daemon takes the lowest free one itself. */
-static char **daemon_environment(const struct service *service, const char *instance, int slot, int port, int admin_port)
+static char **daemon_environment(const struct service *service, const char *instance, int slot, int port,
+                                 int admin_port)
 {
     char **e = environment_without_hidden();
     char folder[PATH_MAX];
@@ -133,7 +136,7 @@ static char **daemon_environment(const struct service *service, const char *inst
     return e;
 }
 
-/* ---- ports ------------------------------------------------------------------------------------------------------------ */
+/* ---- ports ---- */
 
 /* A predecessor that was killed a moment ago may still be going: it gets 3 s. */
 static bool port_is_free(const char *unit, const char *host, int port, const char *variable)
@@ -143,7 +146,8 @@ static bool port_is_free(const char *unit, const char *host, int port, const cha
             return true;
         nanosleep(&(struct timespec){.tv_nsec = 50 * 1000 * 1000}, NULL);
     }
-    fprintf(stderr, "madang: %s needs port %d, which another program uses (%s chooses another)\n", unit, port, variable);
+    fprintf(stderr, "madang: %s needs port %d, which another program uses (%s chooses another)\n", unit, port,
+            variable);
     return false;
 }
 
@@ -158,7 +162,7 @@ static int port_setting(const char *name, int otherwise)
     exit(1);
 }
 
-/* ---- daemons ------------------------------------------------------------------------------------------------------------ */
+/* ---- daemons ---- */
 
 static const struct service *find_service(const char *name, size_t length)
 {
@@ -234,7 +238,8 @@ static int public_port(const struct service *service, int n, int *last_gateway_p
     return *last_gateway_port = port;
 }
 
-static bool make_instance(const struct service *service, int n, char *program, int *last_gateway_port, struct unit *unit)
+static bool make_instance(const struct service *service, int n, char *program, int *last_gateway_port,
+                          struct unit *unit)
 {
     *unit = (struct unit){.stop_signal = SIGTERM, .delay_max_ms = 5000};
     snprintf(unit->name, sizeof unit->name, "%s-%d", service->name, n);
@@ -292,7 +297,7 @@ bool services_make_one(const char *name, struct unit *unit)
     return true;
 }
 
-/* ---- stores --------------------------------------------------------------------------------------------------------------- */
+/* ---- stores ---- */
 
 static bool is_ours(const char *name)
 {
@@ -318,7 +323,9 @@ int services_make_stores(struct unit units[UNITS_MAX])
     char *pg_data = text("%s/postgres", home), *pg_config = text("config_file=%s/postgresql.conf", home);
     char *pg_hba = text("hba_file=%s/pg_hba.conf", home), *redis_conf = text("%s/redis.conf", home);
     char *jars = text("%s/*", setting("KAFKA_LIB", "")), *properties = text("%s/server.properties", home);
-    char *log4j = text("-Dlog4j2.configurationFile=%s/log4j2.xml", home), *kafka_logs = text("-Dkafka.logs.dir=%s/kafka", home);
+    char *log4j = text("-Dlog4j2.configurationFile=%s/log4j2.xml", home),
+         *kafka_logs = text("-Dkafka.logs.dir=%s/kafka", home);
+    /* clang-format off */
     const struct {
         const char *name, *own, *argv[16];
         const char *port_settings[2];
@@ -336,17 +343,22 @@ int services_make_stores(struct unit units[UNITS_MAX])
         {"kafka", "OWN_KAFKA", {"java", "-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", log4j, kafka_logs, "-cp", jars, "kafka.Kafka", properties},
          {"KAFKA_PORT", "KAFKA_CONTROLLER_PORT"}, {19092, 19093}, setting("KAFKA_BROKERS", ""), probe_kafka, SIGTERM, 1000},
     };
+    /* clang-format on */
     int count = 0;
     for (size_t i = 0; i < sizeof stores / sizeof *stores; i++) {
-        struct unit unit = {.user = user, .address = stores[i].address, .probe = stores[i].probe,
-                            .stop_signal = stores[i].stop_signal, .delay_max_ms = stores[i].delay_max_ms};
+        struct unit unit = {.user = user,
+                            .address = stores[i].address,
+                            .probe = stores[i].probe,
+                            .stop_signal = stores[i].stop_signal,
+                            .delay_max_ms = stores[i].delay_max_ms};
         snprintf(unit.name, sizeof unit.name, "%s", stores[i].name);
         if (!is_ours(stores[i].own)) { /* somebody else runs it: it must answer, that is all */
             units[count++] = unit;
             continue;
         }
         for (int p = 0; p < 2 && stores[i].port_settings[p]; p++)
-            if (!port_is_free(unit.name, "127.0.0.1", port_setting(stores[i].port_settings[p], stores[i].port_defaults[p]),
+            if (!port_is_free(unit.name, "127.0.0.1",
+                              port_setting(stores[i].port_settings[p], stores[i].port_defaults[p]),
                               stores[i].port_settings[p]))
                 return -1;
         unit.argv = arguments(stores[i].argv);
@@ -358,7 +370,7 @@ int services_make_stores(struct unit units[UNITS_MAX])
     return count;
 }
 
-/* ---- what stands in RUN_DIR ------------------------------------------------------------------------------------------------- */
+/* ---- what stands in RUN_DIR ---- */
 
 static int by_name(const void *a, const void *b)
 {

@@ -1,6 +1,6 @@
-/* supervise.c - madang-supervise: keeps the stores and the daemons of the local stack running. README.md has the picture.
- * Two supervisors, each with its lock: one for the stores, one for the daemons, so that daemons come and go on standing stores.
- * The loop has one thread: signals come by signalfd, everything else by the clock. */
+/* supervise.c - madang-supervise: keeps the stores and the daemons of the local stack running. README.md has the
+ * picture. Two supervisors, each with its lock: one for the stores, one for the daemons, so that daemons come and go on
+ * standing stores. The loop has one thread: signals come by signalfd, everything else by the clock. */
 #include "client.h"
 #include "probe.h"
 #include "runfiles.h"
@@ -32,17 +32,17 @@ struct supervisor {
     const char *part; /* stores or daemons */
     struct unit units[UNITS_MAX];
     int count;
-    bool again;       /* SUPERVISE: the dead are started again */
-    bool awaiting;    /* start-up is not over: step() is called every STEP_MS */
+    bool again;    /* SUPERVISE: the dead are started again */
+    bool awaiting; /* start-up is not over: step() is called every STEP_MS */
     void (*step)(struct supervisor *s);
     int64_t begun_ms;
-    int stop_ms;      /* units get so long to stop, then SIGKILL */
+    int stop_ms; /* units get so long to stop, then SIGKILL */
     bool stopping;
     int64_t kill_at_ms;
     int status;       /* our exit status */
     char **task_argv; /* stores: prepares the database. daemons in the foreground: loads demo data. NULL: none */
     pid_t task;
-    pid_t stores;     /* daemons in the foreground: the supervisor of the stores, when it is our child */
+    pid_t stores; /* daemons in the foreground: the supervisor of the stores, when it is our child */
 };
 
 static void say(const char *who, const char *what)
@@ -51,7 +51,7 @@ static void say(const char *who, const char *what)
     fflush(stdout);
 }
 
-/* ---- stopping ----------------------------------------------------------------------------------------------------------- */
+/* ---- stopping ---- */
 
 static void stop(struct supervisor *s, int status)
 {
@@ -102,7 +102,8 @@ static void kill_what_does_not_stop(struct supervisor *s)
         kill(s->task, SIGKILL);
 }
 
-/* Processes that our units left behind (a killed postmaster's children) are our children now: PR_SET_CHILD_SUBREAPER. */
+/* Processes that our units left behind (a killed postmaster's children) are our children now: PR_SET_CHILD_SUBREAPER.
+ */
 static void end_orphans(void)
 {
     for (int64_t kill_at_ms = now_ms() + 5000;; poll(NULL, 0, 20)) {
@@ -124,7 +125,7 @@ static void end_orphans(void)
     }
 }
 
-/* ---- what happens to children ------------------------------------------------------------------------------------------- */
+/* ---- what happens to children ---- */
 
 static void task_ended(struct supervisor *s, int status)
 {
@@ -167,7 +168,7 @@ static void reap(struct supervisor *s)
     }
 }
 
-/* ---- start-up of the stores ---------------------------------------------------------------------------------------------- */
+/* ---- start-up of the stores ---- */
 
 static void start_task(struct supervisor *s)
 {
@@ -200,7 +201,7 @@ static void step_stores(struct supervisor *s)
         start_task(s);
 }
 
-/* ---- start-up of the daemons --------------------------------------------------------------------------------------------- */
+/* ---- start-up of the daemons ---- */
 
 static void make_due(struct supervisor *s)
 {
@@ -225,7 +226,7 @@ static void step_daemons(struct supervisor *s)
     }
 }
 
-/* ---- the loop ------------------------------------------------------------------------------------------------------------ */
+/* ---- the loop ---- */
 
 static int next_wait_ms(struct supervisor *s)
 {
@@ -373,9 +374,10 @@ int main(int argc, char **argv)
         const char *name;
         int (*run)(void);
     } COMMANDS[] = {
-        {"stores", client_stores},           {"up", client_up},     {"wait", client_wait},
-        {"stores-down", client_stores_down}, {"down", client_down}, {"status", client_status},
-        {"keep-stores", keep_stores},        {"daemons-down", client_daemons_down},
+        {"stores", client_stores},    {"up", client_up},
+        {"wait", client_wait},        {"stores-down", client_stores_down},
+        {"down", client_down},        {"status", client_status},
+        {"keep-stores", keep_stores}, {"daemons-down", client_daemons_down},
     };
     signal(SIGPIPE, SIG_IGN);
     for (size_t i = 0; i < sizeof COMMANDS / sizeof *COMMANDS; i++)
@@ -388,6 +390,7 @@ int main(int argc, char **argv)
     if (strcmp(command, "one") == 0 && argc == 3)
         return run_one(argv[2]);
     fputs("usage: madang-supervise stores|up|run [program]|wait|status|down|daemons-down|stores-down|one <service>\n"
-          "settings come from deploy/local/stack.sh, which the make targets call\n", stderr);
+          "settings come from deploy/local/stack.sh, which the make targets call\n",
+          stderr);
     return 2;
 }

@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define QUICK_MS 1000    /* who lived shorter than this died at once */
+#define QUICK_MS 1000 /* who lived shorter than this died at once */
 #define FIRST_DELAY_MS 100
 
 int64_t now_ms(void)

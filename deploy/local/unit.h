@@ -10,20 +10,20 @@
 
 struct unit {
     /* set by who makes the table */
-    char name[48];       /* user-svc-1: also the name of its files in RUN_DIR */
-    char **argv;         /* argv[0] is looked up in PATH; NULL: somebody else runs it */
+    char name[48]; /* user-svc-1: also the name of its files in RUN_DIR */
+    char **argv;   /* argv[0] is looked up in PATH; NULL: somebody else runs it */
     char **environment;
-    const char *user;    /* becomes this user first; NULL: stays */
+    const char *user; /* becomes this user first; NULL: stays */
     int stop_signal;
-    int delay_max_ms;    /* the longest pause before another start */
+    int delay_max_ms;                   /* the longest pause before another start */
     bool (*probe)(const char *address); /* NULL: nobody waits for it */
     const char *address;
     /* kept by unit.c */
-    pid_t pid;           /* 0: not running */
+    pid_t pid;                       /* 0: not running */
     int64_t started_ms, start_at_ms; /* start_at_ms: 0 = no start is due */
     int delay_ms;
-    int quick_deaths;    /* in a row */
-    bool ready;          /* the probe was answered once */
+    int quick_deaths; /* in a row */
+    bool ready;       /* the probe was answered once */
 };
 
 /* Milliseconds of the monotonic clock. */

@@ -1,5 +1,5 @@
-/* test_inbox.c - madang-inbox reads the requests for one recipient, newest first, and nobody else's. Recipients are made up per run, since
- * the topic is shared with whoever uses the same Kafka. */
+/* test_inbox.c - madang-inbox reads the requests for one recipient, newest first, and nobody else's. Recipients are
+ * made up per run, since the topic is shared with whoever uses the same Kafka. */
 #include "test.h"
 
 #include <cjson/cJSON.h>
@@ -39,14 +39,16 @@ static rd_kafka_t *producer(void)
 
 static void send_text(const char *key, const char *text)
 {
-    rd_kafka_resp_err_t error = rd_kafka_producev(producer(), RD_KAFKA_V_TOPIC(TOPIC), RD_KAFKA_V_KEY((void *)(uintptr_t)key, strlen(key)),
-                                                  RD_KAFKA_V_VALUE((void *)(uintptr_t)text, strlen(text)),
-                                                  RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
+    rd_kafka_resp_err_t error =
+        rd_kafka_producev(producer(), RD_KAFKA_V_TOPIC(TOPIC), RD_KAFKA_V_KEY((void *)(uintptr_t)key, strlen(key)),
+                          RD_KAFKA_V_VALUE((void *)(uintptr_t)text, strlen(text)),
+                          RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
     EXPECT_I64(RD_KAFKA_RESP_ERR_NO_ERROR, error);
     EXPECT_I64(RD_KAFKA_RESP_ERR_NO_ERROR, rd_kafka_flush(producer(), 15000));
 }
 
-static void send_code(const char *kind_of_address, const char *to, const char *channels, const char *code, const char *at)
+static void send_code(const char *kind_of_address, const char *to, const char *channels, const char *code,
+                      const char *at)
 {
     char text[1024];
     snprintf(text, sizeof text,
