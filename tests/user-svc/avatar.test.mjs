@@ -1,0 +1,139 @@
+// Pictures: what is taken, how it is served, and what goes.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { request } from '../support/http.mjs';
+import { png } from '../support/png.mjs';
+import { eventually } from '../support/wait.mjs';
+import { World, oldUuid } from './world.mjs';
+
+const world = new World();
+before(() => world.start());
+after(() => world.stop());
+
+const put = (person, bytes, type = 'image/png') => person.api.call('PUT', '/api/users/me/avatar', { body: bytes, headers: { 'Content-Type': type } });
+const get = (url, headers) => request('GET', world.url + url, { headers });
+const stored = () => fs.existsSync(path.join(world.folder, 'user')) ? fs.readdirSync(path.join(world.folder, 'user')) : [];
+
+// The smallest heads that name a size: the service looks at content, not at endings.
+const jpeg = (width, height) => Buffer.concat([
+  Buffer.from('ffd8ffe000104a46494600010100000100010000', 'hex'), Buffer.from('ffc0000b08', 'hex'), Buffer.from([height >> 8, height & 255, width >> 8, width & 255]),
+  Buffer.from('01011100ffda00080101003f00', 'hex'), Buffer.alloc(40, 0x55), Buffer.from('ffd9', 'hex'),
+]);
+const webp = (width, height) => {
+  const chunk = Buffer.alloc(18);
+  chunk.write('VP8X', 0, 'latin1');
+  chunk.writeUInt32LE(10, 4);
+  chunk.writeUIntLE(width - 1, 12, 3);
+  chunk.writeUIntLE(height - 1, 15, 3);
+  const head = Buffer.from('RIFF\0\0\0\0WEBP', 'latin1');
+  head.writeUInt32LE(chunk.length + 4, 4);
+  return Buffer.concat([head, chunk]);
+};
+
+test('[M-01][P-11] without a picture: one of four stock pictures, always the same for a person', async () => {
+  const people = await world.people(40);
+  const urls = await Promise.all(people.map(async (person) => (await person.api.get('/api/users/me')).json.avatar_url));
+  assert.deepEqual([...new Set(urls)].sort(), [1, 2, 3, 4].map((n) => `/files/user/stock/${n}`));
+  assert.equal((await people[1].api.get(`/api/users/${people[0].id}`)).json.avatar_url, urls[0]);
+  for (const url of new Set(urls)) {
+    const reply = await get(url);
+    assert.deepEqual([reply.status, reply.headers['content-type'], reply.bytes.subarray(1, 4).toString()], [200, 'image/png', 'PNG']);
+    assert.match(reply.headers['cache-control'], /immutable/);
+  }
+  for (const url of ['/files/user/stock/0', '/files/user/stock/5', '/files/user/stock/11', '/files/user/stock']) assert.equal((await get(url)).status, 404, url);
+});
+
+test('[P-11][M-10][D-05] png, jpeg and webp by their content; served unchanged, to anybody, for ever', async () => {
+  const [kim, lee] = await world.people(2);
+  for (const [bytes, type, ending] of [[png(8, 8), 'image/png', 'png'], [jpeg(640, 480), 'image/jpeg', 'jpg'], [webp(300, 200), 'image/webp', 'webp']]) {
+    const reply = await put(kim, bytes, 'text/html'); // what the client calls it does not matter
+    assert.equal(reply.status, 200, reply.text);
+    assert.match(reply.json.avatar_url, new RegExp(`^/files/user/[0-9a-f]{32}\\.${ending}$`));
+    const served = await get(reply.json.avatar_url);
+    assert.equal(served.status, 200);
+    assert.deepEqual(served.bytes, bytes);
+    assert.deepEqual([served.headers['content-type'], served.headers['cache-control'], served.headers['x-content-type-options']], [type, 'public, max-age=31536000, immutable', 'nosniff']);
+    assert.equal((await get(reply.json.avatar_url, { 'If-None-Match': served.headers.etag })).status, 304);
+    for (const who of [kim, lee]) assert.equal((await who.api.get(`/api/users/${kim.id}`)).json.avatar_url, reply.json.avatar_url);
+  }
+});
+
+test('[P-11][M-10] what is no picture is refused, and nothing is stored', async () => {
+  const [kim] = await world.people(1);
+  const before = stored().length;
+  const cases = [
+    [Buffer.from('GIF89a\x01\0\x01\0', 'latin1'), 415], [Buffer.from('<svg xmlns="http://www.w3.org/2000/svg"/>'), 415], [Buffer.from('<html><script>alert(1)</script>'), 415],
+    [Buffer.from('%PDF-1.7'), 415], [Buffer.from('89504e47', 'hex'), 415], [Buffer.alloc(1000), 415], [Buffer.alloc(0), 400],
+    [png(1, 1).subarray(0, 20), 415], [jpeg(0, 10), 400], [jpeg(9000, 10), 400], [webp(8000, 8000), 400], [webp(16384, 16384), 400],
+  ];
+  for (const [bytes, status] of cases) {
+    const reply = await put(kim, bytes);
+    assert.ok([status, status === 415 ? 400 : status].includes(reply.status) && ['unsupported_media_type', 'bad_input'].includes(reply.problem), `${bytes.subarray(0, 12).toString('latin1')}: ${reply.status} ${reply.text}`);
+    if (status === 415 && bytes.length > 30) assert.equal(reply.status, 415);
+  }
+  assert.match((await kim.api.get('/api/users/me')).json.avatar_url, /stock/);
+  assert.equal(stored().length, before);
+});
+
+test('[P-11] five megabytes and not one more', async () => {
+  const [kim] = await world.people(1);
+  const most = Buffer.concat([png(8, 8), Buffer.alloc(5 * 1024 * 1024)]).subarray(0, 5 * 1024 * 1024);
+  assert.equal((await put(kim, most)).status, 200);
+  const reply = await put(kim, Buffer.concat([most, Buffer.alloc(1)]));
+  assert.deepEqual([reply.status, reply.problem], [413, 'body_too_large']);
+});
+
+test('[P-11] a replaced picture goes, and so does a deleted one', async () => {
+  const [kim] = await world.people(1);
+  const first = (await put(kim, png(4, 4))).json.avatar_url;
+  const second = (await put(kim, png(5, 5))).json.avatar_url;
+  assert.notEqual(first, second);
+  await eventually(15000, async () => (await get(first)).status === 404, 'the old picture is gone');
+  assert.equal((await get(second)).status, 200);
+  assert.equal((await kim.api.delete('/api/users/me/avatar')).status, 204);
+  assert.match((await kim.api.get('/api/users/me')).json.avatar_url, /stock/);
+  await eventually(15000, async () => (await get(second)).status === 404, 'the deleted picture is gone');
+  assert.equal((await kim.api.delete('/api/users/me/avatar')).status, 204, 'again');
+  assert.ok(!stored().some((name) => first.endsWith(name) || second.endsWith(name)));
+});
+
+test('[P-11] twenty pictures at once: one is shown, the others go', async () => {
+  const [kim] = await world.people(1);
+  const replies = await Promise.all(Array.from({ length: 20 }, (_, i) => put(kim, png(i + 1, 3))));
+  assert.ok(replies.every((reply) => reply.status === 200));
+  const { avatar_url: shown } = (await kim.api.get('/api/users/me')).json;
+  const urls = replies.map((reply) => reply.json.avatar_url);
+  assert.ok(urls.includes(shown));
+  await eventually(15000, async () => (await Promise.all(urls.map(async (url) => (await get(url)).status === 200))).filter(Boolean).length === 1, 'the others are gone');
+  assert.equal((await get(shown)).status, 200);
+});
+
+test('[P-11] kill -9 in the middle of uploads: no orphan stays, and the picture shown is there', async () => {
+  const [kim] = await world.people(1);
+  const loop = [];
+  for (let i = 0; i < 30; i++) loop.push(put(kim, png(i + 1, 7)).then((reply) => reply.json?.avatar_url, () => undefined));
+  await Promise.race(loop);
+  world.child.kill('SIGKILL');
+  await world.exited;
+  const urls = (await Promise.all(loop)).filter(Boolean);
+  await world.startDaemon();
+  kim.api.base = world.url;
+  await world.sql("UPDATE trash SET due = now(), claimed = false WHERE due > now()"); // as if the time for uploads were over
+  const { avatar_url: shown } = (await kim.api.get('/api/users/me')).json;
+  await eventually(20000, async () => (await world.one('SELECT count(*) FROM trash')) === 0, 'the trash is empty');
+  const known = new Set((await world.sql('SELECT avatar_key FROM people WHERE avatar_key IS NOT NULL')).map((row) => row.avatar_key));
+  assert.deepEqual(stored().filter((name) => !known.has(name)), [], 'no file without a profile');
+  if (urls.length) assert.equal((await get(shown)).status, 200);
+});
+
+test('[P-11] names of pictures: only ours, and never a way out of the folder', async () => {
+  fs.writeFileSync(path.join(world.folder, 'secret.png'), 'secret');
+  const names = ['x.png', `${'a'.repeat(32)}.png`, `${'a'.repeat(32)}.gif`, `${'A'.repeat(32)}.png`, '..%2fsecret.png', '%2e%2e/secret.png', 'stock/..%2f..%2fsecret.png', `${'a'.repeat(31)}%00.png`, `${oldUuid()}.png`];
+  for (const name of names) {
+    const reply = await get(`/files/user/${name}`);
+    assert.ok([400, 404].includes(reply.status), `${name}: ${reply.status}`);
+    assert.ok(!reply.text.includes('secret\n') && reply.headers['content-type'] === 'application/problem+json', name);
+  }
+});
