@@ -76,7 +76,7 @@ find_missing() {
 $installed
 " in *"
 $package
-"*) [ "$command" != java ] && continue ;; esac
+"*) continue ;; esac
         [ "$command" != - ] && has_command "$command" && continue
         echo "$package"
     done

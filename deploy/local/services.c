@@ -70,6 +70,17 @@ __attribute__((format(printf, 1, 2))) static char *text(const char *format, ...)
     return must(out);
 }
 
+static int port_setting(const char *name, int otherwise)
+{
+    char digits[16];
+    snprintf(digits, sizeof digits, "%d", otherwise);
+    int port = atoi(setting(name, digits));
+    if (port > 0 && port < 65536)
+        return port;
+    fprintf(stderr, "madang: %s is not a port\n", name);
+    exit(1);
+}
+
 /* ---- environments ---- */
 
 static bool is_hidden(const char *entry)
@@ -119,7 +130,10 @@ static char **daemon_environment(const struct service *service, const char *inst
     put(e, text("KAFKA_BROKERS=%s", setting("KAFKA_BROKERS", "")));
     put(e, text("DATA_DIR=%s", folder));
     put(e, text("PROFILE=%s", setting("PROFILE", "dev")));
-    put(e, text("PUBLIC_URL=%s", setting("PUBLIC_URL", setting("GATEWAY_URL", ""))));
+    /* By name: browsers and auth-svc treat localhost as safe without TLS. */
+    char *public_url = text("http://localhost:%d", port_setting("GATEWAY_PORT", 8080));
+    put(e, text("PUBLIC_URL=%s", setting("PUBLIC_URL", public_url)));
+    free(public_url);
     if (service->database) {
         char *name = text("%s_DB_URL", service->database);
         put(e, text("%s=%s", name, setting(name, "")));
@@ -149,17 +163,6 @@ static bool port_is_free(const char *unit, const char *host, int port, const cha
     fprintf(stderr, "madang: %s needs port %d, which another program uses (%s chooses another)\n", unit, port,
             variable);
     return false;
-}
-
-static int port_setting(const char *name, int otherwise)
-{
-    char digits[16];
-    snprintf(digits, sizeof digits, "%d", otherwise);
-    int port = atoi(setting(name, digits));
-    if (port > 0 && port < 65536)
-        return port;
-    fprintf(stderr, "madang: %s is not a port\n", name);
-    exit(1);
 }
 
 /* ---- daemons ---- */
