@@ -71,3 +71,56 @@ bool kafka_failed(struct err *err, const char *what, rd_kafka_resp_err_t code)
     err->retry_after_s = 1;
     return false;
 }
+
+/* ---- ThreadSanitizer --------------------------------------------------------------------------------------------------
+ * librdkafka starts its threads by C11's thrd_create, which the sanitizer does not know: its threads would crash at their first
+ * allocation. In such a build these take the place of libc's, and what librdkafka does inside (not instrumented, with
+ * locks that the sanitizer can't see) is left out. */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define __SANITIZE_THREAD__ 1
+#endif
+#endif
+#ifdef __SANITIZE_THREAD__
+#include "mem.h"
+
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <threads.h>
+
+struct thread_start {
+    thrd_start_t function;
+    void *argument;
+};
+
+static void *start_thread(void *payload)
+{
+    struct thread_start start = *(struct thread_start *)payload;
+    free(payload);
+    return (void *)(intptr_t)start.function(start.argument);
+}
+
+int thrd_create(thrd_t *thread, thrd_start_t function, void *argument)
+{
+    struct thread_start *start = MEM_NEW(thread_start);
+    *start = (struct thread_start){function, argument};
+    return pthread_create(thread, NULL, start_thread, start) == 0 ? thrd_success : thrd_error;
+}
+
+int thrd_join(thrd_t thread, int *result)
+{
+    void *value;
+    if (pthread_join(thread, &value) != 0)
+        return thrd_error;
+    if (result)
+        *result = (int)(intptr_t)value;
+    return thrd_success;
+}
+
+const char *__tsan_default_suppressions(void);
+const char *__tsan_default_suppressions(void)
+{
+    return "called_from_lib:librdkafka.so\n";
+}
+#endif

@@ -11,7 +11,7 @@
 #include <time.h>
 
 enum {
-    WAIT_MS = 15000, /* for brokers to answer, and for new topics to have leaders */
+    WAIT_MS = 10000, /* for brokers to answer, and for new topics to have leaders */
     LOOK_MS = 20,
     TOPICS_MAX = 64,
     PARTITIONS_MAX = 1000,

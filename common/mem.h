@@ -10,7 +10,7 @@
 
 struct err;
 
-#define AUTO(type) __attribute__((cleanup(type##_release))) struct type *
+#define AUTO(type) __attribute__((cleanup(type##_release), unused)) struct type *
 #define TAKE(ptr)                                                                                                      \
     __extension__({                                                                                                    \
         __typeof__(ptr) taken_ = (ptr);                                                                                \
