@@ -47,8 +47,6 @@ struct http_path {
     char split[HTTP_PATH_BYTES];
 };
 
-/* Decodes %XX (and '+' as a space when `plus`) to out[room]; false for bad escapes, NUL, invalid UTF-8, no room. */
-bool http_percent_decode(const char *text, size_t length, bool plus, char *out, size_t room);
 /* bad_input for what two readers could read differently: dot segments, empty ones, encoded slashes. */
 bool http_path_parse(struct http_path *path, const char *raw, size_t length, struct err *err);
 

@@ -1,45 +1,13 @@
 #include "http_internal.h"
 
-#include "utf8.h"
-
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-bool http_percent_decode(const char *text, size_t length, bool plus, char *out, size_t room)
-{
-    size_t used = 0;
-    for (size_t at = 0; at < length; at++) {
-        int c = (unsigned char)text[at];
-        if (c == '%') {
-            int high = at + 2 < length ? hex_value(text[at + 1]) : -1, low = high < 0 ? -1 : hex_value(text[at + 2]);
-            if (low < 0)
-                return false;
-            c = high * 16 + low;
-            at += 2;
-        } else if (plus && c == '+') {
-            c = ' ';
-        }
-        if (c == 0 || used + 1 >= room)
-            return false;
-        out[used++] = (char)c;
-    }
-    if (room == 0)
-        return false;
-    out[used] = '\0';
-    return utf8_valid(out, used);
-}
+#include "percent.h"
 
 static bool segment_add(struct http_path *path, size_t *used, const char *raw, size_t length, struct err *err)
 {
     char *segment = path->split + *used;
     if (path->count == HTTP_SEGMENTS_MAX)
         return err_set(err, &ERR_BAD_INPUT, "The path has too many parts");
-    if (!http_percent_decode(raw, length, false, segment, sizeof path->split - *used))
+    if (!percent_decode(raw, length, false, segment, sizeof path->split - *used))
         return err_set(err, &ERR_BAD_INPUT, "The path is not valid");
     if (!*segment || strcmp(segment, ".") == 0 || strcmp(segment, "..") == 0 || strpbrk(segment, "/\\"))
         return err_set(err, &ERR_BAD_INPUT, "The path has an empty, dotted or slashed part");
@@ -83,9 +51,9 @@ static bool pair_add(struct arena *arena, struct http_pair *pair, const char *ra
     size_t name_length = equals ? (size_t)(equals - raw) : length;
     size_t value_length = equals ? length - name_length - 1 : 0;
     char *name = arena_alloc(arena, name_length + 1), *value = arena_alloc(arena, value_length + 1);
-    if (!http_percent_decode(raw, name_length, true, name, name_length + 1))
+    if (!percent_decode(raw, name_length, true, name, name_length + 1))
         return err_set(err, &ERR_BAD_INPUT, "The query is not valid");
-    if (!http_percent_decode(equals ? equals + 1 : "", value_length, true, value, value_length + 1)) {
+    if (!percent_decode(equals ? equals + 1 : "", value_length, true, value, value_length + 1)) {
         err_set(err, &ERR_BAD_INPUT, "The query is not valid");
         return err_add_field(err, name, "is not percent-encoded UTF-8");
     }

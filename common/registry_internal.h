@@ -1,0 +1,18 @@
+/* registry_internal.h - the record of one instance as it stands in Redis; shared by the lease and the watch. */
+#ifndef MADANG_REGISTRY_INTERNAL_H
+#define MADANG_REGISTRY_INTERNAL_H
+
+#include "registry.h"
+
+#include "arena.h"
+#include "str.h"
+
+#define REGISTRY_PREFIX "registry:"
+#define REGISTRY_CHANGES "registry:changes"
+
+/* {service, instance, address, version, started, epoch, weight, state}; started in milliseconds since 1970. */
+void registry_record_print(struct str *out, const struct registry_entry *entry);
+/* False for a record that is wrong or too long; `arena` holds what is needed meanwhile. */
+bool registry_record_parse(struct arena *arena, const char *text, size_t length, struct registry_entry *entry);
+
+#endif
