@@ -23,6 +23,8 @@ enum {
     READY_MS = 3000,      /* an answer of the brokers is believed this long */
     READY_WAIT_MS = 1000,
     HEADERS_MAX = 8,
+    TOPICS_MAX = 32,
+    LEARN_MS = 1000,
 };
 
 static const struct kafka_setting PRODUCER[] = {
@@ -52,9 +54,11 @@ struct batch {
 struct client {
     struct kafka_producer *producer;
     rd_kafka_t *rk;
-    int users; /* kafka_producer_ready asks without the mutex */
+    int users; /* threads that use rk without the mutex: it lives on */
     bool retired;
     _Atomic bool fatal;
+    rd_kafka_topic_t *topics[TOPICS_MAX]; /* whose leaders it knows */
+    size_t topic_count;
 };
 
 struct kafka_producer {
@@ -127,6 +131,8 @@ static void *client_turn(void *payload)
     struct kafka_producer *producer = client->producer;
     while (!client_done(client))
         (void)rd_kafka_poll(client->rk, TURN_MS);
+    for (size_t i = 0; i < client->topic_count; i++)
+        rd_kafka_topic_destroy(client->topics[i]);
     rd_kafka_destroy(client->rk);
     free(client);
     pthread_mutex_lock(&producer->mutex);
@@ -299,6 +305,36 @@ static rd_kafka_resp_err_t produce(struct client *client, const struct kafka_mes
     return code;
 }
 
+static bool is_known(const struct client *client, const char *topic)
+{
+    for (size_t i = 0; i < client->topic_count; i++)
+        if (strcmp(rd_kafka_topic_name(client->topics[i]), topic) == 0)
+            return true;
+    return client->topic_count == TOPICS_MAX;
+}
+
+/* Asks for the leaders of a topic at its first use: left alone, librdkafka looks for new topics once a second, and the first
+ * message waits for that. Holds the mutex (released while it asks); a failure costs only that second. */
+static void learn_topic(struct kafka_producer *producer, struct client *client, const char *name)
+{
+    rd_kafka_topic_t *topic = rd_kafka_topic_new(client->rk, name, NULL);
+    if (!topic)
+        return;
+    client->topics[client->topic_count++] = topic;
+    pthread_mutex_unlock(&producer->mutex);
+    const struct rd_kafka_metadata *answer = NULL;
+    if (rd_kafka_metadata(client->rk, 0, topic, &answer, LEARN_MS) == RD_KAFKA_RESP_ERR_NO_ERROR)
+        rd_kafka_metadata_destroy(answer);
+    pthread_mutex_lock(&producer->mutex);
+}
+
+static void learn_topics(struct kafka_producer *producer, struct client *client, const struct kafka_message *messages, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if ((!i || messages[i].topic != messages[i - 1].topic) && !is_known(client, messages[i].topic))
+            learn_topic(producer, client, messages[i].topic);
+}
+
 /* Hands messages from `first` on to the client, in order; waits for room. Holds the mutex (released while it waits). */
 static rd_kafka_resp_err_t enqueue(struct kafka_producer *producer, struct client *client, const struct kafka_message *messages,
                                    size_t first, struct batch *batch, int64_t deadline_ms)
@@ -366,7 +402,8 @@ static rd_kafka_resp_err_t try_once(struct kafka_producer *producer, const struc
         return RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE;
     struct client *client = producer->current;
     batch->failed = 0;
-    client->users++; /* it lives until we are through */
+    client->users++;
+    learn_topics(producer, client, messages, batch->count);
     rd_kafka_resp_err_t code = enqueue(producer, client, messages, first, batch, deadline_ms);
     await_reports(producer, client, batch, deadline_ms);
     client->users--;
