@@ -45,7 +45,8 @@ bool objstore_link(struct objstore *store, const char *key, int64_t now_s, int64
 bool objstore_link_valid(struct objstore *store, const char *key, const char *expires, const char *signature, int64_t now_s);
 
 /* What the bytes are by their content, not their name; NULL when none of png, jpeg, webp (gif, mp4, pdf with `more`).
- * Width and height (may be NULL) are read from the header; 0 when unknown. Fuzzed. */
+ * Width and height (may be NULL) are read from the header; 0 when unknown. Over 32,767 points a side or 2^28 in all, cut
+ * short or with parts that do not fit together, it is none. Fuzzed. */
 const char *media_sniff(struct view bytes, bool more, int *width, int *height);
 
 #endif

@@ -8,11 +8,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* NFC of valid UTF-8 without control characters (tab and newline are allowed when `multiline`); NULL otherwise. */
+/* NFC of valid UTF-8 without control characters; NULL otherwise. When `multiline`, tab, newline and what turns the writing
+ * direction are allowed. */
 char *text_nfc(struct arena *arena, const char *utf8, bool multiline);
-/* NFC and case-folded, for comparing (NFKC_Casefold, so full-width forms and ligatures meet their plain forms). */
+/* NFC and case-folded, for comparing (NFKC_Casefold, so full-width forms and ligatures meet their plain forms, and what
+ * shows nothing, such as a zero-width joiner, is gone). NULL when it is not valid UTF-8. */
 char *text_fold(struct arena *arena, const char *utf8);
-/* `text` without edge white space (Unicode) and with inner runs as one space. */
+/* `text` without edge white space (Unicode) and with inner runs as one space. NULL when it is not valid UTF-8. */
 char *text_trim(struct arena *arena, const char *utf8);
 /* The distinct two-code-point pieces of the folded text, in order of first sight: what the search index stores.
  * Fewer than two code points: none. *count is set. At most 256. */
