@@ -1,9 +1,11 @@
 #include "httpclient.h"
 
+#include "log.h"
 #include "mem.h"
 
 #include <curl/curl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -137,24 +139,34 @@ static bool header_is_safe(const char *line)
     return strchr(line, ':') != NULL || strchr(line, ';') != NULL;
 }
 
+static bool add_header(struct curl_slist **list, const char *line, struct err *err)
+{
+    struct curl_slist *longer = curl_slist_append(*list, line);
+    if (!longer)
+        return err_set_internal(err, &ERR_INTERNAL, "out of memory");
+    *list = longer;
+    return true;
+}
+
 static bool make_headers(const struct http_call *call, struct curl_slist **list, struct err *err)
 {
-    *list = curl_slist_append(NULL, "Expect:"); /* else curl waits a second before it sends a body to some servers */
-    bool typed = false;
-    for (int i = 0; *list && call->headers && call->headers[i]; i++) {
-        if (i == HEADERS_MAX || !header_is_safe(call->headers[i]))
+    char request_id[128];
+    bool typed = false, named = false;
+    if (!add_header(list, "Expect:", err)) /* else curl waits a second before it sends a body to some servers */
+        return false;
+    for (int i = 0; call->headers && call->headers[i]; i++) {
+        const char *line = call->headers[i];
+        if (i == HEADERS_MAX || !header_is_safe(line))
             return err_set_internal(err, &ERR_INTERNAL, "a header of a call is not valid");
-        typed = typed || strncasecmp(call->headers[i], "Content-Type:", 13) == 0;
-        struct curl_slist *longer = curl_slist_append(*list, call->headers[i]);
-        if (!longer)
-            return err_set_internal(err, &ERR_INTERNAL, "out of memory");
-        *list = longer;
+        typed = typed || strncasecmp(line, "Content-Type:", 13) == 0;
+        named = named || strncasecmp(line, "X-Request-Id:", 13) == 0;
+        if (!add_header(list, line, err))
+            return false;
     }
-    if (call->body.bytes && !typed) { /* not curl's form type by accident */
-        struct curl_slist *longer = curl_slist_append(*list, "Content-Type:");
-        *list = longer ? longer : *list;
-    }
-    return true;
+    if (call->body.bytes && !typed && !add_header(list, "Content-Type:", err)) /* not curl's form type by accident */
+        return false;
+    (void)snprintf(request_id, sizeof request_id, "X-Request-Id: %s", log_request_id());
+    return named || !*log_request_id() || add_header(list, request_id, err);
 }
 
 static void set_method(CURL *handle, const struct http_call *call)

@@ -187,6 +187,11 @@ void log_set_request(const char *request_id, const char *trace_id)
     (void)snprintf(thread_trace_id, sizeof thread_trace_id, "%s", trace_id ? trace_id : "");
 }
 
+const char *log_request_id(void)
+{
+    return thread_request_id;
+}
+
 bool log_parse_level(const char *text, enum log_level *level)
 {
     for (int i = LOG_DEBUG; i <= LOG_ERROR; i++) {

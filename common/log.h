@@ -41,6 +41,8 @@ void log_write(enum log_level level, const char *action, const struct log_field 
 void log_err(const char *action, const struct err *err);
 /* Sets what the lines of this thread carry until the next call; NULL takes it away. Copied. */
 void log_set_request(const char *request_id, const char *trace_id);
+/* What was set for this thread; "" when nothing is. */
+const char *log_request_id(void);
 bool log_parse_level(const char *text, enum log_level *level);
 
 #endif
