@@ -30,17 +30,8 @@ TEST(decomposed_hangul_becomes_composed, "P-12 M-02")
 
 TEST(control_characters_and_broken_utf8_are_refused, "P-12 M-02")
 {
-    static const char *const NEVER[] = {"a\x01",
-                                        "\x7f",
-                                        "a\xc2\x85"
-                                        "b",
-                                        "a\rb",
-                                        "\xff",
-                                        "\xc0\xaf",
-                                        "\xed\xa0\x80",
-                                        "\xf4\x90\x80\x80",
-                                        "\xe2\x82",
-                                        "a\x1b[31m"};
+    static const char *const NEVER[] = {"a\x01",    "\x7f",         "a\xc2\x85z",       "a\rb",     "\xff",
+                                        "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82", "a\x1b[31m"};
     for (size_t i = 0; i < ARRAY_LENGTH(NEVER); i++) {
         test_check(!text_nfc(arena, NEVER[i], false), __FILE__, __LINE__, "taken: %zu", i);
         test_check(!text_nfc(arena, NEVER[i], true), __FILE__, __LINE__, "taken on several lines: %zu", i);
