@@ -30,5 +30,6 @@ bool applied_begin(struct pg_tx *tx, const struct kafka_batch *batch, size_t *fi
 bool applied_end(struct pg_tx *tx, const struct kafka_batch *batch, struct err *err)
 {
     int64_t next_offset = batch->records[batch->count - 1].offset + 1;
-    return pg_tx_exec(tx, &MOVE, PARAMS(PG_TEXT(batch->topic), PG_I64(batch->partition), PG_I64(next_offset)), NULL, err);
+    return pg_tx_exec(tx, &MOVE, PARAMS(PG_TEXT(batch->topic), PG_I64(batch->partition), PG_I64(next_offset)), NULL,
+                      err);
 }

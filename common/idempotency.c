@@ -7,24 +7,26 @@
 enum { KEY_MAX = 200, SWEEP_ROWS = 1000 };
 
 /* The lock first, the row second: the second statement sees what the lock's last holder committed. */
-static const struct pg_statement LOCK = {
-    "idempotency_lock",
-    "SELECT pg_try_advisory_xact_lock(hashtextextended(concat_ws(E'\\n', current_schema(), $1::text, $2::text, $3::text, $4::text), 0))"};
+static const struct pg_statement LOCK = {"idempotency_lock",
+                                         "SELECT pg_try_advisory_xact_lock(hashtextextended(concat_ws(E'\\n', "
+                                         "current_schema(), $1::text, $2::text, $3::text, $4::text), 0))"};
 static const struct pg_statement FIND = {
-    "idempotency_find", "SELECT fingerprint, status, body FROM idempotency_keys WHERE user_id = $1 AND method = $2 AND path = $3 "
-                        "AND key = $4 AND created_at > now() - interval '24 hours'"};
+    "idempotency_find",
+    "SELECT fingerprint, status, body FROM idempotency_keys WHERE user_id = $1 AND method = $2 AND path = $3 "
+    "AND key = $4 AND created_at > now() - interval '24 hours'"};
 /* A row that is older than 24 h and not swept yet gives way. */
-static const struct pg_statement STORE = {
-    "idempotency_store",
-    "INSERT INTO idempotency_keys AS old (user_id, method, path, key, fingerprint, status, body) VALUES ($1, $2, $3, $4, $5, $6, $7) "
-    "ON CONFLICT (user_id, key, method, path) DO UPDATE SET fingerprint = excluded.fingerprint, status = excluded.status, "
-    "body = excluded.body, created_at = now()"};
+static const struct pg_statement STORE = {"idempotency_store",
+                                          "INSERT INTO idempotency_keys AS old (user_id, method, path, key, "
+                                          "fingerprint, status, body) VALUES ($1, $2, $3, $4, $5, $6, $7) "
+                                          "ON CONFLICT (user_id, key, method, path) DO UPDATE SET fingerprint = "
+                                          "excluded.fingerprint, status = excluded.status, "
+                                          "body = excluded.body, created_at = now()"};
 static const struct pg_statement SWEEP = {
     "idempotency_sweep", "DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(SELECT ctid FROM idempotency_keys "
                          "WHERE created_at <= now() - interval '24 hours' ORDER BY created_at LIMIT $1))"};
 
-/* The key without its quotes (RFC 8941 writes a string), copied to the arena; NULL without the header or without a caller to
- * keep it for. */
+/* The key without its quotes (RFC 8941 writes a string), copied to the arena; NULL without the header or without a
+ * caller to keep it for. */
 static bool read_key(struct request *req, const char **key, struct err *err)
 {
     const char *text = http_header(req, "Idempotency-Key");
@@ -58,7 +60,8 @@ bool idempotency_begin(struct pg_tx *tx, struct request *req, struct reply *repl
         return false;
     if (!key)
         return true;
-    struct pg_params where = PARAMS(PG_TEXT(req->identity->user_id), PG_TEXT(req->method), PG_TEXT(req->path), PG_TEXT(key));
+    struct pg_params where =
+        PARAMS(PG_TEXT(req->identity->user_id), PG_TEXT(req->method), PG_TEXT(req->path), PG_TEXT(key));
     AUTO(pg_result) lock = pg_tx_query(tx, &LOCK, where, err);
     if (!lock)
         return false;

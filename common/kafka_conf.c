@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A broker that restarts is away for seconds, so reconnecting is quick; a broker that is stopped (SIGSTOP, a cut cable) costs
- * socket.timeout.ms. */
+/* A broker that restarts is away for seconds, so reconnecting is quick; a broker that is stopped (SIGSTOP, a cut cable)
+ * costs socket.timeout.ms. */
 static const struct kafka_setting SHARED[] = {
     {"reconnect.backoff.ms", "20"},
     {"reconnect.backoff.max.ms", "200"},
@@ -24,8 +24,10 @@ static const struct kafka_setting SHARED[] = {
 static void on_log(const rd_kafka_t *client, int level, const char *facility, const char *words)
 {
     (void)client;
-    log_event(level <= 2 ? LOG_ERROR : level <= 4 ? LOG_WARN : LOG_INFO, "kafka_client", LOG_TEXT("facility", facility),
-              LOG_TEXT("message", words));
+    log_event(level <= 2   ? LOG_ERROR
+              : level <= 4 ? LOG_WARN
+                           : LOG_INFO,
+              "kafka_client", LOG_TEXT("facility", facility), LOG_TEXT("message", words));
 }
 
 bool kafka_conf_set(rd_kafka_conf_t *conf, const char *name, const char *value, struct err *err)
@@ -43,7 +45,8 @@ static bool set_all(rd_kafka_conf_t *conf, const struct kafka_setting *table, st
     return true;
 }
 
-rd_kafka_conf_t *kafka_conf_new(const char *brokers, const char *client_id, const struct kafka_setting *table, struct err *err)
+rd_kafka_conf_t *kafka_conf_new(const char *brokers, const char *client_id, const struct kafka_setting *table,
+                                struct err *err)
 {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     rd_kafka_conf_set_log_cb(conf, on_log);
@@ -72,8 +75,9 @@ bool kafka_failed(struct err *err, const char *what, rd_kafka_resp_err_t code)
     return false;
 }
 
-/* ---- ThreadSanitizer --------------------------------------------------------------------------------------------------
- * librdkafka starts its threads by C11's thrd_create, which the sanitizer does not know: its threads would crash at their first
+/* ---- ThreadSanitizer
+ * -------------------------------------------------------------------------------------------------- librdkafka starts
+ * its threads by C11's thrd_create, which the sanitizer does not know: its threads would crash at their first
  * allocation. In such a build these take the place of libc's, and what librdkafka does inside (not instrumented, with
  * locks that the sanitizer can't see) is left out. */
 #if defined(__has_feature)

@@ -1,4 +1,5 @@
-/* kafka_conf.h - what the Kafka modules share: settings tables, the log, topics by hand. Private to common/ and its tests. */
+/* kafka_conf.h - what the Kafka modules share: settings tables, the log, topics by hand. Private to common/ and its
+ * tests. */
 #ifndef MADANG_KAFKA_CONF_H
 #define MADANG_KAFKA_CONF_H
 
@@ -10,9 +11,10 @@ struct kafka_setting {
     const char *name, *value; /* name NULL ends a table */
 };
 
-/* A configuration with the settings of all our clients, then those of `table` (may be NULL). librdkafka logs to our log.
- * NULL with err when a setting is not known: a mistake of ours. */
-rd_kafka_conf_t *kafka_conf_new(const char *brokers, const char *client_id, const struct kafka_setting *table, struct err *err);
+/* A configuration with the settings of all our clients, then those of `table` (may be NULL). librdkafka logs to our
+ * log. NULL with err when a setting is not known: a mistake of ours. */
+rd_kafka_conf_t *kafka_conf_new(const char *brokers, const char *client_id, const struct kafka_setting *table,
+                                struct err *err);
 bool kafka_conf_set(rd_kafka_conf_t *conf, const char *name, const char *value, struct err *err);
 /* rd_kafka_new; takes `conf` in any case. */
 rd_kafka_t *kafka_client_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, struct err *err);

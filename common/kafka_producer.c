@@ -1,8 +1,9 @@
 /* kafka_producer.c - batches that arrive whole and in order, over clients that can be replaced.
  *
- * A `batch` is one call of kafka_send_all; a `client` is one rd_kafka_t with the thread that turns it. A client is retired after a
- * fatal error or when a batch ran out of time: what is in its queue is thrown out (the reports say so), its thread
- * destroys it, and the next send makes a new one. So nothing of a batch that failed lies in a queue and leaves later. */
+ * A `batch` is one call of kafka_send_all; a `client` is one rd_kafka_t with the thread that turns it. A client is
+ * retired after a fatal error or when a batch ran out of time: what is in its queue is thrown out (the reports say so),
+ * its thread destroys it, and the next send makes a new one. So nothing of a batch that failed lies in a queue and
+ * leaves later. */
 #include "clock.h"
 #include "kafka_conf.h"
 #include "log.h"
@@ -16,11 +17,11 @@
 #include <time.h>
 
 enum {
-    TURN_MS = 100,        /* how long the thread waits for a report before it looks whether it should end */
-    PAUSE_MS = 50,        /* before another try */
+    TURN_MS = 100, /* how long the thread waits for a report before it looks whether it should end */
+    PAUSE_MS = 50, /* before another try */
     FLUSH_MS = 5000,
-    PURGE_MS = 2000,      /* a retired client reports what it had at once; if not, the batch is given up */
-    READY_MS = 3000,      /* an answer of the brokers is believed this long */
+    PURGE_MS = 2000, /* a retired client reports what it had at once; if not, the batch is given up */
+    READY_MS = 3000, /* an answer of the brokers is believed this long */
     READY_WAIT_MS = 1000,
     HEADERS_MAX = 8,
     TOPICS_MAX = 32,
@@ -28,12 +29,12 @@ enum {
 };
 
 static const struct kafka_setting PRODUCER[] = {
-    {"enable.idempotence", "true"},           /* no doubles and no gaps within a client */
+    {"enable.idempotence", "true"}, /* no doubles and no gaps within a client */
     {"acks", "all"},
-    {"partitioner", "murmur2_random"},        /* the same partition for a key as Java's clients choose */
+    {"partitioner", "murmur2_random"}, /* the same partition for a key as Java's clients choose */
     {"delivery.timeout.ms", "120000"},
     {"retry.backoff.ms", "50"},
-    {"linger.ms", "1"},                       /* a batch of the outbox makes a few requests, not hundreds */
+    {"linger.ms", "1"}, /* a batch of the outbox makes a few requests, not hundreds */
     {"queue.buffering.max.kbytes", "16384"},
     {"queue.buffering.max.messages", "20000"},
     {NULL, NULL},
@@ -63,8 +64,8 @@ struct client {
 
 struct kafka_producer {
     char *brokers, *client_id;
-    pthread_mutex_t mutex; /* guards all below and all batches */
-    pthread_cond_t news;   /* a batch is complete or failed, room in the queue, a client is gone */
+    pthread_mutex_t mutex;  /* guards all below and all batches */
+    pthread_cond_t news;    /* a batch is complete or failed, room in the queue, a client is gone */
     struct client *current; /* NULL: the next send makes one */
     int clients;            /* alive, retired ones included */
     int waiting_for_room;
@@ -72,7 +73,8 @@ struct kafka_producer {
     struct metric_child *sent, *failures, *restarts;
 };
 
-/* ---- reports --------------------------------------------------------------------------------------------------------- */
+/* ---- reports
+ * --------------------------------------------------------------------------------------------------------- */
 
 static void batch_drop(struct batch *batch)
 {
@@ -115,7 +117,8 @@ static void on_error(rd_kafka_t *rk, int code, const char *words, void *opaque)
     pthread_mutex_unlock(&client->producer->mutex);
 }
 
-/* ---- clients --------------------------------------------------------------------------------------------------------- */
+/* ---- clients
+ * --------------------------------------------------------------------------------------------------------- */
 
 static bool client_done(struct client *client)
 {
@@ -184,7 +187,8 @@ static void client_retire(struct kafka_producer *producer, struct client *client
     client->retired = true;
     if (producer->current == client)
         producer->current = NULL;
-    (void)rd_kafka_purge(client->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+    (void)rd_kafka_purge(client->rk,
+                         RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
 }
 
 static struct timespec monotonic_at(int64_t ms)
@@ -199,7 +203,8 @@ static bool wait_news(struct kafka_producer *producer, int64_t deadline_ms)
     return pthread_cond_timedwait(&producer->news, &producer->mutex, &until) == 0;
 }
 
-/* ---- opening and closing ---------------------------------------------------------------------------------------------- */
+/* ---- opening and closing
+ * ---------------------------------------------------------------------------------------------- */
 
 struct kafka_producer *kafka_producer_open(const char *brokers, const char *client_id, struct err *err)
 {
@@ -213,8 +218,10 @@ struct kafka_producer *kafka_producer_open(const char *brokers, const char *clie
     pthread_cond_init(&producer->news, &clock);
     pthread_condattr_destroy(&clock);
     producer->sent = METRIC_CHILD(metric_counter("madang_kafka_sent_total", "Messages that Kafka acknowledged", NULL));
-    producer->failures = METRIC_CHILD(metric_counter("madang_kafka_send_failures_total", "Batches that were not acknowledged in time", NULL));
-    producer->restarts = METRIC_CHILD(metric_counter("madang_kafka_producer_restarts_total", "Producers replaced after a fatal error or a time-out", NULL));
+    producer->failures = METRIC_CHILD(
+        metric_counter("madang_kafka_send_failures_total", "Batches that were not acknowledged in time", NULL));
+    producer->restarts = METRIC_CHILD(metric_counter("madang_kafka_producer_restarts_total",
+                                                     "Producers replaced after a fatal error or a time-out", NULL));
     pthread_mutex_lock(&producer->mutex);
     bool ok = client_start(producer, err);
     pthread_mutex_unlock(&producer->mutex);
@@ -280,7 +287,8 @@ bool kafka_producer_ready(void *payload)
     return ok;
 }
 
-/* ---- sending --------------------------------------------------------------------------------------------------------- */
+/* ---- sending
+ * --------------------------------------------------------------------------------------------------------- */
 
 static rd_kafka_resp_err_t produce(struct client *client, const struct kafka_message *message, struct flight *flight)
 {
@@ -292,7 +300,8 @@ static rd_kafka_resp_err_t produce(struct client *client, const struct kafka_mes
         {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = flight},
     };
     size_t count = 5;
-    for (const struct kafka_header *header = message->headers; header && header->name && count < ARRAY_LENGTH(parts); header++) {
+    for (const struct kafka_header *header = message->headers; header && header->name && count < ARRAY_LENGTH(parts);
+         header++) {
         parts[count].vtype = RD_KAFKA_VTYPE_HEADER;
         parts[count].u.header.name = header->name;
         parts[count].u.header.val = header->value;
@@ -313,8 +322,8 @@ static bool is_known(const struct client *client, const char *topic)
     return client->topic_count == TOPICS_MAX;
 }
 
-/* Asks for the leaders of a topic at its first use: left alone, librdkafka looks for new topics once a second, and the first
- * message waits for that. Holds the mutex (released while it asks); a failure costs only that second. */
+/* Asks for the leaders of a topic at its first use: left alone, librdkafka looks for new topics once a second, and the
+ * first message waits for that. Holds the mutex (released while it asks); a failure costs only that second. */
 static void learn_topic(struct kafka_producer *producer, struct client *client, const char *name)
 {
     rd_kafka_topic_t *topic = rd_kafka_topic_new(client->rk, name, NULL);
@@ -328,7 +337,8 @@ static void learn_topic(struct kafka_producer *producer, struct client *client, 
     pthread_mutex_lock(&producer->mutex);
 }
 
-static void learn_topics(struct kafka_producer *producer, struct client *client, const struct kafka_message *messages, size_t count)
+static void learn_topics(struct kafka_producer *producer, struct client *client, const struct kafka_message *messages,
+                         size_t count)
 {
     for (size_t i = 0; i < count; i++)
         if ((!i || messages[i].topic != messages[i - 1].topic) && !is_known(client, messages[i].topic))
@@ -336,8 +346,9 @@ static void learn_topics(struct kafka_producer *producer, struct client *client,
 }
 
 /* Hands messages from `first` on to the client, in order; waits for room. Holds the mutex (released while it waits). */
-static rd_kafka_resp_err_t enqueue(struct kafka_producer *producer, struct client *client, const struct kafka_message *messages,
-                                   size_t first, struct batch *batch, int64_t deadline_ms)
+static rd_kafka_resp_err_t enqueue(struct kafka_producer *producer, struct client *client,
+                                   const struct kafka_message *messages, size_t first, struct batch *batch,
+                                   int64_t deadline_ms)
 {
     for (size_t i = first; i < batch->count;) {
         if (client->retired || client->fatal)
@@ -378,8 +389,10 @@ static bool hopeless(rd_kafka_resp_err_t code)
     }
 }
 
-/* Waits for the reports of the batch; those that don't come in time are thrown out with their client. Holds the mutex. */
-static void await_reports(struct kafka_producer *producer, struct client *client, struct batch *batch, int64_t deadline_ms)
+/* Waits for the reports of the batch; those that don't come in time are thrown out with their client. Holds the mutex.
+ */
+static void await_reports(struct kafka_producer *producer, struct client *client, struct batch *batch,
+                          int64_t deadline_ms)
 {
     while (batch->pending && !client->fatal && wait_news(producer, deadline_ms))
         ;
@@ -393,8 +406,8 @@ static void await_reports(struct kafka_producer *producer, struct client *client
         ;
 }
 
-/* One try over one client. What an earlier try got through behind `first` goes out again: a key's messages must not change
- * places, and receivers drop doubles. Holds the mutex. */
+/* One try over one client. What an earlier try got through behind `first` goes out again: a key's messages must not
+ * change places, and receivers drop doubles. Holds the mutex. */
 static rd_kafka_resp_err_t try_once(struct kafka_producer *producer, const struct kafka_message *messages, size_t first,
                                     struct batch *batch, int64_t deadline_ms, struct err *err)
 {
@@ -407,7 +420,10 @@ static rd_kafka_resp_err_t try_once(struct kafka_producer *producer, const struc
     rd_kafka_resp_err_t code = enqueue(producer, client, messages, first, batch, deadline_ms);
     await_reports(producer, client, batch, deadline_ms);
     client->users--;
-    return code ? code : batch->failed ? batch->code : batch->pending ? RD_KAFKA_RESP_ERR__TIMED_OUT : RD_KAFKA_RESP_ERR_NO_ERROR;
+    return code             ? code
+           : batch->failed  ? batch->code
+           : batch->pending ? RD_KAFKA_RESP_ERR__TIMED_OUT
+                            : RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
 static size_t first_missing(const struct batch *batch)

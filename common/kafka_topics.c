@@ -115,11 +115,11 @@ static bool look(rd_kafka_t *client, const struct topic *topics, int64_t deadlin
         const struct rd_kafka_metadata_topic *there = find_topic(all, topics[i].name);
         int partitions = wanted_partitions(&topics[i]);
         if (!partitions)
-            ok = err_set(err, &ERR_BAD_INPUT, "the partition count set for topic %s is not a number of 1..%d", topics[i].name,
-                         PARTITIONS_MAX);
+            ok = err_set(err, &ERR_BAD_INPUT, "the partition count set for topic %s is not a number of 1..%d",
+                         topics[i].name, PARTITIONS_MAX);
         else if (there && there->partition_cnt != partitions)
-            ok = err_set(err, &ERR_INTERNAL, "topic %s has %d partitions, expected %d: keys must never move", topics[i].name,
-                         there->partition_cnt, partitions);
+            ok = err_set(err, &ERR_INTERNAL, "topic %s has %d partitions, expected %d: keys must never move",
+                         topics[i].name, there->partition_cnt, partitions);
         else if (!there)
             ok = (wishes[missing] = describe(&topics[i], partitions, all->broker_cnt)) != NULL ||
                  err_set_internal(err, &ERR_INTERNAL, "topic %s can't be described", topics[i].name);

@@ -83,14 +83,16 @@ static void set_paused(struct kafka_worker *worker, struct part *part, bool paus
         return;
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(list, part->subscription->topic, part->partition);
-    if ((paused ? rd_kafka_pause_partitions(worker->rk, list) : rd_kafka_resume_partitions(worker->rk, list)) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+    if ((paused ? rd_kafka_pause_partitions(worker->rk, list) : rd_kafka_resume_partitions(worker->rk, list)) ==
+        RD_KAFKA_RESP_ERR_NO_ERROR) {
         part->paused = paused;
         count_waiting(worker, part, !paused);
     }
     rd_kafka_topic_partition_list_destroy(list);
 }
 
-/* ---- what can go wrong ------------------------------------------------------------------------------------------------ */
+/* ---- what can go wrong
+ * ------------------------------------------------------------------------------------------------ */
 
 static void back_off(struct kafka_worker *worker, struct part *part, const struct err *err)
 {
@@ -101,8 +103,9 @@ static void back_off(struct kafka_worker *worker, struct part *part, const struc
     set_paused(worker, part, true);
     metric_add(part->metrics->retries, 1);
     log_err("batch_failed", err);
-    log_event(LOG_INFO, "batch_waits", LOG_TEXT("topic", part->subscription->topic), LOG_I64("partition", part->partition),
-              LOG_I64("offset", part->messages[0]->offset), LOG_I64("ms", part->backoff_ms));
+    log_event(LOG_INFO, "batch_waits", LOG_TEXT("topic", part->subscription->topic),
+              LOG_I64("partition", part->partition), LOG_I64("offset", part->messages[0]->offset),
+              LOG_I64("ms", part->backoff_ms));
 }
 
 static void stop_part(struct kafka_worker *worker, struct part *part, const struct err *err)
@@ -117,7 +120,8 @@ static void stop_part(struct kafka_worker *worker, struct part *part, const stru
 
 static void describe(const struct err *err, char *words, size_t size)
 {
-    const char *field = err->field_count ? err->fields[0].pointer : "", *why = err->field_count ? err->fields[0].message : "";
+    const char *field = err->field_count ? err->fields[0].pointer : "",
+               *why = err->field_count ? err->fields[0].message : "";
     (void)snprintf(words, size, "%s: %s %s %s %s", err->problem->code, err->message, err->detail, field, why);
 }
 
@@ -138,12 +142,14 @@ static bool send_dead_letter(struct kafka_worker *worker, const struct part *par
         {"traceparent", record->traceparent ? record->traceparent : ""},
         {NULL, NULL},
     };
-    const struct kafka_message letter = {.topic = topic, .key = record->key, .payload = record->payload, .headers = headers};
+    const struct kafka_message letter = {
+        .topic = topic, .key = record->key, .payload = record->payload, .headers = headers};
     return kafka_send_all(worker->producer, &letter, 1, DEAD_LETTER_MS, err);
 }
 
 /* A single record that its handler will never take. */
-static void handle_poison(struct kafka_worker *worker, struct part *part, const struct kafka_record *record, const struct err *why)
+static void handle_poison(struct kafka_worker *worker, struct part *part, const struct kafka_record *record,
+                          const struct err *why)
 {
     if (part->subscription->poison == POISON_STOP) {
         stop_part(worker, part, why);
@@ -155,12 +161,14 @@ static void handle_poison(struct kafka_worker *worker, struct part *part, const 
         return;
     }
     metric_add(part->metrics->dead_letters, 1);
-    log_event(LOG_ERROR, "dead_letter", LOG_TEXT("topic", part->subscription->topic), LOG_I64("partition", part->partition),
-              LOG_I64("offset", record->offset), LOG_TEXT("why", why->problem->code));
+    log_event(LOG_ERROR, "dead_letter", LOG_TEXT("topic", part->subscription->topic),
+              LOG_I64("partition", part->partition), LOG_I64("offset", record->offset),
+              LOG_TEXT("why", why->problem->code));
     advance(worker, part, 1);
 }
 
-/* ---- batches --------------------------------------------------------------------------------------------------------- */
+/* ---- batches
+ * --------------------------------------------------------------------------------------------------------- */
 
 /* librdkafka puts a NUL behind each header's value. */
 static const char *header(const rd_kafka_message_t *message, const char *name)
@@ -192,8 +200,8 @@ static void run_batch(struct kafka_worker *worker, struct part *part)
     size_t count = part->count < most ? part->count : most;
     for (size_t i = 0; i < count; i++)
         fill_record(&worker->records[i], part->messages[i]);
-    const struct kafka_batch batch = {.topic = part->subscription->topic, .partition = part->partition,
-                                      .records = worker->records, .count = count};
+    const struct kafka_batch batch = {
+        .topic = part->subscription->topic, .partition = part->partition, .records = worker->records, .count = count};
     struct err err = {0};
     if (part->subscription->apply(worker->app, &batch, &err)) {
         metric_add(part->metrics->applied, (int64_t)count);
@@ -209,7 +217,8 @@ static void run_batch(struct kafka_worker *worker, struct part *part)
 
 static void look_whether_caught_up(struct part *part)
 {
-    if (part->stopped || (part->at_end && !part->count) || (part->end_offset >= 0 && part->next_offset >= part->end_offset))
+    if (part->stopped || (part->at_end && !part->count) ||
+        (part->end_offset >= 0 && part->next_offset >= part->end_offset))
         part->caught_up = true;
 }
 

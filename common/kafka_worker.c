@@ -10,10 +10,10 @@
 #include <string.h>
 
 enum {
-    TURN_MS = 100,     /* at most so long until a stop is noticed */
-    COMMIT_MS = 200,   /* between two commits; the truth is the offset in the service's schema */
+    TURN_MS = 100,   /* at most so long until a stop is noticed */
+    COMMIT_MS = 200, /* between two commits; the truth is the offset in the service's schema */
     COMMIT_WAIT_MS = 2000,
-    LEAVE_MS = 3000,   /* for the group to take the partitions back */
+    LEAVE_MS = 3000,    /* for the group to take the partitions back */
     WAITING_MAX = 2000, /* records that were read and can be applied now: then it works before it reads on */
     WAITING_BYTES_MAX = 1 << 20,
     DEAD_LETTER_RETENTION_HOURS = 30 * 24,
@@ -25,7 +25,8 @@ static const struct kafka_setting CONSUMER[] = {
     {"enable.auto.offset.store", "false"},
     {"auto.offset.reset", "earliest"},
     {"enable.partition.eof", "true"},
-    {"partition.assignment.strategy", "range"}, /* cooperative-sticky with own commits is broken before librdkafka 2.10 */
+    {"partition.assignment.strategy",
+     "range"}, /* cooperative-sticky with own commits is broken before librdkafka 2.10 */
     {"session.timeout.ms", "10000"},
     {"heartbeat.interval.ms", "500"},
     {"fetch.wait.max.ms", "100"},
@@ -36,7 +37,8 @@ static const struct kafka_setting CONSUMER[] = {
     {NULL, NULL},
 };
 
-/* ---- offsets --------------------------------------------------------------------------------------------------------- */
+/* ---- offsets
+ * --------------------------------------------------------------------------------------------------------- */
 
 static rd_kafka_topic_partition_list_t *done_offsets(struct kafka_worker *worker, bool all)
 {
@@ -74,7 +76,8 @@ static void commit_soon(struct kafka_worker *worker)
     worker->commit_ms = now_ms + COMMIT_MS;
     rd_kafka_topic_partition_list_t *list = done_offsets(worker, false);
     if (list->cnt) {
-        (void)rd_kafka_commit(worker->rk, list, 1); /* one that fails is made good by the next, or by a skip after a restart */
+        (void)rd_kafka_commit(worker->rk, list,
+                              1); /* one that fails is made good by the next, or by a skip after a restart */
         show_lag(worker);
     }
     rd_kafka_topic_partition_list_destroy(list);
@@ -96,7 +99,8 @@ static void commit_now(struct kafka_worker *worker)
     rd_kafka_topic_partition_list_destroy(list);
 }
 
-/* ---- the group ------------------------------------------------------------------------------------------------------- */
+/* ---- the group
+ * ------------------------------------------------------------------------------------------------------- */
 
 static void drop_parts(struct kafka_worker *worker)
 {
@@ -151,8 +155,8 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topi
         worker->assigned = false;
         (void)rd_kafka_assign(rk, NULL);
     }
-    log_event(LOG_INFO, worker->assigned ? "partitions_assigned" : "partitions_revoked", LOG_TEXT("worker", worker->name),
-              LOG_I64("count", list ? list->cnt : 0));
+    log_event(LOG_INFO, worker->assigned ? "partitions_assigned" : "partitions_revoked",
+              LOG_TEXT("worker", worker->name), LOG_I64("count", list ? list->cnt : 0));
 }
 
 static void check_fatal(struct kafka_worker *worker)
@@ -173,13 +177,15 @@ static void on_error(rd_kafka_t *rk, int code, const char *words, void *opaque)
         log_event(LOG_DEBUG, "kafka_consumer", LOG_TEXT("message", words));
 }
 
-/* ---- the thread ------------------------------------------------------------------------------------------------------ */
+/* ---- the thread
+ * ------------------------------------------------------------------------------------------------------ */
 
 static struct part *find_part(struct kafka_worker *worker, const rd_kafka_message_t *message)
 {
     const char *topic = message->rkt ? rd_kafka_topic_name(message->rkt) : "";
     for (size_t i = 0; i < worker->part_count; i++)
-        if (worker->parts[i].partition == message->partition && strcmp(worker->parts[i].subscription->topic, topic) == 0)
+        if (worker->parts[i].partition == message->partition &&
+            strcmp(worker->parts[i].subscription->topic, topic) == 0)
             return &worker->parts[i];
     return NULL;
 }
@@ -187,7 +193,8 @@ static struct part *find_part(struct kafka_worker *worker, const rd_kafka_messag
 static void note_end(struct kafka_worker *worker, struct part *part)
 {
     int64_t low, high;
-    if (part->end_offset < 0 && !rd_kafka_get_watermark_offsets(worker->rk, part->subscription->topic, part->partition, &low, &high))
+    if (part->end_offset < 0 &&
+        !rd_kafka_get_watermark_offsets(worker->rk, part->subscription->topic, part->partition, &low, &high))
         part->end_offset = high; /* as of the fetch that brought the first record */
 }
 
@@ -203,7 +210,8 @@ static void take_event(struct kafka_worker *worker, rd_kafka_message_t *message)
     if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF && part)
         part->at_end = true;
     else if (message->err && message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF)
-        log_event(LOG_WARN, "kafka_consumer", LOG_TEXT("worker", worker->name), LOG_TEXT("message", rd_kafka_message_errstr(message)));
+        log_event(LOG_WARN, "kafka_consumer", LOG_TEXT("worker", worker->name),
+                  LOG_TEXT("message", rd_kafka_message_errstr(message)));
     rd_kafka_message_destroy(message);
     check_fatal(worker);
 }
@@ -228,8 +236,8 @@ static void look_whether_ready(struct kafka_worker *worker)
     worker->ready = true;
 }
 
-/* Gives the partitions back at once: close() alone leaves a static member's partitions without an owner until its session
- * times out. */
+/* Gives the partitions back at once: close() alone leaves a static member's partitions without an owner until its
+ * session times out. */
 static void leave(struct kafka_worker *worker)
 {
     commit_now(worker);
@@ -258,13 +266,16 @@ static void *worker_run(void *payload)
     return NULL;
 }
 
-/* ---- start and release ------------------------------------------------------------------------------------------------ */
+/* ---- start and release
+ * ------------------------------------------------------------------------------------------------ */
 
 static bool add_metrics(struct kafka_worker *worker)
 {
-    struct metric *records = metric_counter("madang_kafka_records_total", "Records by what became of them", "topic,result");
+    struct metric *records =
+        metric_counter("madang_kafka_records_total", "Records by what became of them", "topic,result");
     struct metric *lag = metric_gauge("madang_kafka_lag", "Records that are not applied yet", "topic");
-    struct metric *stopped = metric_gauge("madang_kafka_stopped_partitions", "Partitions stopped by a poison record", "topic");
+    struct metric *stopped =
+        metric_gauge("madang_kafka_stopped_partitions", "Partitions stopped by a poison record", "topic");
     size_t count = 0, most = 1;
     for (; worker->subscriptions[count].topic; count++)
         if (kafka_batch_max(&worker->subscriptions[count]) > most)
@@ -291,11 +302,13 @@ static bool ensure_dead_letter_topics(const struct kafka_worker_options *options
     char names[MANY][256];
     struct topic topics[MANY + 1] = {{0}};
     size_t count = 0;
-    for (const struct kafka_subscription *subscription = options->subscriptions; subscription->topic && count < MANY; subscription++) {
+    for (const struct kafka_subscription *subscription = options->subscriptions; subscription->topic && count < MANY;
+         subscription++) {
         if (subscription->poison != POISON_DEAD_LETTER)
             continue;
         (void)snprintf(names[count], sizeof names[count], "%s.dlq", subscription->topic);
-        topics[count] = (struct topic){.name = names[count], .partitions = 1, .retention_ms = HOURS_MS(DEAD_LETTER_RETENTION_HOURS)};
+        topics[count] = (struct topic){
+            .name = names[count], .partitions = 1, .retention_ms = HOURS_MS(DEAD_LETTER_RETENTION_HOURS)};
         count++;
     }
     return !count || kafka_create_topics(options->brokers, topics, err);
@@ -306,7 +319,8 @@ static bool open_consumer(struct kafka_worker *worker, const struct kafka_worker
     rd_kafka_conf_t *conf = kafka_conf_new(options->brokers, worker->name, CONSUMER, err);
     if (!conf)
         return false;
-    if (!kafka_conf_set(conf, "group.id", options->group, err) || !kafka_conf_set(conf, "group.instance.id", worker->name, err)) {
+    if (!kafka_conf_set(conf, "group.id", options->group, err) ||
+        !kafka_conf_set(conf, "group.instance.id", worker->name, err)) {
         rd_kafka_conf_destroy(conf);
         return false;
     }

@@ -1,6 +1,6 @@
-/* kafka_worker.h - the inside of a worker, shared by kafka_worker.c (its life: group, partitions, commits) and kafka_work.c
- * (its work: batches, retries, poison). Private to common/. Everything here belongs to the worker's thread but for `ready` and
- * `stop`. */
+/* kafka_worker.h - the inside of a worker, shared by kafka_worker.c (its life: group, partitions, commits) and
+ * kafka_work.c (its work: batches, retries, poison). Private to common/. Everything here belongs to the worker's thread
+ * but for `ready` and `stop`. */
 #ifndef MADANG_KAFKA_WORKER_H
 #define MADANG_KAFKA_WORKER_H
 
@@ -25,13 +25,13 @@ struct part {
     size_t singles;      /* so many records go one by one, since a batch with them was refused */
     int64_t next_offset; /* behind the last record that is done; -1: none yet */
     int64_t committed;
-    int64_t end_offset;  /* what stood in it when it became ours ends here; -1: not known yet */
+    int64_t end_offset; /* what stood in it when it became ours ends here; -1: not known yet */
     bool caught_up;
-    bool at_end;         /* the broker said: no more */
-    bool paused;         /* no new records are fetched */
-    bool stopped;        /* by a poison record, until the partition is assigned again */
+    bool at_end;  /* the broker said: no more */
+    bool paused;  /* no new records are fetched */
+    bool stopped; /* by a poison record, until the partition is assigned again */
     int backoff_ms;
-    int64_t retry_ms;    /* monotonic; 0: at once */
+    int64_t retry_ms; /* monotonic; 0: at once */
 };
 
 struct kafka_worker {

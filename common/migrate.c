@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Instances that start at once take turns by an advisory lock inside each transaction, so that a crash frees it. The schema's
- * hash keeps services apart. */
+/* Instances that start at once take turns by an advisory lock inside each transaction, so that a crash frees it. The
+ * schema's hash keeps services apart. */
 #define LOCK_SQL "SELECT pg_advisory_xact_lock(hashtext('madang migrate'), hashtext(current_schema()))"
 static const struct pg_statement FIND = {"migrate_find", "SELECT sha256 FROM schema_migrations WHERE name = $1"};
 static const struct pg_statement STORE = {"migrate_store",
@@ -41,7 +41,8 @@ static bool run_step(struct pg_tx *tx, void *payload, struct err *err)
         return false;
     if (pg_rows(done))
         return strcmp(pg_text(done, 0, 0), step->sha256) == 0 ||
-               err_set_internal(err, &ERR_INTERNAL, "migration %s has another text than the one that ran here", step->name);
+               err_set_internal(err, &ERR_INTERNAL, "migration %s has another text than the one that ran here",
+                                step->name);
     step->ran = true;
     return pg_tx_script(tx, step->sql, err) &&
            pg_tx_exec(tx, &STORE, PARAMS(PG_TEXT(step->name), PG_TEXT(step->sha256)), NULL, err);

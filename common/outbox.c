@@ -20,19 +20,21 @@ enum {
     LOOK_MS = 500,              /* without a wake-up */
     SOON_MS = 10,               /* behind a batch: what committed beside it did not call (see the trigger) */
     SOON_LOOKS = 20,
-    LOCK_MS = 1000,             /* between two tries to become the relay */
+    LOCK_MS = 1000, /* between two tries to become the relay */
     SEND_MS = 3000,
     BACKOFF_FIRST_MS = 50,
     BACKOFF_MAX_MS = 2000,
     STOP_MS = 3000,
-    COUNT_MS = 5000,            /* between two counts of what waits */
+    COUNT_MS = 5000, /* between two counts of what waits */
 };
 
-/* ---- adding ---------------------------------------------------------------------------------------------------------- */
+/* ---- adding
+ * ---------------------------------------------------------------------------------------------------------- */
 
 /* ids are given in the order of the list */
 static const struct pg_statement ADD = {
-    "outbox_add", "INSERT INTO outbox (topic, key, payload, request_id, traceparent) SELECT topic, key, payload, request_id, traceparent "
+    "outbox_add", "INSERT INTO outbox (topic, key, payload, request_id, traceparent) SELECT topic, key, payload, "
+                  "request_id, traceparent "
                   "FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) WITH ORDINALITY "
                   "AS event (topic, key, payload, request_id, traceparent, place) ORDER BY place"};
 
@@ -46,7 +48,8 @@ bool outbox_add_all(struct pg_tx *tx, const struct outbox_event *events, size_t 
     AUTO_FREE const char **cells = mem_new(count * COLUMNS, sizeof *cells);
     for (size_t i = 0; i < count; i++) {
         if (strlen(events[i].payload) > PAYLOAD_BYTES_MAX)
-            return err_set_internal(err, &ERR_INTERNAL, "an event for %s is longer than %d bytes", events[i].topic, PAYLOAD_BYTES_MAX);
+            return err_set_internal(err, &ERR_INTERNAL, "an event for %s is longer than %d bytes", events[i].topic,
+                                    PAYLOAD_BYTES_MAX);
         cells[TOPIC * count + i] = events[i].topic;
         cells[KEY * count + i] = events[i].key;
         cells[PAYLOAD * count + i] = events[i].payload;
@@ -65,9 +68,11 @@ bool outbox_add(struct pg_tx *tx, const struct outbox_event *event, struct err *
     return outbox_add_all(tx, event, 1, err);
 }
 
-/* ---- the relay ------------------------------------------------------------------------------------------------------- */
+/* ---- the relay
+ * ------------------------------------------------------------------------------------------------------- */
 
-/* Everything goes over one connection: it holds the advisory lock, so a relay that lost the lock can't delete either. */
+/* Everything goes over one connection: it holds the advisory lock, so a relay that lost the lock can't delete either.
+ */
 struct outbox_relay {
     char *url, *schema;
     int32_t lock_numbers[2];
@@ -76,7 +81,7 @@ struct outbox_relay {
     bool owner;                      /* the lock is ours */
     int looks_left;                  /* quick looks behind a batch */
     int backoff_ms;
-    int64_t count_ms, stop_ms;       /* monotonic */
+    int64_t count_ms, stop_ms; /* monotonic */
     int stop_fd;
     _Atomic bool stop;
     pthread_t thread;
@@ -85,16 +90,18 @@ struct outbox_relay {
 
 static const struct pg_statement TRY_LOCK = {"outbox_lock", "SELECT pg_try_advisory_lock($1::int, $2::int)"};
 /* In order of id, up to 1000 rows or 1 MB, but one at least. */
-static const struct pg_statement NEXT = {
-    "outbox_next",
-    "SELECT id, topic, key, payload, request_id, traceparent FROM ("
-    "SELECT *, sum(length(payload)) OVER (ORDER BY id) - length(payload) AS before FROM (SELECT * FROM outbox ORDER BY id LIMIT $1) AS oldest"
-    ") AS sized WHERE before < 1000000 ORDER BY id"};
+static const struct pg_statement NEXT = {"outbox_next",
+                                         "SELECT id, topic, key, payload, request_id, traceparent FROM ("
+                                         "SELECT *, sum(length(payload)) OVER (ORDER BY id) - length(payload) AS "
+                                         "before FROM (SELECT * FROM outbox ORDER BY id LIMIT $1) AS oldest"
+                                         ") AS sized WHERE before < 1000000 ORDER BY id"};
 static const struct pg_statement DONE = {"outbox_done", "DELETE FROM outbox WHERE id = ANY ($1::bigint[])"};
 static const struct pg_statement COUNT = {
-    "outbox_count", "SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at))::bigint, 0) FROM (SELECT created_at FROM outbox ORDER BY id LIMIT 100000) AS waiting"};
+    "outbox_count", "SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at))::bigint, 0) FROM (SELECT "
+                    "created_at FROM outbox ORDER BY id LIMIT 100000) AS waiting"};
 
-static struct pg_result *ask(struct outbox_relay *relay, const struct pg_statement *statement, struct pg_params params, struct err *err)
+static struct pg_result *ask(struct outbox_relay *relay, const struct pg_statement *statement, struct pg_params params,
+                             struct err *err)
 {
     return pg_conn_run(relay->conn, statement, params, false, PG_WAIT_MS, NULL, err);
 }
@@ -116,7 +123,8 @@ static bool own_lock(struct outbox_relay *relay, struct err *err)
         return true;
     if (!relay->conn && !(relay->conn = pg_conn_open(relay->url, relay->schema, PG_CONNECT_MS, err)))
         return false;
-    AUTO(pg_result) row = ask(relay, &TRY_LOCK, PARAMS(PG_I64(relay->lock_numbers[0]), PG_I64(relay->lock_numbers[1])), err);
+    AUTO(pg_result)
+    row = ask(relay, &TRY_LOCK, PARAMS(PG_I64(relay->lock_numbers[0]), PG_I64(relay->lock_numbers[1])), err);
     if (!row || !pg_bool(row, 0, 0))
         return false;
     char listen[128];
@@ -131,7 +139,8 @@ struct row_headers {
     struct kafka_header list[3];
 };
 
-static void fill_message(const struct pg_result *rows, int row, struct kafka_message *message, struct row_headers *headers)
+static void fill_message(const struct pg_result *rows, int row, struct kafka_message *message,
+                         struct row_headers *headers)
 {
     size_t count = 0;
     const char *request_id = pg_text(rows, row, 4), *traceparent = pg_text(rows, row, 5);
@@ -266,9 +275,12 @@ static void *relay_run(void *payload)
 static void add_metrics(struct outbox_relay *relay)
 {
     relay->sent = METRIC_CHILD(metric_counter("madang_outbox_sent_total", "Events that left the outbox", NULL));
-    relay->failures = METRIC_CHILD(metric_counter("madang_outbox_failures_total", "Looks of the relay that failed", NULL));
-    relay->waiting = METRIC_CHILD(metric_gauge("madang_outbox_waiting", "Events in the outbox, where this instance is the relay", NULL));
-    relay->oldest = METRIC_CHILD(metric_gauge("madang_outbox_oldest_seconds", "Age of the oldest event in the outbox", NULL));
+    relay->failures =
+        METRIC_CHILD(metric_counter("madang_outbox_failures_total", "Looks of the relay that failed", NULL));
+    relay->waiting = METRIC_CHILD(
+        metric_gauge("madang_outbox_waiting", "Events in the outbox, where this instance is the relay", NULL));
+    relay->oldest =
+        METRIC_CHILD(metric_gauge("madang_outbox_oldest_seconds", "Age of the oldest event in the outbox", NULL));
 }
 
 static void relay_free(struct outbox_relay *relay)

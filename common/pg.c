@@ -29,7 +29,8 @@ struct pg_pool {
 /* The pool that this thread holds a connection of. Two at a time per request would let requests wait for each other. */
 static _Thread_local const struct pg_pool *held;
 
-/* ---- the pool -------------------------------------------------------------------------------------------------------- */
+/* ---- the pool
+ * -------------------------------------------------------------------------------------------------------- */
 
 static int64_t read_in_use(void *payload)
 {
@@ -48,9 +49,11 @@ static int64_t read_waiting(void *payload)
 
 static void pool_add_metrics(struct pg_pool *pool)
 {
-    pool->seconds = METRIC_CHILD(metric_histogram("madang_pg_query_seconds", "Time of one SQL statement, round trip included", NULL));
+    pool->seconds = METRIC_CHILD(
+        metric_histogram("madang_pg_query_seconds", "Time of one SQL statement, round trip included", NULL));
     pool->failures = METRIC_CHILD(metric_counter("madang_pg_failures_total", "SQL statements that failed", NULL));
-    pool->retries = METRIC_CHILD(metric_counter("madang_pg_retries_total", "Statements and transactions that ran again", NULL));
+    pool->retries =
+        METRIC_CHILD(metric_counter("madang_pg_retries_total", "Statements and transactions that ran again", NULL));
     metric_gauge_read("madang_pg_connections_in_use", "Connections that run something", read_in_use, pool);
     metric_gauge_read("madang_pg_waiting", "Threads that wait for a connection", read_waiting, pool);
 }
@@ -114,7 +117,7 @@ static struct pg_conn *wait_for_one(struct pg_pool *pool, int limit_ms, bool *ma
 {
     struct timespec until = monotonic_at(clock_monotonic_ms() + limit_ms);
     *may_open = false;
-    for (bool over = false;; ) {
+    for (bool over = false;;) {
         if (pool->idle_count)
             return pool->idle[--pool->idle_count];
         if ((*may_open = pool->open_count < pool->connections)) {
@@ -139,7 +142,8 @@ static void forget_one(struct pg_pool *pool)
 
 static struct pg_conn *open_one(struct pg_pool *pool, int limit_ms, struct err *err)
 {
-    struct pg_conn *conn = pg_conn_open(pool->url, pool->schema, limit_ms < PG_CONNECT_MS ? limit_ms : PG_CONNECT_MS, err);
+    struct pg_conn *conn =
+        pg_conn_open(pool->url, pool->schema, limit_ms < PG_CONNECT_MS ? limit_ms : PG_CONNECT_MS, err);
     if (conn)
         held = pool;
     else
@@ -188,7 +192,8 @@ void pg_pool_give(struct pg_pool *pool, struct pg_conn **conn)
     pthread_mutex_unlock(&pool->mutex);
 }
 
-/* ---- statements ------------------------------------------------------------------------------------------------------ */
+/* ---- statements
+ * ------------------------------------------------------------------------------------------------------ */
 
 void pg_pool_count_retry(struct pg_pool *pool)
 {
@@ -196,7 +201,8 @@ void pg_pool_count_retry(struct pg_pool *pool)
 }
 
 static struct pg_result *run_timed(struct pg_pool *pool, struct pg_conn *conn, const struct pg_statement *statement,
-                                   struct pg_params params, bool begin, int limit_ms, enum pg_outcome *outcome, struct err *err)
+                                   struct pg_params params, bool begin, int limit_ms, enum pg_outcome *outcome,
+                                   struct err *err)
 {
     int64_t start_us = clock_monotonic_us();
     struct pg_result *result = pg_conn_run(conn, statement, params, begin, limit_ms, outcome, err);
@@ -207,7 +213,8 @@ static struct pg_result *run_timed(struct pg_pool *pool, struct pg_conn *conn, c
     if (*outcome != PG_OK)
         metric_add(pool->failures, 1);
     if (end_us - start_us > SLOW_US)
-        log_event(LOG_WARN, "pg_slow", LOG_TEXT("statement", statement->name), LOG_I64("ms", (end_us - start_us) / 1000));
+        log_event(LOG_WARN, "pg_slow", LOG_TEXT("statement", statement->name),
+                  LOG_I64("ms", (end_us - start_us) / 1000));
     return result;
 }
 
@@ -217,7 +224,8 @@ struct pg_result *pg_pool_run(struct pg_pool *pool, struct pg_conn *conn, const 
     return run_timed(pool, conn, statement, params, begin, PG_WAIT_MS, outcome, err);
 }
 
-struct pg_result *pg_query(struct pg_pool *pool, const struct pg_statement *statement, struct pg_params params, struct err *err)
+struct pg_result *pg_query(struct pg_pool *pool, const struct pg_statement *statement, struct pg_params params,
+                           struct err *err)
 {
     for (bool again = false;; again = true) {
         struct pg_conn *conn = pg_pool_take(pool, PG_CONNECT_MS, err);
@@ -234,7 +242,8 @@ struct pg_result *pg_query(struct pg_pool *pool, const struct pg_statement *stat
     }
 }
 
-bool pg_exec(struct pg_pool *pool, const struct pg_statement *statement, struct pg_params params, int64_t *changed, struct err *err)
+bool pg_exec(struct pg_pool *pool, const struct pg_statement *statement, struct pg_params params, int64_t *changed,
+             struct err *err)
 {
     AUTO(pg_result) result = pg_query(pool, statement, params, err);
     if (result && changed)

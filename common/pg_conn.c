@@ -10,14 +10,15 @@
 #include <string.h>
 
 enum {
-    PREPARED_MAX = 512,   /* statements kept prepared on a connection; more run unprepared */
+    PREPARED_MAX = 512, /* statements kept prepared on a connection; more run unprepared */
     SCHEMA_NAME_MAX = 63,
 };
 
 /* A transaction that its owner left open (a process stopped by SIGSTOP, say) gives its locks back after this. */
 #define IDLE_IN_TRANSACTION_MS "15000"
 
-/* ---- connecting ------------------------------------------------------------------------------------------------------ */
+/* ---- connecting
+ * ------------------------------------------------------------------------------------------------------ */
 
 static bool schema_name_ok(const char *name)
 {
@@ -85,11 +86,13 @@ struct pg_conn *pg_conn_open(const char *url, const char *schema, int limit_ms, 
         return NULL;
     }
     char options[256];
-    (void)snprintf(options, sizeof options, "%s%s -c statement_timeout=%d -c idle_in_transaction_session_timeout=%s -c jit=off",
+    (void)snprintf(options, sizeof options,
+                   "%s%s -c statement_timeout=%d -c idle_in_transaction_session_timeout=%s -c jit=off",
                    schema ? "-c search_path=" : "", schema ? schema : "", PG_STATEMENT_MS, IDLE_IN_TRANSACTION_MS);
     /* What stands before dbname can be changed by the URL; what stands behind it can't. */
-    const char *const names[] = {"gssencmode", "application_name", "keepalives_idle", "keepalives_interval", "keepalives_count",
-                                 "dbname", "client_encoding", "options", NULL};
+    const char *const names[] = {"gssencmode",          "application_name", "keepalives_idle",
+                                 "keepalives_interval", "keepalives_count", "dbname",
+                                 "client_encoding",     "options",          NULL};
     const char *const values[] = {"disable", "madang", "10", "3", "3", url, "UTF8", options, NULL};
     PGconn *libpq = PQconnectStartParams(names, values, 1);
     if (!libpq) {
@@ -140,12 +143,14 @@ void pg_conn_sleep(struct pg_conn *conn, int other_fd, int limit_ms)
         conn->broken = true;
 }
 
-/* ---- statements that are prepared already ----------------------------------------------------------------------------- */
+/* ---- statements that are prepared already
+ * ----------------------------------------------------------------------------- */
 
 static size_t prepared_slot(const struct pg_conn *conn, const struct pg_statement *statement)
 {
     size_t at = (size_t)((uintptr_t)statement >> 4) * 0x9e3779b97f4a7c15U >> 32;
-    while (conn->prepared[at & (conn->prepared_size - 1)] && conn->prepared[at & (conn->prepared_size - 1)] != statement)
+    while (conn->prepared[at & (conn->prepared_size - 1)] &&
+           conn->prepared[at & (conn->prepared_size - 1)] != statement)
         at++;
     return at & (conn->prepared_size - 1);
 }
@@ -171,9 +176,11 @@ static void remember_prepared(struct pg_conn *conn, const struct pg_statement *s
     conn->prepared_count++;
 }
 
-/* ---- sending and waiting ---------------------------------------------------------------------------------------------- */
+/* ---- sending and waiting
+ * ---------------------------------------------------------------------------------------------- */
 
-/* The next result, or NULL with *over set when the deadline came first. NULL otherwise means: no more of this command. */
+/* The next result, or NULL with *over set when the deadline came first. NULL otherwise means: no more of this command.
+ */
 static PGresult *next_result(struct pg_conn *conn, int64_t deadline_ms, bool *over)
 {
     for (;;) {
@@ -234,7 +241,8 @@ static void take_results(struct pg_conn *conn, bool pipeline, struct command *co
     }
 }
 
-static struct pg_result *conclude(struct pg_conn *conn, struct command *command, enum pg_outcome *outcome, struct err *err)
+static struct pg_result *conclude(struct pg_conn *conn, struct command *command, enum pg_outcome *outcome,
+                                  struct err *err)
 {
     enum pg_outcome ignored;
     outcome = outcome ? outcome : &ignored;
@@ -259,12 +267,13 @@ static struct pg_result *conclude(struct pg_conn *conn, struct command *command,
 
 static bool send_prepared(struct pg_conn *conn, const struct pg_statement *statement, const struct pg_wire *wire)
 {
-    return PQsendQueryPrepared(conn->libpq, statement->name, wire->count, wire->values, wire->lengths, wire->formats, 0) == 1;
+    return PQsendQueryPrepared(conn->libpq, statement->name, wire->count, wire->values, wire->lengths, wire->formats,
+                               0) == 1;
 }
 
 /* First use of a statement, or the first of a transaction: all parts leave in one write and are answered together. */
-static bool send_pipeline(struct pg_conn *conn, const struct pg_statement *statement, const struct pg_wire *wire, bool begin,
-                          bool prepare)
+static bool send_pipeline(struct pg_conn *conn, const struct pg_statement *statement, const struct pg_wire *wire,
+                          bool begin, bool prepare)
 {
     bool keep = conn->prepared_count < PREPARED_MAX;
     if (!PQenterPipelineMode(conn->libpq))
@@ -273,7 +282,8 @@ static bool send_pipeline(struct pg_conn *conn, const struct pg_statement *state
         return false;
     if (prepare && !PQsendPrepare(conn->libpq, keep ? statement->name : "", statement->sql, 0, NULL))
         return false;
-    bool sent = prepare && !keep ? PQsendQueryPrepared(conn->libpq, "", wire->count, wire->values, wire->lengths, wire->formats, 0) == 1
+    bool sent = prepare && !keep ? PQsendQueryPrepared(conn->libpq, "", wire->count, wire->values, wire->lengths,
+                                                       wire->formats, 0) == 1
                                  : send_prepared(conn, statement, wire);
     return sent && PQpipelineSync(conn->libpq);
 }
@@ -285,8 +295,8 @@ static struct pg_result *not_run(enum pg_outcome why, enum pg_outcome *outcome)
     return NULL;
 }
 
-struct pg_result *pg_conn_run(struct pg_conn *conn, const struct pg_statement *statement, struct pg_params params, bool begin,
-                              int limit_ms, enum pg_outcome *outcome, struct err *err)
+struct pg_result *pg_conn_run(struct pg_conn *conn, const struct pg_statement *statement, struct pg_params params,
+                              bool begin, int limit_ms, enum pg_outcome *outcome, struct err *err)
 {
     struct pg_wire wire;
     if (!pg_wire_fill(&wire, params, err)) {

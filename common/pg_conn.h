@@ -1,7 +1,6 @@
-/* pg_conn.h - one connection to PostgreSQL with bounded waits: what pg.c, pg_tx.c, pg_lock.c and the outbox relay stand on.
- * Private to common/: services use pg.h.
- * No call waits past its time limit: a server that is stopped or cut off costs the limit, then the connection is `broken` and its
- * owner throws it away. Threads: one at a time. */
+/* pg_conn.h - one connection to PostgreSQL with bounded waits: what pg.c, pg_tx.c, pg_lock.c and the outbox relay stand
+ * on. Private to common/: services use pg.h. No call waits past its time limit: a server that is stopped or cut off
+ * costs the limit, then the connection is `broken` and its owner throws it away. Threads: one at a time. */
 #ifndef MADANG_PG_CONN_H
 #define MADANG_PG_CONN_H
 
@@ -11,15 +10,15 @@
 
 enum {
     PG_CONNECT_MS = 3000,
-    PG_STATEMENT_MS = 10000,           /* statement_timeout: the server ends it */
+    PG_STATEMENT_MS = 10000,             /* statement_timeout: the server ends it */
     PG_WAIT_MS = PG_STATEMENT_MS + 2000, /* we end it: the server does not answer at all */
-    PG_SCRIPT_MS = 600000,             /* a migration may build an index */
+    PG_SCRIPT_MS = 600000,               /* a migration may build an index */
     PG_PARAMS_MAX = 32,
 };
 
 struct pg_conn {
     PGconn *libpq;
-    bool broken; /* no more statements over this connection */
+    bool broken;                          /* no more statements over this connection */
     const struct pg_statement **prepared; /* open addressing by pointer */
     size_t prepared_count, prepared_size;
 };
@@ -27,11 +26,11 @@ struct pg_conn {
 /* How a statement ended, beyond what err says: who may run it again. */
 enum pg_outcome {
     PG_OK,
-    PG_FAILED,      /* the server refused it; the connection goes on */
-    PG_RACE,        /* serialization failure or deadlock: the transaction may run again */
-    PG_NOT_RUN,     /* the connection is useless and the server has not run the statement */
-    PG_LOST,        /* the connection broke; whether the statement ran is unknown */
-    PG_TIMED_OUT,   /* the same, after the full wait: not worth another try */
+    PG_FAILED,    /* the server refused it; the connection goes on */
+    PG_RACE,      /* serialization failure or deadlock: the transaction may run again */
+    PG_NOT_RUN,   /* the connection is useless and the server has not run the statement */
+    PG_LOST,      /* the connection broke; whether the statement ran is unknown */
+    PG_TIMED_OUT, /* the same, after the full wait: not worth another try */
 };
 
 struct pg_conn *pg_conn_open(const char *url, const char *schema, int limit_ms, struct err *err);
@@ -42,8 +41,8 @@ bool pg_conn_alive(struct pg_conn *conn);
 
 /* Runs one prepared statement (preparing it at its first use). `begin`: sends BEGIN ahead, in the same round trip.
  * NULL and err on failure; *outcome (may be NULL) always. */
-struct pg_result *pg_conn_run(struct pg_conn *conn, const struct pg_statement *statement, struct pg_params params, bool begin,
-                              int limit_ms, enum pg_outcome *outcome, struct err *err);
+struct pg_result *pg_conn_run(struct pg_conn *conn, const struct pg_statement *statement, struct pg_params params,
+                              bool begin, int limit_ms, enum pg_outcome *outcome, struct err *err);
 /* Plain SQL without parameters and without rows: BEGIN, COMMIT, LISTEN, migrations. */
 bool pg_conn_script(struct pg_conn *conn, const char *sql, int limit_ms, enum pg_outcome *outcome, struct err *err);
 /* Sleeps until the server sends something (conn may be NULL), other_fd (-1: none) is readable, or the limit is over. */

@@ -53,7 +53,9 @@ bool pg_lock_try(struct pg_lock *lock, const char *name, int32_t number)
         drop_connection(lock);
     if (!lock->conn && !(lock->conn = pg_conn_open(lock->url, NULL, PG_CONNECT_MS, &err)))
         return false;
-    AUTO(pg_result) row = pg_conn_run(lock->conn, &TRY, PARAMS(PG_I64(pg_lock_number(name)), PG_I64(number)), false, HELD_MS, NULL, &err);
+    AUTO(pg_result)
+    row =
+        pg_conn_run(lock->conn, &TRY, PARAMS(PG_I64(pg_lock_number(name)), PG_I64(number)), false, HELD_MS, NULL, &err);
     bool mine = row && pg_bool(row, 0, 0);
     lock->held = lock->held || mine;
     if (lock->conn->broken)
@@ -67,7 +69,8 @@ bool pg_lock_held(struct pg_lock *lock)
     if (!lock->conn || !lock->held)
         return false;
     struct err err = {0};
-    AUTO(pg_result) row = pg_conn_alive(lock->conn) ? pg_conn_run(lock->conn, &ASK, NO_PARAMS, false, HELD_MS, NULL, &err) : NULL;
+    AUTO(pg_result)
+    row = pg_conn_alive(lock->conn) ? pg_conn_run(lock->conn, &ASK, NO_PARAMS, false, HELD_MS, NULL, &err) : NULL;
     if (!row)
         drop_connection(lock);
     return row != NULL;

@@ -1,4 +1,5 @@
-/* pg_tx.c - transactions: BEGIN travels with the first statement, races run the body again, an unknown COMMIT says so. */
+/* pg_tx.c - transactions: BEGIN travels with the first statement, races run the body again, an unknown COMMIT says so.
+ */
 #include "pg_pool.h"
 
 #include <stdio.h>
@@ -18,7 +19,8 @@ struct pg_tx {
     enum pg_outcome outcome; /* of the first statement that failed */
 };
 
-struct pg_result *pg_tx_query(struct pg_tx *tx, const struct pg_statement *statement, struct pg_params params, struct err *err)
+struct pg_result *pg_tx_query(struct pg_tx *tx, const struct pg_statement *statement, struct pg_params params,
+                              struct err *err)
 {
     enum pg_outcome outcome;
     struct pg_result *result = pg_pool_run(tx->pool, tx->conn, statement, params, !tx->begun, &outcome, err);
@@ -28,7 +30,8 @@ struct pg_result *pg_tx_query(struct pg_tx *tx, const struct pg_statement *state
     return result;
 }
 
-bool pg_tx_exec(struct pg_tx *tx, const struct pg_statement *statement, struct pg_params params, int64_t *changed, struct err *err)
+bool pg_tx_exec(struct pg_tx *tx, const struct pg_statement *statement, struct pg_params params, int64_t *changed,
+                struct err *err)
 {
     AUTO(pg_result) result = pg_tx_query(tx, statement, params, err);
     if (result && changed)
@@ -39,8 +42,9 @@ bool pg_tx_exec(struct pg_tx *tx, const struct pg_statement *statement, struct p
 bool pg_tx_script(struct pg_tx *tx, const char *sql, struct err *err)
 {
     enum pg_outcome outcome = PG_OK;
-    bool ok = (tx->begun || pg_conn_script(tx->conn, "BEGIN; SET LOCAL statement_timeout = 0", PG_WAIT_MS, &outcome, err)) &&
-              pg_conn_script(tx->conn, sql, PG_SCRIPT_MS, &outcome, err);
+    bool ok =
+        (tx->begun || pg_conn_script(tx->conn, "BEGIN; SET LOCAL statement_timeout = 0", PG_WAIT_MS, &outcome, err)) &&
+        pg_conn_script(tx->conn, sql, PG_SCRIPT_MS, &outcome, err);
     tx->begun = true;
     if (tx->outcome == PG_OK)
         tx->outcome = outcome;
@@ -73,8 +77,8 @@ static void roll_back(struct pg_tx *tx)
         (void)pg_conn_script(tx->conn, "ROLLBACK", PG_WAIT_MS, NULL, &ignored);
 }
 
-static bool run_once(struct pg_pool *pool, bool (*body)(struct pg_tx *tx, void *payload, struct err *err), void *payload,
-                     bool *again, struct err *err)
+static bool run_once(struct pg_pool *pool, bool (*body)(struct pg_tx *tx, void *payload, struct err *err),
+                     void *payload, bool *again, struct err *err)
 {
     *again = false;
     struct pg_tx tx = {.pool = pool, .conn = pg_pool_take(pool, PG_CONNECT_MS, err)};
@@ -84,7 +88,8 @@ static bool run_once(struct pg_pool *pool, bool (*body)(struct pg_tx *tx, void *
     if (tx.outcome == PG_RACE || tx.outcome == PG_NOT_RUN || tx.outcome == PG_LOST)
         *again = true;
     if (ok && tx.outcome != PG_OK) /* the server would answer COMMIT with ROLLBACK, in silence */
-        ok = err_set_internal(err, *again ? &ERR_UNAVAILABLE : &ERR_INTERNAL, "a transaction went on after a failed statement");
+        ok = err_set_internal(err, *again ? &ERR_UNAVAILABLE : &ERR_INTERNAL,
+                              "a transaction went on after a failed statement");
     if (!ok)
         roll_back(&tx);
     else if (tx.begun)

@@ -6,7 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* ---- parameters ------------------------------------------------------------------------------------------------------ */
+/* ---- parameters
+ * ------------------------------------------------------------------------------------------------------ */
 
 /* An item of an array literal: always quoted, so that NULL, commas, braces and blanks are text. */
 static void add_item(struct str *out, const char *text)
@@ -85,7 +86,8 @@ void pg_wire_free(struct pg_wire *wire)
     wire->count = 0;
 }
 
-/* ---- results --------------------------------------------------------------------------------------------------------- */
+/* ---- results
+ * --------------------------------------------------------------------------------------------------------- */
 
 /* A struct pg_result is libpq's PGresult under our own name, so that services need no libpq header. */
 static const PGresult *of(const struct pg_result *result)
@@ -195,7 +197,8 @@ struct texts pg_texts(const struct pg_result *result, int row, int column, struc
     }
 }
 
-/* ---- failures -------------------------------------------------------------------------------------------------------- */
+/* ---- failures
+ * -------------------------------------------------------------------------------------------------------- */
 
 static bool class_is(const char *state, const char *class_name)
 {
@@ -253,7 +256,8 @@ enum pg_outcome pg_failure(const PGresult *result, const char *name, struct err 
     }
     /* Class 22 quotes the value that it refuses behind ': "'; values do not belong into a log. */
     const char *value = class_is(state, "22") ? strstr(words, ": \"") : NULL;
-    err_set_internal(err, &ERR_INTERNAL, "%s: %s %.*s", name, state, value ? (int)(value - words) : (int)strlen(words), words);
+    err_set_internal(err, &ERR_INTERNAL, "%s: %s %.*s", name, state, value ? (int)(value - words) : (int)strlen(words),
+                     words);
     return PG_FAILED;
 }
 
@@ -262,7 +266,8 @@ bool pg_violated(const struct err *err, const char *constraint)
     return err_is(err, &ERR_CONFLICT) && strcmp(err->detail, constraint) == 0;
 }
 
-/* ---- reads and writes ------------------------------------------------------------------------------------------------- */
+/* ---- reads and writes
+ * ------------------------------------------------------------------------------------------------- */
 
 static bool word_char(char c)
 {
@@ -283,6 +288,6 @@ bool pg_is_read(const char *sql)
     sql += strspn(sql, " \t\r\n(");
     if (strncasecmp(sql, "select", 6) == 0 && !word_char(sql[6]))
         return true;
-    return strncasecmp(sql, "with", 4) == 0 && !word_char(sql[4]) && !has_word(sql, "insert") && !has_word(sql, "update") &&
-           !has_word(sql, "delete") && !has_word(sql, "merge");
+    return strncasecmp(sql, "with", 4) == 0 && !word_char(sql[4]) && !has_word(sql, "insert") &&
+           !has_word(sql, "update") && !has_word(sql, "delete") && !has_word(sql, "merge");
 }

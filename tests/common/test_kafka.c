@@ -1,6 +1,6 @@
+#include "test_kafka.h"
 #include "clock.h"
 #include "kafka.h"
-#include "test_kafka.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -15,7 +15,8 @@ static struct kafka_producer *producer_open(void)
 
 static struct kafka_message message_of(const char *topic, const char *key, const char *payload)
 {
-    return (struct kafka_message){.topic = topic, .key = view_of(key), .payload = payload ? view_of(payload) : (struct view){0}};
+    return (struct kafka_message){
+        .topic = topic, .key = view_of(key), .payload = payload ? view_of(payload) : (struct view){0}};
 }
 
 TEST(missing_topics_are_made_and_another_partition_count_is_refused, "")
@@ -73,7 +74,9 @@ TEST(a_batch_arrives_in_order_with_keys_headers_and_tombstones, "I2")
     struct err err = {0};
     const struct kafka_header headers[] = {{"x-request-id", "req-1"}, {"traceparent", "00-ab-cd-01"}, {NULL, NULL}};
     struct kafka_message batch[] = {
-        message_of(topic, "kafka", "첫째"), message_of(topic, "kafka", ""), message_of(topic, "kafka", NULL),
+        message_of(topic, "kafka", "첫째"),
+        message_of(topic, "kafka", ""),
+        message_of(topic, "kafka", NULL),
         message_of(topic, "kafka", "넷째"),
     };
     batch[0].headers = headers;
@@ -110,7 +113,8 @@ TEST(more_than_the_queue_holds_still_goes_through, "I9")
     test_reader_release(&reader);
 }
 
-/* ---- the fatal path --------------------------------------------------------------------------------------------------- */
+/* ---- the fatal path
+ * --------------------------------------------------------------------------------------------------- */
 
 enum { SENDERS = 3, BATCHES = 60, BATCH = 20 };
 struct sender {
@@ -137,7 +141,8 @@ static void *send_batches(void *payload)
     return NULL;
 }
 
-/* All numbers of a key are there, first seen in order, and the last record is the newest: what a compacted topic keeps. */
+/* All numbers of a key are there, first seen in order, and the last record is the newest: what a compacted topic keeps.
+ */
 static void expect_in_order(const struct test_reader *reader, const char *key, int count)
 {
     int seen = -1, last = -1, gaps = 0;
@@ -179,7 +184,8 @@ TEST(after_a_fatal_error_a_new_producer_sends_what_is_left_in_order, "I1 I2")
     for (int step = 10; step < BATCHES; step += 10) {
         EVENTUALLY(60000, senders[0].batches >= step);
         rd_kafka_t *client = kafka_producer_client(producer);
-        if (client && client != broken && rd_kafka_test_fatal_error(client, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, "test") == 0) {
+        if (client && client != broken &&
+            rd_kafka_test_fatal_error(client, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, "test") == 0) {
             broken = client;
             fatal++;
         }

@@ -32,7 +32,8 @@ TEST(migrations_run_once_and_in_order, "")
     EXPECT_TEXT("", test_sql("SELECT name FROM people"));
     EXPECT_TEXT("common/001_common,001_people,002_names",
                 test_sql("SELECT string_agg(name, ',' ORDER BY applied_at) FROM schema_migrations"));
-    EXPECT_TEXT("0", test_sql("SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM applied) + (SELECT count(*) FROM idempotency_keys)"));
+    EXPECT_TEXT("0", test_sql("SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM applied) + (SELECT "
+                              "count(*) FROM idempotency_keys)"));
 }
 
 TEST(a_migration_with_another_text_is_refused_with_its_name, "")

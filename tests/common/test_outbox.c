@@ -56,7 +56,8 @@ struct change {
 /* As every service does it: the aggregate's row is locked, its version grows, the event carries it. */
 static bool change_thing(struct pg_tx *tx, void *payload, struct err *err)
 {
-    static const struct pg_statement GROW = {"grow", "UPDATE things SET version = version + 1 WHERE id = $1 RETURNING version"};
+    static const struct pg_statement GROW = {"grow",
+                                             "UPDATE things SET version = version + 1 WHERE id = $1 RETURNING version"};
     const struct change *change = payload;
     AUTO(pg_result) row = pg_tx_query(tx, &GROW, PARAMS(PG_I64(change->id)), err);
     if (!row)
@@ -77,7 +78,11 @@ static bool change_now(struct pg_pool *db, const char *topic, int64_t id, bool f
 static bool add_two(struct pg_tx *tx, void *topic, struct err *err)
 {
     const struct outbox_event events[] = {
-        {.topic = topic, .key = "열쇠", .payload = "{\"text\":\"\\\"따옴표\\\" {a,b}\"}", .request_id = "req-1", .traceparent = "00-11-22-01"},
+        {.topic = topic,
+         .key = "열쇠",
+         .payload = "{\"text\":\"\\\"따옴표\\\" {a,b}\"}",
+         .request_id = "req-1",
+         .traceparent = "00-11-22-01"},
         {.topic = topic, .key = "열쇠", .payload = "{}"},
     };
     return outbox_add_all(tx, events, 2, err);
@@ -105,7 +110,8 @@ TEST(an_event_leaves_when_its_transaction_commits_and_only_then, "I1")
     test_reader_release(&reader);
 }
 
-/* ---- many writers, relays that come and go ------------------------------------------------------------------------------ */
+/* ---- many writers, relays that come and go
+ * ------------------------------------------------------------------------------ */
 
 struct writer {
     struct pg_pool *db;
@@ -215,8 +221,10 @@ TEST(two_relays_take_turns, "I1 I2")
 /* Ends the connection that holds the lock of this schema's relay. */
 static bool cut_relay(void)
 {
-    const char *cut = test_sql("SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_locks WHERE locktype = 'advisory' AND granted "
-                               "AND classid = %u AND objid = %u", (unsigned)pg_lock_number("outbox"), (unsigned)pg_lock_number(test_schema_name));
+    const char *cut =
+        test_sql("SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_locks WHERE locktype = 'advisory' AND granted "
+                 "AND classid = %u AND objid = %u",
+                 (unsigned)pg_lock_number("outbox"), (unsigned)pg_lock_number(test_schema_name));
     return strcmp(cut, "1") == 0;
 }
 
@@ -266,7 +274,8 @@ TEST(what_is_left_is_sent_at_release, "I1")
     const char *topic = test_topic("rest", PARTITIONS, false);
     (void)test_sql("UPDATE things SET version = 0");
     /* more than one look takes */
-    (void)test_sql("INSERT INTO outbox (topic, key, payload) SELECT '%s', '99', '1' FROM generate_series(1, 2500)", topic);
+    (void)test_sql("INSERT INTO outbox (topic, key, payload) SELECT '%s', '99', '1' FROM generate_series(1, 2500)",
+                   topic);
     AUTO(outbox_relay) relay = relay_of(db, producer);
     outbox_relay_release(&relay);
     EXPECT_I64(0, waiting());

@@ -11,15 +11,30 @@ static struct pg_pool *pool_of(int connections)
     struct pg_pool *pool = test_pool("pg", connections);
     if (!made) {
         made = true;
-        (void)test_sql("CREATE TABLE account (id BIGINT PRIMARY KEY, handle TEXT CONSTRAINT account_handle_taken UNIQUE, "
-                       "coins BIGINT NOT NULL DEFAULT 0 CONSTRAINT account_coins_not_negative CHECK (coins >= 0))");
+        (void)test_sql(
+            "CREATE TABLE account (id BIGINT PRIMARY KEY, handle TEXT CONSTRAINT account_handle_taken UNIQUE, "
+            "coins BIGINT NOT NULL DEFAULT 0 CONSTRAINT account_coins_not_negative CHECK (coins >= 0))");
     }
     return pool;
 }
 
 static const char *const HARD_TEXTS[] = {
-    "plain", "", " ", "마당에서 만나요", "quote \" and 'single'", "back\\slash \\\\ twice", "a,b{c}d", "NULL", "null", NULL,
-    "line\nbreak\ttab", "\"", "\\", "{}", "끝\\\"", "emoji \xf0\x9f\x8c\xb3",
+    "plain",
+    "",
+    " ",
+    "마당에서 만나요",
+    "quote \" and 'single'",
+    "back\\slash \\\\ twice",
+    "a,b{c}d",
+    "NULL",
+    "null",
+    NULL,
+    "line\nbreak\ttab",
+    "\"",
+    "\\",
+    "{}",
+    "끝\\\"",
+    "emoji \xf0\x9f\x8c\xb3",
 };
 
 TEST(arrays_and_texts_come_back_as_they_went, "")
@@ -27,13 +42,15 @@ TEST(arrays_and_texts_come_back_as_they_went, "")
     AUTO(pg_pool) db = pool_of(1);
     struct arena *arena = arena_open(1 << 20);
     struct err err = {0};
-    static const struct pg_statement ECHO = {"echo", "SELECT $1::text[], $2::text, $3::bigint[], $4::bool, $5::bigint, $6::bytea"};
+    static const struct pg_statement ECHO = {
+        "echo", "SELECT $1::text[], $2::text, $3::bigint[], $4::bool, $5::bigint, $6::bytea"};
     static const int64_t NUMBERS[] = {0, -1, INT64_MAX, INT64_MIN};
     static const char BYTES[] = {0, 1, '\\', 'x', (char)0xff, 0, 'z'};
-    AUTO(pg_result) row = pg_query(db, &ECHO,
-                                   PARAMS(PG_TEXTS(HARD_TEXTS, ARRAY_LENGTH(HARD_TEXTS)), PG_TEXT("\\x41 '\"한글"),
-                                          PG_I64S(NUMBERS, 4), PG_BOOL(true), PG_I64(INT64_MIN), PG_BYTES(BYTES, sizeof BYTES)),
-                                   &err);
+    AUTO(pg_result)
+    row = pg_query(db, &ECHO,
+                   PARAMS(PG_TEXTS(HARD_TEXTS, ARRAY_LENGTH(HARD_TEXTS)), PG_TEXT("\\x41 '\"한글"), PG_I64S(NUMBERS, 4),
+                          PG_BOOL(true), PG_I64(INT64_MIN), PG_BYTES(BYTES, sizeof BYTES)),
+                   &err);
     REQUIRE_OK(row != NULL, &err);
     struct texts texts = pg_texts(row, 0, 0, arena);
     EXPECT_I64(ARRAY_LENGTH(HARD_TEXTS), texts.count);
@@ -53,7 +70,8 @@ TEST(empty_arrays_and_nulls_are_told_apart, "")
     AUTO(pg_pool) db = pool_of(1);
     struct arena *arena = arena_open(1 << 20);
     struct err err = {0};
-    static const struct pg_statement ECHO = {"echo_null", "SELECT $1::text[], $2::text, cardinality($1::text[]), $3::bytea, $4::text[]"};
+    static const struct pg_statement ECHO = {
+        "echo_null", "SELECT $1::text[], $2::text, cardinality($1::text[]), $3::bytea, $4::text[]"};
     AUTO(pg_result) row = pg_query(db, &ECHO, PARAMS(PG_TEXTS(NULL, 0), PG_NULL, PG_BYTES(NULL, 0), PG_NULL), &err);
     REQUIRE_OK(row != NULL, &err);
     EXPECT_I64(0, pg_texts(row, 0, 0, arena).count);
@@ -64,7 +82,8 @@ TEST(empty_arrays_and_nulls_are_told_apart, "")
     arena_release(&arena);
 }
 
-static const struct pg_statement INSERT_ACCOUNT = {"insert_account", "INSERT INTO account (id, handle) VALUES ($1, $2)"};
+static const struct pg_statement INSERT_ACCOUNT = {"insert_account",
+                                                   "INSERT INTO account (id, handle) VALUES ($1, $2)"};
 static const struct pg_statement ADD_COINS = {"add_coins", "UPDATE account SET coins = coins + $2 WHERE id = $1"};
 static const struct pg_statement SELECT_COINS = {"select_coins", "SELECT coins FROM account WHERE id = $1"};
 
@@ -168,7 +187,8 @@ static bool read_then_write(struct pg_tx *tx, void *payload, struct err *err)
     if (!pg_tx_exec(tx, &LEVEL, NO_PARAMS, NULL, err))
         return false;
     AUTO(pg_result) row = pg_tx_query(tx, &SELECT_COINS, PARAMS(PG_I64(transfer->id)), err);
-    return row && pg_tx_exec(tx, &WRITE, PARAMS(PG_I64(transfer->id), PG_I64(pg_i64(row, 0, 0) + transfer->amount)), NULL, err);
+    return row && pg_tx_exec(tx, &WRITE, PARAMS(PG_I64(transfer->id), PG_I64(pg_i64(row, 0, 0) + transfer->amount)),
+                             NULL, err);
 }
 
 enum { RIVALS = 2, ROUNDS = 50 };
@@ -205,15 +225,16 @@ TEST(serialization_failures_run_the_transaction_again, "I1")
     for (int i = 0; i < RIVALS; i++)
         pthread_join(threads[i], NULL);
     EXPECT_I64(RIVALS * ROUNDS, rivals[0].done + rivals[1].done);
-    EXPECT_I64(RIVALS * ROUNDS, coins_of(20)); /* no lost update, none twice */
+    EXPECT_I64(RIVALS * ROUNDS, coins_of(20));                 /* no lost update, none twice */
     EXPECT(rivals[0].runs + rivals[1].runs > RIVALS * ROUNDS); /* they did meet */
 }
 
 /* Ends the server's side of every connection of this pool, as a restart would. */
 static void cut_connections(void)
 {
-    EXPECT_TEXT("1", test_sql("SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity "
-                              "WHERE pid <> pg_backend_pid() AND application_name = 'madang' AND query LIKE '%%coins%%'"));
+    EXPECT_TEXT("1",
+                test_sql("SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity "
+                         "WHERE pid <> pg_backend_pid() AND application_name = 'madang' AND query LIKE '%%coins%%'"));
 }
 
 TEST(dead_connections_are_replaced_for_reads_and_writes, "I1")
@@ -353,7 +374,8 @@ TEST(settings_of_a_connection_are_ours, "")
     AUTO(pg_pool) db = pool_of(1);
     struct err err = {0};
     static const struct pg_statement ASK = {
-        "ask_settings", "SELECT current_schema(), current_setting('statement_timeout'), current_setting('client_encoding')"};
+        "ask_settings",
+        "SELECT current_schema(), current_setting('statement_timeout'), current_setting('client_encoding')"};
     AUTO(pg_result) row = pg_query(db, &ASK, NO_PARAMS, &err);
     REQUIRE_OK(row != NULL, &err);
     EXPECT_TEXT(test_schema_name, pg_text(row, 0, 0));
@@ -393,7 +415,8 @@ TEST(a_lock_has_one_holder_and_ends_with_its_connection, "")
     EXPECT(!pg_lock_try(second, "test", number));
     EXPECT(pg_lock_try(second, "test", number + 1));
     EXPECT(pg_lock_held(first));
-    (void)test_sql("SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory' AND objid = %d", number);
+    (void)test_sql("SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory' AND objid = %d",
+                   number);
     EXPECT(!pg_lock_held(first));
     EXPECT(pg_lock_try(second, "test", number));
     EXPECT(!pg_lock_try(first, "test", number)); /* over a new connection */

@@ -74,9 +74,15 @@ TEST(uuid_parse_takes_the_canonical_form_in_either_case_and_nothing_else, "")
     EXPECT_TEXT("017f22e2-79b0-7cc3-98c4-dc0c0c07398f", text);
     EXPECT_I64(1645557742000, uuid_time_ms(text)); /* the example of RFC 9562, appendix A.6 */
     static const char *const WRONG[] = {
-        "", "017f22e2", "017f22e279b07cc398c4dc0c0c07398f", "017f22e2-79b0-7cc3-98c4-dc0c0c07398",
-        "017f22e2-79b0-7cc3-98c4-dc0c0c07398f0", "017f22e2-79b0-7cc3-98c4-dc0c0c07398g", "{17f22e2-79b0-7cc3-98c4-dc0c0c07398f",
-        "017f22e2-79b07-cc3-98c4-dc0c0c07398f", " 17f22e2-79b0-7cc3-98c4-dc0c0c07398f",
+        "",
+        "017f22e2",
+        "017f22e279b07cc398c4dc0c0c07398f",
+        "017f22e2-79b0-7cc3-98c4-dc0c0c07398",
+        "017f22e2-79b0-7cc3-98c4-dc0c0c07398f0",
+        "017f22e2-79b0-7cc3-98c4-dc0c0c07398g",
+        "{17f22e2-79b0-7cc3-98c4-dc0c0c07398f",
+        "017f22e2-79b07-cc3-98c4-dc0c0c07398f",
+        " 17f22e2-79b0-7cc3-98c4-dc0c0c07398f",
     };
     for (size_t i = 0; i < sizeof WRONG / sizeof *WRONG; i++)
         EXPECT(!uuid_parse(WRONG[i], NULL));

@@ -14,7 +14,8 @@
 #include <sys/wait.h>
 
 static const struct migration TABLES[] = {
-    {"001_seen", "CREATE TABLE seen (topic TEXT, partition INT, key TEXT, payload TEXT, process INT, n BIGINT GENERATED ALWAYS AS IDENTITY)"},
+    {"001_seen", "CREATE TABLE seen (topic TEXT, partition INT, key TEXT, payload TEXT, process INT, n BIGINT "
+                 "GENERATED ALWAYS AS IDENTITY)"},
     {0},
 };
 
@@ -53,18 +54,21 @@ static void send_numbers(struct kafka_producer *producer, const char *topic, int
 static void send_one(struct kafka_producer *producer, const char *topic, const char *key, const char *payload)
 {
     const struct kafka_header headers[] = {{"x-request-id", "req-7"}, {"traceparent", "00-aa-bb-01"}, {NULL, NULL}};
-    const struct kafka_message message = {
-        .topic = topic, .key = view_of(key), .payload = payload ? view_of(payload) : (struct view){0}, .headers = headers};
+    const struct kafka_message message = {.topic = topic,
+                                          .key = view_of(key),
+                                          .payload = payload ? view_of(payload) : (struct view){0},
+                                          .headers = headers};
     struct err err = {0};
     test_stop_at(kafka_send_all(producer, &message, 1, 30000, &err), "send", &err);
 }
 
-/* ---- an app that writes what it sees into `seen`, once ------------------------------------------------------------------ */
+/* ---- an app that writes what it sees into `seen`, once
+ * ------------------------------------------------------------------ */
 
 struct app {
     struct pg_pool *db;
     int process;
-    const char *refuse;        /* a payload that is bad input */
+    const char *refuse;         /* a payload that is bad input */
     _Atomic int fail_partition; /* this one fails with unavailable; -1: none */
     _Atomic int calls, fails, largest;
     _Atomic int other_partition_records;
@@ -77,9 +81,10 @@ struct seen {
 
 static bool store_seen(struct pg_tx *tx, void *payload, struct err *err)
 {
-    static const struct pg_statement STORE = {
-        "store_seen", "INSERT INTO seen (topic, partition, key, payload, process) SELECT $1, $2, key, payload, $5 FROM unnest($3::text[], $4::text[]) "
-                      "WITH ORDINALITY AS r (key, payload, place) ORDER BY place"};
+    static const struct pg_statement STORE = {"store_seen",
+                                              "INSERT INTO seen (topic, partition, key, payload, process) SELECT $1, "
+                                              "$2, key, payload, $5 FROM unnest($3::text[], $4::text[]) "
+                                              "WITH ORDINALITY AS r (key, payload, place) ORDER BY place"};
     struct seen *seen = payload;
     const struct kafka_batch *batch = seen->batch;
     size_t first;
@@ -92,11 +97,12 @@ static bool store_seen(struct pg_tx *tx, void *payload, struct err *err)
         texts[i] = test_bytes(record->key.bytes, record->key.length);
         texts[count + i] = record->payload.bytes ? test_bytes(record->payload.bytes, record->payload.length) : NULL;
     }
-    bool ok = pg_tx_exec(tx, &STORE,
-                         PARAMS(PG_TEXT(batch->topic), PG_I64(batch->partition), PG_TEXTS((const char *const *)texts, count),
-                                PG_TEXTS((const char *const *)texts + count, count), PG_I64(seen->app->process)),
-                         NULL, err) &&
-              applied_end(tx, batch, err);
+    bool ok =
+        pg_tx_exec(tx, &STORE,
+                   PARAMS(PG_TEXT(batch->topic), PG_I64(batch->partition), PG_TEXTS((const char *const *)texts, count),
+                          PG_TEXTS((const char *const *)texts + count, count), PG_I64(seen->app->process)),
+                   NULL, err) &&
+        applied_end(tx, batch, err);
     for (size_t i = 0; i < 2 * count; i++)
         free(texts[i]);
     free(texts);
@@ -124,8 +130,8 @@ static bool apply(void *payload, const struct kafka_batch *batch, struct err *er
     return true;
 }
 
-static struct kafka_worker *worker_of(struct app *app, const struct kafka_subscription *table, const char *group, int slot,
-                                      struct kafka_producer *producer)
+static struct kafka_worker *worker_of(struct app *app, const struct kafka_subscription *table, const char *group,
+                                      int slot, struct kafka_producer *producer)
 {
     const struct kafka_worker_options options = {
         .brokers = test_env("KAFKA_BROKERS"),
@@ -152,8 +158,12 @@ static void expect_exactly_once_in_order(const char *topic, int count)
 {
     EXPECT_I64(count, atoi(test_sql("SELECT count(DISTINCT payload) FROM seen WHERE topic = '%s'", topic)));
     EXPECT_I64(count, seen_count(topic));
-    EXPECT_TEXT("0", test_sql("SELECT count(*) FROM (SELECT payload::int < lag(payload::int) OVER (PARTITION BY key ORDER BY n) AS back "
-                              "FROM seen WHERE topic = '%s') AS steps WHERE back", topic));
+    EXPECT_TEXT(
+        "0",
+        test_sql(
+            "SELECT count(*) FROM (SELECT payload::int < lag(payload::int) OVER (PARTITION BY key ORDER BY n) AS back "
+            "FROM seen WHERE topic = '%s') AS steps WHERE back",
+            topic));
 }
 
 TEST(a_worker_applies_everything_in_order_and_is_ready_then, "I1 I2")
@@ -205,8 +215,13 @@ TEST(a_record_carries_headers_time_and_tombstone, "")
     const struct kafka_subscription table[] = {{.topic = topic, .apply = look_at_record, .poison = POISON_STOP}, {0}};
     send_one(producer, topic, "key", "값");
     send_one(producer, topic, "key", NULL);
-    const struct kafka_worker_options options = {.brokers = test_env("KAFKA_BROKERS"), .group = topic, .service = "svc", .slot = 1,
-                                                 .subscriptions = table, .app = &step, .producer = producer};
+    const struct kafka_worker_options options = {.brokers = test_env("KAFKA_BROKERS"),
+                                                 .group = topic,
+                                                 .service = "svc",
+                                                 .slot = 1,
+                                                 .subscriptions = table,
+                                                 .app = &step,
+                                                 .producer = producer};
     struct err err = {0};
     AUTO(kafka_worker) worker = kafka_worker_start(&options, &err);
     REQUIRE_OK(worker != NULL, &err);
@@ -218,7 +233,8 @@ TEST(two_members_share_the_partitions_and_one_may_leave, "I1 I2")
     AUTO(pg_pool) db = pool_of(4);
     AUTO(kafka_producer) producer = producer_open();
     const char *topic = test_topic("share", 6, false);
-    struct app apps[2] = {{.db = db, .process = 1, .fail_partition = -1}, {.db = db, .process = 2, .fail_partition = -1}};
+    struct app apps[2] = {{.db = db, .process = 1, .fail_partition = -1},
+                          {.db = db, .process = 2, .fail_partition = -1}};
     const struct kafka_subscription table[] = {{.topic = topic, .apply = apply, .batch_max = 20}, {0}};
     AUTO(kafka_worker) first = worker_of(&apps[0], table, topic, 1, producer);
     EVENTUALLY(20000, kafka_worker_ready(first));
@@ -252,8 +268,10 @@ TEST(a_partition_whose_handler_fails_waits_while_the_others_go_on, "I1 I2")
     }
     EVENTUALLY(20000, app.fails >= 4); /* it is called again and again */
     EXPECT(!kafka_worker_ready(worker));
-    EVENTUALLY(20000, app.other_partition_records == atoi(test_sql("SELECT count(*) FROM seen WHERE topic = '%s' AND partition <> 0", topic)) &&
-                          app.other_partition_records > 0);
+    EVENTUALLY(20000,
+               app.other_partition_records ==
+                       atoi(test_sql("SELECT count(*) FROM seen WHERE topic = '%s' AND partition <> 0", topic)) &&
+                   app.other_partition_records > 0);
     EXPECT_TEXT("0", test_sql("SELECT count(*) FROM seen WHERE topic = '%s' AND partition = 0", topic));
     app.fail_partition = -1;
     EVENTUALLY(20000, seen_count(topic) == sent);
@@ -281,7 +299,8 @@ TEST(a_poison_record_goes_to_the_dead_letters_and_the_rest_is_applied, "I1")
     EXPECT_TEXT("k7", test_reader_at(reader, 0)->key);
     EXPECT_TEXT("137", test_reader_at(reader, 0)->payload);
     char origin[300];
-    (void)snprintf(origin, sizeof origin, "x-origin-topic=%s\nx-origin-partition=0\nx-origin-offset=137\nx-error=bad_input:", topic);
+    (void)snprintf(origin, sizeof origin,
+                   "x-origin-topic=%s\nx-origin-partition=0\nx-origin-offset=137\nx-error=bad_input:", topic);
     EXPECT(strstr(test_reader_at(reader, 0)->headers, origin) != NULL);
     EXPECT(strstr(test_reader_at(reader, 0)->headers, "/kind unknown") != NULL);
     test_reader_release(&reader);
@@ -299,7 +318,8 @@ TEST(a_poison_record_of_a_compacted_topic_stops_its_partition_alone, "I1 I2")
     send_one(producer, topic, "k0", "bad");
     send_numbers(producer, topic, 100, 20);
     AUTO(kafka_worker) worker = worker_of(&app, table, topic, 1, producer);
-    const struct metric_child *stopped = METRIC_CHILD(metric_gauge("madang_kafka_stopped_partitions", "", "topic"), topic);
+    const struct metric_child *stopped =
+        METRIC_CHILD(metric_gauge("madang_kafka_stopped_partitions", "", "topic"), topic);
     EVENTUALLY(20000, metric_value(stopped) == 1);
     EVENTUALLY(20000, kafka_worker_ready(worker)); /* the service goes on, and alarms */
     /* all before it, and nothing behind it in its partition */
@@ -308,12 +328,14 @@ TEST(a_poison_record_of_a_compacted_topic_stops_its_partition_alone, "I1 I2")
     send_numbers(producer, topic, 120, 20);
     EVENTUALLY(10000, (more = seen_count(topic)) > applied); /* the other partition lives */
     EXPECT_TEXT("0", test_sql("SELECT count(*) FROM seen WHERE topic = '%s' AND payload::int >= 100 AND partition = "
-                              "(SELECT partition FROM seen WHERE topic = '%s' AND key = 'k0' LIMIT 1)", topic, topic));
+                              "(SELECT partition FROM seen WHERE topic = '%s' AND key = 'k0' LIMIT 1)",
+                              topic, topic));
     kafka_worker_release(&worker);
     EXPECT_I64(0, metric_value(stopped));
 }
 
-/* ---- processes that are killed ---------------------------------------------------------------------------------------- */
+/* ---- processes that are killed
+ * ---------------------------------------------------------------------------------------- */
 
 /* This program again, as a member of the group, until it is killed. */
 static pid_t start_member(const char *topic)
@@ -337,7 +359,8 @@ __attribute__((constructor)) static void run_as_member(void)
     struct pg_pool *db = pg_pool_open(test_env("PG_URL"), getenv("TEST_SCHEMA"), 2, &err);
     test_stop_at(db != NULL, "pool", &err);
     struct app app = {.db = db, .process = (int)getpid(), .fail_partition = -1};
-    const struct kafka_subscription table[] = {{.topic = topic, .apply = apply, .batch_max = 10, .poison = POISON_STOP}, {0}};
+    const struct kafka_subscription table[] = {{.topic = topic, .apply = apply, .batch_max = 10, .poison = POISON_STOP},
+                                               {0}};
     (void)worker_of(&app, table, topic, 1, NULL);
     for (;;)
         (void)pause();
@@ -372,7 +395,8 @@ TEST(a_batch_that_comes_again_changes_nothing, "I1")
     struct app app = {.db = db};
     struct kafka_record records[5];
     for (int i = 0; i < 5; i++)
-        records[i] = (struct kafka_record){.offset = 10 + 2 * i, .key = VIEW("k"), .payload = VIEW("p")}; /* compaction leaves holes */
+        records[i] = (struct kafka_record){
+            .offset = 10 + 2 * i, .key = VIEW("k"), .payload = VIEW("p")}; /* compaction leaves holes */
     struct kafka_batch batch = {.topic = "again", .partition = 3, .records = records, .count = 3};
     struct seen seen = {.app = &app, .batch = &batch};
     struct err err = {0};

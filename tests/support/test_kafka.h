@@ -66,8 +66,10 @@ __attribute__((unused)) static const char *test_topic(const char *name, int part
     char *topic = test_topic_names[test_topic_count];
     if (!test_topic_count++)
         (void)atexit(test_topics_delete);
-    (void)snprintf(topic, sizeof test_topic_names[0], "t.%s.%d.%llx", name, (int)getpid(), (unsigned long long)(test_random() & 0xffffff));
-    const struct topic table[] = {{.name = topic, .partitions = partitions, .compacted = compacted, .retention_ms = HOURS_MS(1)}, {0}};
+    (void)snprintf(topic, sizeof test_topic_names[0], "t.%s.%d.%llx", name, (int)getpid(),
+                   (unsigned long long)(test_random() & 0xffffff));
+    const struct topic table[] = {
+        {.name = topic, .partitions = partitions, .compacted = compacted, .retention_ms = HOURS_MS(1)}, {0}};
     test_stop_at(kafka_create_topics(test_env("KAFKA_BROKERS"), table, &err), topic, &err);
     return topic;
 }
@@ -124,7 +126,8 @@ __attribute__((unused)) static size_t test_reader_count(struct test_reader *read
 
 __attribute__((unused)) static const struct test_record *test_reader_at(const struct test_reader *reader, size_t place)
 {
-    static const struct test_record NONE = {.key = (char *)"(none)", .payload = (char *)"(none)", .headers = (char *)""};
+    static const struct test_record NONE = {
+        .key = (char *)"(none)", .payload = (char *)"(none)", .headers = (char *)""};
     return place < reader->count ? &reader->records[place] : &NONE;
 }
 
