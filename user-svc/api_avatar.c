@@ -45,7 +45,8 @@ bool avatar_delete(struct request *req, struct reply *reply, struct err *err)
     return change_picture(req, NULL, &after, err) && reply_empty(reply, 204);
 }
 
-static bool reply_picture(struct request *req, struct reply *reply, const char *key, struct view bytes, const char *type)
+static bool reply_picture(struct request *req, struct reply *reply, const char *key, struct view bytes,
+                          const char *type)
 {
     const char *tag = arena_printf(req->arena, "\"%s\"", key);
     const char *known = http_header(req, "If-None-Match");
@@ -82,6 +83,7 @@ bool picture_get(struct request *req, struct reply *reply, struct err *err)
         return err_set(err, &ERR_NOT_FOUND, "no such picture");
     struct view bytes;
     const char *type;
-    return objstore_get(app->files, picture_object(req->arena, key), PICTURE_BYTES_MAX, req->arena, &bytes, &type, err) &&
+    return objstore_get(app->files, picture_object(req->arena, key), PICTURE_BYTES_MAX, req->arena, &bytes, &type,
+                        err) &&
            reply_picture(req, reply, key, bytes, type);
 }

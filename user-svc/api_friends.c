@@ -23,8 +23,8 @@ bool friend_requests_list(struct request *req, struct reply *reply, struct err *
 
 /* ---- changes ---- */
 
-/* PUT /api/friends/requests/:user_id -> 201 {user, sent_at}; 200 the same for a repeat; 200 {user, since} when the other
- * had asked: both are friends now. */
+/* PUT /api/friends/requests/:user_id -> 201 {user, sent_at}; 200 the same for a repeat; 200 {user, since} when the
+ * other had asked: both are friends now. */
 bool friend_request_put(struct request *req, struct reply *reply, struct err *err)
 {
     return people_act(req, reply, ACTION_REQUEST, err);

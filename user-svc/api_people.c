@@ -56,8 +56,8 @@ static void count_action(enum relation_action action, const char *result)
     static struct metric *actions;
     struct metric *family = __atomic_load_n(&actions, __ATOMIC_ACQUIRE);
     if (!family) { /* asking twice gives the same family */
-        family = metric_counter("madang_user_relation_actions_total", "Requests, answers, removals and blocks by result",
-                                "action,result");
+        family = metric_counter("madang_user_relation_actions_total",
+                                "Requests, answers, removals and blocks by result", "action,result");
         __atomic_store_n(&actions, family, __ATOMIC_RELEASE);
     }
     metric_add(METRIC_CHILD(family, relation_action_name(action), result), 1);

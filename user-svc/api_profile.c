@@ -8,7 +8,8 @@
 
 static const char *profile_tag(struct arena *arena, const struct profile *profile)
 {
-    return arena_printf(arena, "\"%lld-%lld\"", (long long)profile->account_version, (long long)profile->profile_version);
+    return arena_printf(arena, "\"%lld-%lld\"", (long long)profile->account_version,
+                        (long long)profile->profile_version);
 }
 
 /* Does a list of tags (If-Match, If-None-Match) name this one? `weak` also takes W/"..." */
@@ -75,7 +76,8 @@ bool profile_own(struct request *req, struct reply *reply, struct err *err)
     return reply_own_profile(req, reply, &profile);
 }
 
-/* PATCH /api/users/me {bio?, location?, interests?} -> my profile; null clears; 412 when If-Match names another version. */
+/* PATCH /api/users/me {bio?, location?, interests?} -> my profile; null clears; 412 when If-Match names another
+ * version. */
 bool profile_change(struct request *req, struct reply *reply, struct err *err)
 {
     const struct user_app *app = req->app;

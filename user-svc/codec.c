@@ -114,7 +114,8 @@ bool cursor_read(const char *text, char kind, struct cursor *cursor, struct err 
 {
     unsigned char bytes[CURSOR_TEXT_LENGTH];
     const size_t length = strlen(text);
-    if (length != CURSOR_TEXT_LENGTH || crypto_base64url_decode(text, length, bytes) != CURSOR_BYTES || bytes[0] != kind)
+    if (length != CURSOR_TEXT_LENGTH || crypto_base64url_decode(text, length, bytes) != CURSOR_BYTES ||
+        bytes[0] != kind)
         return err_add_field(err, "cursor", "not a cursor of this list");
     uint64_t number = 0;
     for (int i = 0; i < 8; i++)

@@ -19,8 +19,8 @@ void codec_public_profile(struct str *out, const struct profile *profile, const 
 /* One's own: the same with e-mail and role. */
 void codec_own_profile(struct str *out, const struct profile *profile, const char *role);
 
-/* Where a list goes on: after (number, id), in the list's own order. On the wire: base64url of kind, number and id, so a
- * cursor of one list is refused by another. */
+/* Where a list goes on: after (number, id), in the list's own order. On the wire: base64url of kind, number and id, so
+ * a cursor of one list is refused by another. */
 enum { CURSOR_TEXT_BYTES = 40 };
 struct cursor {
     char kind;

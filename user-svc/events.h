@@ -18,7 +18,8 @@ struct outbox_event event_profile(struct arena *arena, const struct profile *pro
 struct outbox_event event_relation(struct arena *arena, const char *a, const char *b, const struct relation *relation,
                                    const struct origin *origin);
 
-/* What `from` did is told to `to`. `version` is the relation's: with it the notice is the same however often it is sent. */
+/* What `from` did is told to `to`. `version` is the relation's: with it the notice is the same however often it is
+ * sent. */
 struct outbox_event event_notice(struct arena *arena, enum relation_notice notice, const struct person *from,
                                  const char *to, const char *to_locale, int64_t version, const struct origin *origin);
 

@@ -1,4 +1,4 @@
-/* user-svc: profiles, pictures, search for people, friends and blocks. README.md lists its routes, events and settings. */
+/* user-svc: profiles, pictures, search for people, friends and blocks. README.md lists routes, events and settings. */
 #include "api.h"
 #include "app.h"
 #include "backend.h"

@@ -82,7 +82,8 @@ static bool may_ask(const struct relation *relation, enum side actor, enum seen 
 
 /* The request is told unless one of the same side was told within the hour: cancelling and asking again in a loop
  * rings nobody's phone. */
-static enum relation_notice notice_of(struct relation *next, enum relation_notice notice, enum side actor, int64_t now_ms)
+static enum relation_notice notice_of(struct relation *next, enum relation_notice notice, enum side actor,
+                                      int64_t now_ms)
 {
     if (notice != NOTICE_REQUEST)
         return notice;

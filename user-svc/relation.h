@@ -22,12 +22,12 @@ enum link { LINK_NONE, LINK_REQUESTED, LINK_FRIENDS };
 
 struct relation {
     enum link link;
-    enum side requested_by;      /* with LINK_REQUESTED */
-    int64_t since_ms;            /* of the request or the friendship */
-    int64_t rejected_ms[SIDES];  /* when a request of that side was last rejected */
-    int64_t blocked_ms[SIDES];   /* since when that side blocks the other */
-    int64_t told_ms[SIDES];      /* when a request of that side was last told to the other */
-    int64_t version;             /* grows by one with each change */
+    enum side requested_by;     /* with LINK_REQUESTED */
+    int64_t since_ms;           /* of the request or the friendship */
+    int64_t rejected_ms[SIDES]; /* when a request of that side was last rejected */
+    int64_t blocked_ms[SIDES];  /* since when that side blocks the other */
+    int64_t told_ms[SIDES];     /* when a request of that side was last told to the other */
+    int64_t version;            /* grows by one with each change */
 };
 
 enum relation_action {

@@ -1,6 +1,7 @@
 #include "api.h"
 #include "picture.h"
 
+/* clang-format off */
 const struct route USER_ROUTES[] = {
     /* method   path                                      who may call  handler                  body at most */
     {"GET",    "/api/users/me",                           AUTH_GUEST,   profile_own,             0},
@@ -22,3 +23,4 @@ const struct route USER_ROUTES[] = {
     {"GET",    "/files/user/:key..",                      AUTH_OPEN,    picture_get,             0},
     {0},
 };
+/* clang-format on */

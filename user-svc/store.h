@@ -72,8 +72,8 @@ struct found_page {
     struct cursor next; /* its number is a rank */
 };
 /* Up to `limit` people after `after` (NULL: from the start), by rank, then by id. Never the viewer, guests, who has
- * withdrawn, or who blocks or is blocked. The work is bounded: where very many have all the pieces of the query, a page can be
- * short, even empty, and yet have `more`. unavailable: SEARCH_TIMEOUT_MS. */
+ * withdrawn, or who blocks or is blocked. The work is bounded: where very many have all the pieces of the query, a page
+ * can be short, even empty, and yet have `more`. unavailable: SEARCH_TIMEOUT_MS. */
 bool store_search(struct pg_pool *db, struct arena *arena, const struct search_wish *wish, const char *viewer,
                   const struct cursor *after, int64_t limit, struct found_page *page, struct err *err);
 /* For the test that reads the plans. */

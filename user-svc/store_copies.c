@@ -58,7 +58,20 @@ struct copy_work {
 
 /* ---- the upsert ---- */
 
-enum copy_column { USER_ID, HANDLE, NICKNAME, EMAIL, ROLE, LOCALE, CREATED_AT, HANDLE_F, NICKNAME_F, EMAIL_F, GRAMS, COLUMNS };
+enum copy_column {
+    USER_ID,
+    HANDLE,
+    NICKNAME,
+    EMAIL,
+    ROLE,
+    LOCALE,
+    CREATED_AT,
+    HANDLE_F,
+    NICKNAME_F,
+    EMAIL_F,
+    GRAMS,
+    COLUMNS
+};
 
 struct copy_rows {
     const char **columns[COLUMNS];
@@ -175,7 +188,8 @@ static bool blank_profiles(struct pg_tx *tx, struct arena *arena, const struct t
 static bool end_relations(struct pg_tx *tx, struct arena *arena, const struct texts *gone, struct err *err)
 {
     const struct pg_param ids = PG_TEXTS(gone->items, gone->count);
-    if (!pg_tx_exec(tx, &LOCK_PAIRS, PARAMS(ids), NULL, err) || !pg_tx_exec(tx, &END_FRIENDSHIPS, PARAMS(ids), NULL, err))
+    if (!pg_tx_exec(tx, &LOCK_PAIRS, PARAMS(ids), NULL, err) ||
+        !pg_tx_exec(tx, &END_FRIENDSHIPS, PARAMS(ids), NULL, err))
         return false;
     AUTO(pg_result) rows = pg_tx_query(tx, &END_PAIRS, PARAMS(ids), err);
     if (!rows)

@@ -65,11 +65,10 @@ struct relation row_relation(const struct pg_result *rows, int row, int column)
 
 static const struct pg_statement OWN_ROW_KNOWN = {"own_row_known", "SELECT FROM people WHERE user_id = $1"};
 static const struct pg_statement MAKE_OWN_ROW = {
-    "make_own_row",
-    "INSERT INTO people (user_id, handle, nickname, email, role, locale, created_at, account_version,"
-    "                    handle_folded, nickname_folded, email_folded, grams)"
-    " VALUES ($1, $2, $3, '', $4, '', to_timestamp($5::bigint / 1000.0), 0, $6, $7, '', $8)"
-    " ON CONFLICT (user_id) DO NOTHING"};
+    "make_own_row", "INSERT INTO people (user_id, handle, nickname, email, role, locale, created_at, account_version,"
+                    "                    handle_folded, nickname_folded, email_folded, grams)"
+                    " VALUES ($1, $2, $3, '', $4, '', to_timestamp($5::bigint / 1000.0), 0, $6, $7, '', $8)"
+                    " ON CONFLICT (user_id) DO NOTHING"};
 
 struct own_row {
     const struct identity *caller;
@@ -107,9 +106,10 @@ bool store_tx_make_own_row(struct pg_tx *tx, const struct identity *caller, stru
 static const struct pg_statement FIND_PROFILE = {
     "find_profile", "SELECT " SQL_PROFILE("p") " FROM people p WHERE p.user_id = $1 AND NOT p.withdrawn"};
 static const struct pg_statement VIEW_PROFILE = {
-    "view_profile", "SELECT " SQL_PROFILE("p") ", " SQL_RELATION("r")
-    " FROM people p LEFT JOIN pairs r ON r.a = least($1::uuid, $2::uuid) AND r.b = greatest($1::uuid, $2::uuid)"
-    " WHERE p.user_id = $1 AND NOT p.withdrawn AND p.role <> 'guest'"};
+    "view_profile", "SELECT " SQL_PROFILE("p") ", " SQL_RELATION(
+                        "r") " FROM people p LEFT JOIN pairs r ON r.a = least($1::uuid, $2::uuid) AND r.b = "
+                             "greatest($1::uuid, $2::uuid)"
+                             " WHERE p.user_id = $1 AND NOT p.withdrawn AND p.role <> 'guest'"};
 
 bool store_find_profile(struct pg_pool *db, struct arena *arena, const char *user_id, struct profile *profile,
                         struct err *err)
@@ -215,7 +215,8 @@ static bool change_profile(struct pg_tx *tx, void *payload, struct err *err)
     *work->after = now;
     if (nothing_to_change(change, &now))
         return true;
-    AUTO(pg_result) rows = change->wish ? change_texts(tx, change->wish, &now, err) : change_picture(tx, change, &now, err);
+    AUTO(pg_result)
+    rows = change->wish ? change_texts(tx, change->wish, &now, err) : change_picture(tx, change, &now, err);
     if (!rows)
         return false;
     *work->after = row_profile(rows, 0, work->arena);

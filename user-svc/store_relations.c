@@ -7,21 +7,23 @@
 /* Both rows are held against a withdrawal (topic accounts) until the commit: it comes before and is seen here, or after
  * and ends what was made here. */
 static const struct pg_statement LOCK_PEOPLE = {
-    "lock_people", "SELECT " SQL_PERSON("p") ", p.locale, p.withdrawn, p.role <> 'guest', " SQL_MS("now()")
-    " FROM people p WHERE p.user_id IN ($1, $2) ORDER BY p.user_id FOR SHARE"};
+    "lock_people", "SELECT " SQL_PERSON("p") ", p.locale, p.withdrawn, p.role <> 'guest', " SQL_MS(
+                       "now()") " FROM people p WHERE p.user_id IN ($1, $2) ORDER BY p.user_id FOR SHARE"};
 static const struct pg_statement MAKE_PAIR = {"make_pair",
                                               "INSERT INTO pairs (a, b) VALUES ($1, $2) ON CONFLICT DO NOTHING"};
 static const struct pg_statement LOCK_PAIR = {
     "lock_pair", "SELECT " SQL_RELATION("r") " FROM pairs r WHERE r.a = $1 AND r.b = $2 FOR UPDATE"};
-static const struct pg_statement CHANGE_PAIR = {
-    "change_pair",
-    "UPDATE pairs SET friends_since = " SQL_TIME("$3") ", requested_by = $4, requested_to = $5,"
-    " requested_at = " SQL_TIME("$6") ", a_rejected_at = " SQL_TIME("$7") ", b_rejected_at = " SQL_TIME("$8")
-    ", a_blocked_at = " SQL_TIME("$9") ", b_blocked_at = " SQL_TIME("$10") ", a_told_at = " SQL_TIME("$11")
-    ", b_told_at = " SQL_TIME("$12") ", version = $13 WHERE a = $1 AND b = $2"};
-static const struct pg_statement MAKE_FRIENDS = {
-    "make_friends", "INSERT INTO friends (user_id, friend_id, since)"
-                    " VALUES ($1, $2, " SQL_TIME("$3") "), ($2, $1, " SQL_TIME("$3") ")"};
+static const struct pg_statement CHANGE_PAIR =
+    {
+        "change_pair",
+        "UPDATE pairs SET friends_since = " SQL_TIME(
+            "$3") ", requested_by = $4, requested_to = $5,"
+                  " requested_at = " SQL_TIME("$6") ", a_rejected_at = " SQL_TIME("$7") ", b_rejected_at = " SQL_TIME("$8") ", a_blocked_at = " SQL_TIME(
+                      "$9") ", b_blocked_at = " SQL_TIME("$10") ", a_told_at = " SQL_TIME("$11") ", b_told_at "
+                                                                                                 "= " SQL_TIME("$12") ", version = $13 WHERE a = $1 AND b = $2"};
+static const struct pg_statement MAKE_FRIENDS = {"make_friends",
+                                                 "INSERT INTO friends (user_id, friend_id, since)"
+                                                 " VALUES ($1, $2, " SQL_TIME("$3") "), ($2, $1, " SQL_TIME("$3") ")"};
 static const struct pg_statement END_FRIENDS = {
     "end_friends", "DELETE FROM friends WHERE (user_id = $1 AND friend_id = $2) OR (user_id = $2 AND friend_id = $1)"};
 
@@ -47,8 +49,8 @@ static bool lock_people(struct pg_tx *tx, struct pair_change *change, struct two
 {
     if (!store_tx_make_own_row(tx, change->caller, err))
         return false;
-    AUTO(pg_result) rows =
-        pg_tx_query(tx, &LOCK_PEOPLE, PARAMS(PG_TEXT(change->caller->user_id), PG_TEXT(change->target)), err);
+    AUTO(pg_result)
+    rows = pg_tx_query(tx, &LOCK_PEOPLE, PARAMS(PG_TEXT(change->caller->user_id), PG_TEXT(change->target)), err);
     if (!rows)
         return false;
     *two = (struct two_people){.target_locale = ""};
@@ -131,8 +133,8 @@ static bool apply(struct pg_tx *tx, struct pair_change *change, struct err *err)
     /* The other actions need a relation; without one they are refused by the rules. */
     if (!two.found && (change->action == ACTION_REQUEST || change->action == ACTION_BLOCK))
         return err_set(err, &ERR_NOT_FOUND, "no such person");
-    if (!lock_pair(tx, change, &before, err) || !relation_act(&before, change->action, change->side, two.now_ms,
-                                                              &change->relation, &change->outcome, err))
+    if (!lock_pair(tx, change, &before, err) ||
+        !relation_act(&before, change->action, change->side, two.now_ms, &change->relation, &change->outcome, err))
         return false;
     if (!change->outcome.changed)
         return true;

@@ -15,16 +15,22 @@ struct person row_person_copy(const struct pg_result *rows, int row, struct aren
 
 /* The columns of struct profile, in its order. */
 #define SQL_PROFILE(p)                                                                                                 \
-    SQL_PERSON(p) ", " p ".email, " p ".role, " p ".bio, " p ".location, " p ".interests, " SQL_MS(p ".created_at")    \
-        ", " p ".account_version, " p ".profile_version, " p ".withdrawn"
+    SQL_PERSON(p)                                                                                                      \
+    ", " p ".email, " p ".role, " p ".bio, " p ".location, " p                                                         \
+    ".interests, " SQL_MS(p ".created_at") ", " p ".account_version, " p ".profile_version, " p ".withdrawn"
 enum { PROFILE_COLUMNS = PERSON_COLUMNS + 9 };
 struct profile row_profile(const struct pg_result *rows, int row, struct arena *arena);
 
 /* The columns of struct relation, in its order. */
 #define SQL_RELATION(r)                                                                                                \
-    SQL_MS(r ".friends_since") ", (" r ".requested_by = " r ".a), " SQL_MS(r ".requested_at") ", "                     \
-    SQL_MS(r ".a_rejected_at") ", " SQL_MS(r ".b_rejected_at") ", " SQL_MS(r ".a_blocked_at") ", "                     \
-    SQL_MS(r ".b_blocked_at") ", " SQL_MS(r ".a_told_at") ", " SQL_MS(r ".b_told_at") ", " r ".version"
+    SQL_MS(r ".friends_since")                                                                                         \
+    ", (" r ".requested_by = " r                                                                                       \
+    ".a), " SQL_MS(r ".requested_at") ", " SQL_MS(r ".a_rejected_at") ", " SQL_MS(r ".b_rejected_at") ", " SQL_MS(     \
+        r                                                                                                              \
+        ".a_blocked_at") ", " SQL_MS(r ".b_blocked_at") ", " SQL_MS(r                                                  \
+                                                                    ".a_told_at") ", " SQL_MS(r                        \
+                                                                                              ".b_told_at") ", " r     \
+                                                                                                            ".version"
 struct relation row_relation(const struct pg_result *rows, int row, int column);
 
 #endif

@@ -1,14 +1,14 @@
 /* Search for people that never reads the whole table, however common the words and whatever the planner believes:
- * the index on the pieces (bigrams) of names gives candidates; when they are few, all are looked at; when they are many,
- * the primary key gives the next SEARCH_WINDOW people, among whom matches are then common too. */
+ * the index on the pieces (bigrams) of names gives candidates; when they are few, all are looked at; when they are
+ * many, the primary key gives the next SEARCH_WINDOW people, among whom matches are then common too. */
 #include "store.h"
 
 #include "store_rows.h"
 
 #include <stdio.h>
 
-/* No search may hold the database. Without sequential scans the one way to rows by `grams` is its index, so the plan does
- * not hang on statistics. Both hold for this transaction. */
+/* No search may hold the database. Without sequential scans the one way to rows by `grams` is its index, so the plan
+ * does not hang on statistics. Both hold for this transaction. */
 static const struct pg_statement SEARCH_BOUNDS = {
     "search_bounds", "SELECT set_config('statement_timeout', $1, true), set_config('enable_seqscan', 'off', true)"};
 
@@ -20,14 +20,16 @@ static const struct pg_statement SEARCH_BOUNDS = {
     " WHERE r.a = least(" p ".user_id, $3::uuid) AND r.b = greatest(" p ".user_id, $3::uuid)), false)"
 #define SQL_FOUND(p) SQL_PERSON(p) ", " p ".email"
 
-/* All of these: $1 the folded query, $2 after this id, $3 the viewer, $4 how many. Names are nearly unique, so the first
- * two read a handful of rows. */
+/* All of these: $1 the folded query, $2 after this id, $3 the viewer, $4 how many. Names are nearly unique, so the
+ * first two read a handful of rows. */
 const struct pg_statement SEARCH_EXACT = {
-    "search_exact", "SELECT " SQL_FOUND("p") " FROM people p WHERE (p.nickname_folded = $1 OR p.handle_folded = $1)"
-                    " AND p.user_id > $2 AND " SQL_VISIBLE("p") " ORDER BY p.user_id LIMIT $4::bigint"};
+    "search_exact",
+    "SELECT " SQL_FOUND("p") " FROM people p WHERE (p.nickname_folded = $1 OR p.handle_folded = $1)"
+                             " AND p.user_id > $2 AND " SQL_VISIBLE("p") " ORDER BY p.user_id LIMIT $4::bigint"};
 static const struct pg_statement SEARCH_EMAIL = {
-    "search_email", "SELECT " SQL_FOUND("p") " FROM people p WHERE p.email_folded = $1 AND p.email_folded <> ''"
-                    " AND p.user_id > $2 AND " SQL_VISIBLE("p") " ORDER BY p.user_id LIMIT $4::bigint"};
+    "search_email",
+    "SELECT " SQL_FOUND("p") " FROM people p WHERE p.email_folded = $1 AND p.email_folded <> ''"
+                             " AND p.user_id > $2 AND " SQL_VISIBLE("p") " ORDER BY p.user_id LIMIT $4::bigint"};
 
 /* The pieces stand in a row in a name, which is not the whole name (that one was found before). */
 #define SQL_PART(c)                                                                                                    \
@@ -39,14 +41,16 @@ const struct pg_statement SEARCH_COUNT = {
     "search_count", "SELECT count(*) FROM (SELECT FROM people p WHERE p.grams @> $1::text[] LIMIT $2::bigint) c"};
 /* Few: $5 the pieces. OFFSET 0 keeps the outer conditions out of the choice of the index. */
 const struct pg_statement SEARCH_CANDIDATES = {
-    "search_candidates", "SELECT " SQL_FOUND("c") " FROM (SELECT * FROM people p WHERE p.grams @> $5::text[] OFFSET 0) c"
-                         " WHERE c.user_id > $2 AND " SQL_PART("c") " AND " SQL_VISIBLE("c")
-                         " ORDER BY c.user_id LIMIT $4::bigint"};
+    "search_candidates",
+    "SELECT " SQL_FOUND("c") " FROM (SELECT * FROM people p WHERE p.grams @> $5::text[] OFFSET 0) c"
+                             " WHERE c.user_id > $2 AND " SQL_PART("c") " AND " SQL_VISIBLE(
+                                 "c") " ORDER BY c.user_id LIMIT $4::bigint"};
 /* Many: $5 how many people are looked at. */
 const struct pg_statement SEARCH_IN_ORDER = {
-    "search_in_order", "SELECT " SQL_FOUND("c") " FROM"
-                       " (SELECT * FROM people p WHERE p.user_id > $2 ORDER BY p.user_id LIMIT $5::bigint) c"
-                       " WHERE " SQL_PART("c") " AND " SQL_VISIBLE("c") " ORDER BY c.user_id LIMIT $4::bigint"};
+    "search_in_order",
+    "SELECT " SQL_FOUND("c") " FROM"
+                             " (SELECT * FROM people p WHERE p.user_id > $2 ORDER BY p.user_id LIMIT $5::bigint) c"
+                             " WHERE " SQL_PART("c") " AND " SQL_VISIBLE("c") " ORDER BY c.user_id LIMIT $4::bigint"};
 static const struct pg_statement SEARCH_WINDOW_END = {
     "search_window_end",
     "SELECT p.user_id FROM people p WHERE p.user_id > $1 ORDER BY p.user_id OFFSET $2::bigint - 1 LIMIT 1"};
@@ -91,7 +95,8 @@ static int64_t room(const struct search *search)
 static bool search_whole(struct pg_tx *tx, struct search *search, const char *after_id, struct err *err)
 {
     const struct pg_statement *statement = search->wish->is_email ? &SEARCH_EMAIL : &SEARCH_EXACT;
-    AUTO(pg_result) rows = pg_tx_query(
+    AUTO(pg_result)
+    rows = pg_tx_query(
         tx, statement,
         PARAMS(PG_TEXT(search->wish->folded), PG_TEXT(after_id), PG_TEXT(search->viewer), PG_I64(room(search))), err);
     if (rows)
@@ -102,10 +107,11 @@ static bool search_whole(struct pg_tx *tx, struct search *search, const char *af
 static bool search_few(struct pg_tx *tx, struct search *search, const char *after_id, struct err *err)
 {
     const struct search_wish *wish = search->wish;
-    AUTO(pg_result) rows = pg_tx_query(tx, &SEARCH_CANDIDATES,
-                                       PARAMS(PG_TEXT(wish->folded), PG_TEXT(after_id), PG_TEXT(search->viewer),
-                                              PG_I64(room(search)), PG_TEXTS(wish->grams, wish->gram_count)),
-                                       err);
+    AUTO(pg_result)
+    rows = pg_tx_query(tx, &SEARCH_CANDIDATES,
+                       PARAMS(PG_TEXT(wish->folded), PG_TEXT(after_id), PG_TEXT(search->viewer), PG_I64(room(search)),
+                              PG_TEXTS(wish->grams, wish->gram_count)),
+                       err);
     if (rows)
         take_rows(search, rows, RANK_PART);
     return rows != NULL;
@@ -114,10 +120,11 @@ static bool search_few(struct pg_tx *tx, struct search *search, const char *afte
 static bool search_many(struct pg_tx *tx, struct search *search, const char *after_id, struct err *err)
 {
     struct found_page *page = search->page;
-    AUTO(pg_result) rows = pg_tx_query(tx, &SEARCH_IN_ORDER,
-                                       PARAMS(PG_TEXT(search->wish->folded), PG_TEXT(after_id), PG_TEXT(search->viewer),
-                                              PG_I64(room(search)), PG_I64(SEARCH_WINDOW)),
-                                       err);
+    AUTO(pg_result)
+    rows = pg_tx_query(tx, &SEARCH_IN_ORDER,
+                       PARAMS(PG_TEXT(search->wish->folded), PG_TEXT(after_id), PG_TEXT(search->viewer),
+                              PG_I64(room(search)), PG_I64(SEARCH_WINDOW)),
+                       err);
     if (!rows)
         return false;
     take_rows(search, rows, RANK_PART);
@@ -135,9 +142,9 @@ static bool search_many(struct pg_tx *tx, struct search *search, const char *aft
 
 static bool search_parts(struct pg_tx *tx, struct search *search, const char *after_id, struct err *err)
 {
-    AUTO(pg_result) rows =
-        pg_tx_query(tx, &SEARCH_COUNT,
-                    PARAMS(PG_TEXTS(search->wish->grams, search->wish->gram_count), PG_I64(SEARCH_FEW)), err);
+    AUTO(pg_result)
+    rows = pg_tx_query(tx, &SEARCH_COUNT,
+                       PARAMS(PG_TEXTS(search->wish->grams, search->wish->gram_count), PG_I64(SEARCH_FEW)), err);
     if (!rows)
         return false;
     return pg_i64(rows, 0, 0) < SEARCH_FEW ? search_few(tx, search, after_id, err)

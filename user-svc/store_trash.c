@@ -4,11 +4,10 @@ static const struct pg_statement TRASH_ADD = {
     "trash_add", "INSERT INTO trash (key, due) VALUES ($1, now() + $2::bigint * interval '1 second')"};
 /* What a profile shows is never in the trash; NOT EXISTS says so once more, because a picture lost is lost. */
 static const struct pg_statement TRASH_CLAIM = {
-    "trash_claim",
-    "UPDATE trash SET claimed = true, due = now() + interval '1 minute' WHERE key IN"
-    " (SELECT t.key FROM trash t WHERE t.due <= now()"
-    "  AND NOT EXISTS (SELECT FROM people p WHERE p.avatar_key = t.key)"
-    "  ORDER BY t.due LIMIT $1 FOR UPDATE OF t SKIP LOCKED) RETURNING key"};
+    "trash_claim", "UPDATE trash SET claimed = true, due = now() + interval '1 minute' WHERE key IN"
+                   " (SELECT t.key FROM trash t WHERE t.due <= now()"
+                   "  AND NOT EXISTS (SELECT FROM people p WHERE p.avatar_key = t.key)"
+                   "  ORDER BY t.due LIMIT $1 FOR UPDATE OF t SKIP LOCKED) RETURNING key"};
 static const struct pg_statement TRASH_DONE = {"trash_done", "DELETE FROM trash WHERE key = ANY ($1) AND claimed"};
 
 bool store_trash_add(struct pg_pool *db, const char *key, int64_t seconds, struct err *err)

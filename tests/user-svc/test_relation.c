@@ -13,12 +13,13 @@ static struct relation did(struct relation relation, enum relation_action action
     struct relation next = {0};
     struct relation_outcome outcome;
     struct err err = {0};
-    test_check(relation_act(&relation, action, actor, now_ms, &next, &outcome, &err), __FILE__, __LINE__, "%s refused: %s",
-               relation_action_name(action), err.message);
+    test_check(relation_act(&relation, action, actor, now_ms, &next, &outcome, &err), __FILE__, __LINE__,
+               "%s refused: %s", relation_action_name(action), err.message);
     return next;
 }
 
-static const char *refusal(const struct relation *relation, enum relation_action action, enum side actor, int64_t now_ms)
+static const char *refusal(const struct relation *relation, enum relation_action action, enum side actor,
+                           int64_t now_ms)
 {
     struct relation next = *relation;
     struct relation_outcome outcome;
@@ -258,8 +259,8 @@ TEST(random_histories_agree_with_a_model, "P-13 P-14 P-15 P-16 P-17 P-19 M-14")
             same.version = relation.version;
             if (!test_check(moved == (good && outcome.changed) && relation.version - before.version <= 1 &&
                                 (moved || memcmp(&same, &relation, sizeof same) == 0),
-                            __FILE__, __LINE__, "history %d, step %d: the version moves with each change, and only then",
-                            history, step))
+                            __FILE__, __LINE__,
+                            "history %d, step %d: the version moves with each change, and only then", history, step))
                 return;
             if (!test_check(!relation_is_blocked(&relation) || relation.link == LINK_NONE, __FILE__, __LINE__,
                             "nothing stands beside a block"))

@@ -1,91 +1,10 @@
-/* The store on a real PostgreSQL: what stands in the tables after each change, under concurrency, and which index a
- * search takes. */
-#include "migrate.h"
+/* The store on a real PostgreSQL: what stands in the tables after each change, and under concurrency. */
 #include "objstore.h"
 #include "picture.h"
-#include "store.h"
+#include "store_kit.h"
 #include "sweep.h"
-#include "test_store.h"
 
 #include <pthread.h>
-
-extern const struct migration USER_MIGRATIONS[];
-
-static struct pg_pool *database(void)
-{
-    static struct pg_pool *pool;
-    if (!pool) {
-        struct err err = {0};
-        pool = test_pool("user", 16);
-        if (!migrate_up(pool, USER_MIGRATIONS, &err)) {
-            printf("migrate: %s %s\n", err.message, err.detail);
-            exit(1);
-        }
-    }
-    return pool;
-}
-
-/* ---- people by events, as in life ---- */
-
-static bool apply(const struct account_copy *copies, size_t count, int64_t offset, struct err *err)
-{
-    struct kafka_record records[64] = {{0}};
-    for (size_t i = 0; i < count; i++)
-        records[i].offset = offset + (int64_t)i;
-    const struct kafka_batch batch = {.topic = "accounts", .partition = 0, .records = records, .count = count};
-    AUTO(arena) arena = arena_open(1 << 20);
-    return store_apply_accounts(database(), arena, &batch, copies, err);
-}
-
-static int64_t next_offset;
-
-static struct account_copy account(const char *id, const char *name, int64_t version)
-{
-    return (struct account_copy){.user_id = id, .handle = name, .nickname = name, .email = "", .role = "user",
-                                 .locale = "ko", .created_at = "2026-01-02T03:04:05.678Z", .version = version};
-}
-
-static bool take(const struct account_copy *copy)
-{
-    struct err err = {0};
-    const bool good = apply(copy, 1, next_offset++, &err);
-    return test_check(good, __FILE__, __LINE__, "apply: %s %s", err.message, err.detail);
-}
-
-static struct identity someone(const char *name)
-{
-    struct identity identity = {.role = ROLE_USER};
-    uuid_new(identity.user_id);
-    uuid_new(identity.session_id);
-    (void)snprintf(identity.handle, sizeof identity.handle, "%s", name);
-    (void)snprintf(identity.nickname, sizeof identity.nickname, "%s", name);
-    const struct account_copy copy = account(identity.user_id, name, 1);
-    (void)take(&copy);
-    return identity;
-}
-
-/* "" or the code of the refusal. */
-static const char *act(const struct identity *caller, enum relation_action action, const struct identity *target,
-                       struct pair_change *out)
-{
-    AUTO(arena) arena = arena_open(1 << 20);
-    struct pair_change change = {.caller = caller, .target = target->user_id, .action = action, .arena = arena};
-    struct err err = {0};
-    const bool good = store_change_pair(database(), &change, &err);
-    if (out)
-        *out = change;
-    return good ? "" : err.problem->code;
-}
-
-static int64_t count(const char *format, const char *a, const char *b)
-{
-    char sql[512];
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-    (void)snprintf(sql, sizeof sql, format, a, b);
-#pragma GCC diagnostic pop
-    return atoll(test_sql("%s", sql));
-}
 
 static int64_t friend_rows(const struct identity *a, const struct identity *b)
 {
@@ -155,17 +74,22 @@ TEST(each_change_leaves_one_event_with_the_next_version, "P-20")
     char key[80];
     (void)snprintf(key, sizeof key, "%s:%s", kim.user_id, lee.user_id); /* kim is older, so the smaller id */
     EXPECT_TEXT("1,2,3", test_sql("SELECT string_agg(payload::json->>'version', ',' ORDER BY id) FROM outbox WHERE "
-                                  "topic = 'relations' AND key = '%s'", key));
+                                  "topic = 'relations' AND key = '%s'",
+                                  key));
     EXPECT_TEXT("false,true,false", test_sql("SELECT string_agg(payload::json->>'friend', ',' ORDER BY id) FROM outbox "
-                                             "WHERE topic = 'relations' AND key = '%s'", key));
+                                             "WHERE topic = 'relations' AND key = '%s'",
+                                             key));
     char expected[80];
     (void)snprintf(expected, sizeof expected, "[\"%s\"]", lee.user_id);
     EXPECT_TEXT(expected, test_sql("SELECT payload::json->>'blocked_by' FROM outbox WHERE topic = 'relations' AND "
-                                   "key = '%s' ORDER BY id DESC LIMIT 1", key));
+                                   "key = '%s' ORDER BY id DESC LIMIT 1",
+                                   key));
     EXPECT_TEXT("friend_request", test_sql("SELECT string_agg(payload::json->>'kind', ',') FROM outbox WHERE "
-                                           "topic = 'notify.requests' AND key = '%s'", lee.user_id));
+                                           "topic = 'notify.requests' AND key = '%s'",
+                                           lee.user_id));
     EXPECT_TEXT("friend_accepted", test_sql("SELECT string_agg(payload::json->>'kind', ',') FROM outbox WHERE "
-                                            "topic = 'notify.requests' AND key = '%s'", kim.user_id));
+                                            "topic = 'notify.requests' AND key = '%s'",
+                                            kim.user_id));
 }
 
 /* ---- fifty at once ---- */
@@ -217,7 +141,8 @@ static void *random_acts(void *payload)
     struct racer *racer = payload;
     unsigned seed = (unsigned)(uintptr_t)racer;
     for (int i = 0; i < 40; i++) {
-        const char *code = act(racer->caller, (enum relation_action)(rand_r(&seed) % RELATION_ACTIONS), racer->target, NULL);
+        const char *code =
+            act(racer->caller, (enum relation_action)(rand_r(&seed) % RELATION_ACTIONS), racer->target, NULL);
         if (strcmp(code, "unavailable") == 0 || strcmp(code, "internal") == 0)
             racer->code = code;
     }
@@ -237,10 +162,12 @@ TEST(whatever_happens_at_once_both_lists_say_what_the_pair_says, "P-13 P-14 P-19
         (void)pthread_join(racers[i].thread, NULL);
         EXPECT_TEXT("", racers[i].code);
     }
-    EXPECT_I64(count("SELECT count(friends_since) * 2 FROM pairs WHERE a = '%s' AND b = '%s'", kim.user_id, lee.user_id),
-               friend_rows(&kim, &lee));
-    EXPECT_I64(count("SELECT version FROM pairs WHERE a = '%s' AND b = '%s'", kim.user_id, lee.user_id),
-               count("SELECT count(*) FROM outbox WHERE topic = 'relations' AND key = '%s:%s'", kim.user_id, lee.user_id));
+    EXPECT_I64(
+        count("SELECT count(friends_since) * 2 FROM pairs WHERE a = '%s' AND b = '%s'", kim.user_id, lee.user_id),
+        friend_rows(&kim, &lee));
+    EXPECT_I64(
+        count("SELECT version FROM pairs WHERE a = '%s' AND b = '%s'", kim.user_id, lee.user_id),
+        count("SELECT count(*) FROM outbox WHERE topic = 'relations' AND key = '%s:%s'", kim.user_id, lee.user_id));
 }
 
 /* ---- lists ---- */
@@ -314,10 +241,11 @@ TEST(events_out_of_order_or_twice_change_nothing, "P-45")
     const struct identity kim = someone("kim.9");
     const struct account_copy newer = account(kim.user_id, "new.9", 5), older = account(kim.user_id, "old.9", 4);
     REQUIRE(take(&newer) && take(&older) && take(&newer));
-    EXPECT_TEXT("new.9/5", test_sql("SELECT handle || '/' || account_version FROM people WHERE user_id = '%s'", kim.user_id));
+    EXPECT_TEXT("new.9/5",
+                test_sql("SELECT handle || '/' || account_version FROM people WHERE user_id = '%s'", kim.user_id));
     /* several of one account in a batch, and a tombstone */
-    const struct account_copy batch[] = {account(kim.user_id, "six.9", 6), {0}, account(kim.user_id, "eight.9", 8),
-                                         account(kim.user_id, "seven.9", 7)};
+    const struct account_copy batch[] = {
+        account(kim.user_id, "six.9", 6), {0}, account(kim.user_id, "eight.9", 8), account(kim.user_id, "seven.9", 7)};
     struct err err = {0};
     const int64_t offset = next_offset;
     REQUIRE_OK(apply(batch, 4, offset, &err), &err);
@@ -352,7 +280,8 @@ TEST(ones_own_row_from_the_token_gives_way_to_the_first_event, "P-10")
 
 TEST(who_withdraws_leaves_nothing_behind, "M-11 P-06")
 {
-    const struct identity kim = someone("kim.11"), lee = someone("lee.11"), park = someone("park.11"), choi = someone("choi.11");
+    const struct identity kim = someone("kim.11"), lee = someone("lee.11"), park = someone("park.11"),
+                          choi = someone("choi.11");
     AUTO(arena) arena = arena_open(1 << 20);
     struct err err = {0};
     struct profile after;
@@ -366,16 +295,24 @@ TEST(who_withdraws_leaves_nothing_behind, "M-11 P-06")
     struct account_copy gone = account(kim.user_id, "leaks.11", 2);
     gone.withdrawn = true;
     REQUIRE(take(&gone));
-    EXPECT_TEXT("", test_sql("SELECT handle || nickname || email || bio || array_to_string(grams, '') FROM people WHERE "
-                             "user_id = '%s'", kim.user_id));
-    EXPECT_I64(0, count("SELECT count(*) FROM friends WHERE user_id = '%s' OR friend_id = '%s'", kim.user_id, kim.user_id));
+    EXPECT_TEXT("",
+                test_sql("SELECT handle || nickname || email || bio || array_to_string(grams, '') FROM people WHERE "
+                         "user_id = '%s'",
+                         kim.user_id));
+    EXPECT_I64(
+        0, count("SELECT count(*) FROM friends WHERE user_id = '%s' OR friend_id = '%s'", kim.user_id, kim.user_id));
     EXPECT_I64(0, count("SELECT count(*) FROM pairs WHERE (a = '%s' OR b = '%s') AND num_nonnulls(friends_since, "
-                        "requested_by, a_blocked_at, b_blocked_at) > 0", kim.user_id, kim.user_id));
-    EXPECT_I64(3, count("SELECT count(DISTINCT key) FROM outbox WHERE topic = 'relations' AND key LIKE '%%%s%%' AND "
-                        "payload LIKE '%%\"friend\":false,\"blocked_by\":[]%%' AND payload::json->>'version' IN ('2', '3') "
-                        "AND '%s' <> ''", kim.user_id, kim.user_id));
-    EXPECT_TEXT("", test_sql("SELECT payload::json->>'bio' FROM outbox WHERE topic = 'profiles' AND key = '%s' ORDER BY id "
-                             "DESC LIMIT 1", kim.user_id));
+                        "requested_by, a_blocked_at, b_blocked_at) > 0",
+                        kim.user_id, kim.user_id));
+    EXPECT_I64(
+        3, count("SELECT count(DISTINCT key) FROM outbox WHERE topic = 'relations' AND key LIKE '%%%s%%' AND "
+                 "payload LIKE '%%\"friend\":false,\"blocked_by\":[]%%' AND payload::json->>'version' IN ('2', '3') "
+                 "AND '%s' <> ''",
+                 kim.user_id, kim.user_id));
+    EXPECT_TEXT("",
+                test_sql("SELECT payload::json->>'bio' FROM outbox WHERE topic = 'profiles' AND key = '%s' ORDER BY id "
+                         "DESC LIMIT 1",
+                         kim.user_id));
     /* neither side can go on */
     EXPECT_TEXT("not_found", act(&lee, ACTION_REQUEST, &kim, NULL));
     EXPECT_TEXT("session_ended", act(&kim, ACTION_REQUEST, &lee, NULL));
@@ -402,8 +339,8 @@ TEST(a_request_that_races_with_a_withdrawal_does_not_outlive_it, "M-11")
         REQUIRE(pthread_create(&racer.thread, NULL, race, &racer) == 0);
         (void)pthread_join(leaving, NULL);
         (void)pthread_join(racer.thread, NULL);
-        EXPECT_I64(0, count("SELECT count(*) FROM pairs WHERE a = '%s' AND b = '%s' AND requested_by IS NOT NULL", kim.user_id,
-                            lee.user_id));
+        EXPECT_I64(0, count("SELECT count(*) FROM pairs WHERE a = '%s' AND b = '%s' AND requested_by IS NOT NULL",
+                            kim.user_id, lee.user_id));
     }
 }
 
@@ -414,7 +351,9 @@ TEST(a_replaced_picture_goes_and_the_live_one_stays, "P-11 D-05")
     char folder[] = "/tmp/madang-pictures-XXXXXX";
     REQUIRE(mkdtemp(folder) != NULL);
     struct err err = {0};
-    AUTO(objstore) files = objstore_open(&(struct objstore_config){.data_dir = folder, .s3_endpoint = "", .files_secret = "test"}, &err);
+    AUTO(objstore)
+    files =
+        objstore_open(&(struct objstore_config){.data_dir = folder, .s3_endpoint = "", .files_secret = "test"}, &err);
     REQUIRE_OK(files != NULL, &err);
     AUTO(arena) arena = arena_open(1 << 20);
     const struct identity kim = someone("kim.13");
@@ -450,146 +389,6 @@ TEST(a_replaced_picture_goes_and_the_live_one_stays, "P-11 D-05")
     EXPECT(system(command) == 0);
 }
 
-/* ---- search ---- */
-
-static const char *search(const char *query, const struct identity *viewer, int64_t limit)
-{
-    static char names[1024];
-    AUTO(arena) arena = arena_open(1 << 20);
-    struct search_wish wish;
-    struct err err = {0};
-    struct found_page page = {.more = true};
-    struct cursor after;
-    bool first = true;
-    *names = '\0';
-    while (page.more) {
-        if (!search_wish_read(arena, query, &wish, &err) ||
-            !store_search(database(), arena, &wish, viewer->user_id, first ? NULL : &after, limit, &page, &err))
-            return err.problem->code;
-        for (size_t i = 0; i < page.count; i++)
-            (void)snprintf(names + strlen(names), sizeof names - strlen(names), "%s ", page.items[i].person.handle);
-        after = page.next;
-        first = false;
-    }
-    return names;
-}
-
-static struct identity named(const char *handle, const char *nickname, const char *email)
-{
-    const struct identity identity = someone(handle);
-    struct account_copy copy = account(identity.user_id, handle, 2);
-    copy.nickname = nickname;
-    copy.email = email;
-    (void)take(&copy);
-    return identity;
-}
-
-TEST(search_finds_parts_of_names_and_whole_emails, "P-12")
-{
-    const struct identity me = named("searcher", "찾는이", "me@search.test");
-    (void)named("hong_gd", "홍길동전", "hong@search.test");
-    (void)named("gildong.2", "Gil Dong", "gil@search.test");
-    (void)named("yangban", "양반길동", "");
-    (void)named("gil", "길동", "");
-    EXPECT_TEXT("gil hong_gd yangban ", search("길동", &me, 20)); /* exact first, then by age */
-    EXPECT_TEXT("gil hong_gd yangban ", search("길동", &me, 1));  /* the same page by page */
-    EXPECT_TEXT("hong_gd ", search("\xe1\x84\x92\xe1\x85\xa9\xe1\x86\xbc\xe1\x84\x80\xe1\x85\xb5\xe1\x86\xaf", &me, 20)); /* 홍길 as a Mac spells it */
-    EXPECT_TEXT("gildong.2 ", search("  GIL DO ", &me, 20));
-    EXPECT_TEXT("gildong.2 ", search("dong.2", &me, 20));
-    EXPECT_TEXT("gildong.2 ", search("ＧＩＬＤＯＮＧ", &me, 20)); /* full width */
-    EXPECT_TEXT("hong_gd ", search("HONG@search.test", &me, 20));
-    EXPECT_TEXT("", search("hong@search.tes", &me, 20)); /* a part of an e-mail matches nothing */
-    EXPECT_TEXT("", search("@search", &me, 20));
-    EXPECT_TEXT("", search("찾는이", &me, 20)); /* never oneself */
-    EXPECT_TEXT("", search("me@search.test", &me, 20));
-    EXPECT_TEXT("bad_input", search("길", &me, 20));
-    EXPECT_TEXT("bad_input", search(" a ", &me, 20));
-    EXPECT_TEXT("", search("동길", &me, 20)); /* the pieces in another order are another name */
-    EXPECT_TEXT("", search("%%", &me, 20));
-    EXPECT_TEXT("", search("__", &me, 20));
-}
-
-TEST(search_hides_blocks_both_ways_guests_and_the_withdrawn, "P-12 P-19 M-14 P-06")
-{
-    const struct identity me = someone("viewer"), blocked = someone("zebra1"), blocking = someone("zebra2"),
-                          guest = someone("zebra3"), gone = someone("zebra4"), shown = someone("zebra5");
-    (void)shown;
-    EXPECT_TEXT("zebra1 zebra2 zebra3 zebra4 zebra5 ", search("zebra", &me, 20));
-    (void)act(&me, ACTION_BLOCK, &blocked, NULL);
-    (void)act(&blocking, ACTION_BLOCK, &me, NULL);
-    struct account_copy change = account(guest.user_id, "zebra3", 2);
-    change.role = "guest";
-    REQUIRE(take(&change));
-    change = account(gone.user_id, "zebra4", 2);
-    change.withdrawn = true;
-    REQUIRE(take(&change));
-    EXPECT_TEXT("zebra5 ", search("zebra", &me, 20));
-    EXPECT_TEXT("", search("zebra1", &me, 20)); /* not by the whole name either */
-    EXPECT_TEXT("", search("zebra2", &me, 20));
-    EXPECT_TEXT("viewer ", search("viewer", &shown, 20));
-    EXPECT_TEXT("", search("viewer", &blocked, 20));
-    (void)act(&me, ACTION_UNBLOCK, &blocked, NULL);
-    EXPECT_TEXT("zebra1 zebra5 ", search("zebra", &me, 20));
-}
-
-/* Prepared as the daemon prepares it, with the settings of the search; the plan's lines. */
-static void explain(const struct pg_statement *statement, const char *arguments, const char *index)
-{
-    AUTO_STR sql, lines;
-    str_init(&sql);
-    str_init(&lines);
-    str_printf(&sql, "SET search_path = %s; SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan; PREPARE x AS "
-                     "%s; EXPLAIN EXECUTE x (%s)", test_schema("user"), statement->sql, arguments);
-    PGconn *conn = PQconnectdb(test_env("PG_URL"));
-    PGresult *plan = PQexec(conn, sql.bytes);
-    for (int row = 0; row < PQntuples(plan); row++)
-        str_printf(&lines, "%s\n", PQgetvalue(plan, row, 0));
-    test_check(PQntuples(plan) > 0 && !strstr(lines.bytes, "Seq Scan") && strstr(lines.bytes, index), __FILE__, __LINE__,
-               "%s (%s): %s%s", statement->name, arguments, lines.bytes, PQerrorMessage(conn));
-    PQclear(plan);
-    PQfinish(conn);
-}
-
-static void expect_no_scan(const char *query)
-{
-    AUTO(arena) arena = arena_open(1 << 20);
-    struct search_wish wish;
-    struct err err = {0};
-    REQUIRE_OK(search_wish_read(arena, query, &wish, &err), &err);
-    AUTO_STR grams;
-    str_init(&grams);
-    for (size_t k = 0; k < wish.gram_count; k++)
-        str_printf(&grams, "%s'%s'", k ? "," : "", wish.grams[k]);
-    static const char IDS[] = "'00000000-0000-0000-0000-000000000000', '00000000-0000-0000-0000-000000000001', 21";
-    explain(&SEARCH_EXACT, arena_printf(arena, "'%s', %s", wish.folded, IDS), "people_nickname");
-    explain(&SEARCH_COUNT, arena_printf(arena, "ARRAY[%s], 2000", grams.bytes), "people_grams");
-    explain(&SEARCH_CANDIDATES, arena_printf(arena, "'%s', %s, ARRAY[%s]", wish.folded, IDS, grams.bytes), "people_grams");
-    explain(&SEARCH_IN_ORDER, arena_printf(arena, "'%s', %s, 5000", wish.folded, IDS), "people_pkey");
-}
-
-/* Fifty thousand people: two syllables take the index, and no query reads the whole table. */
-TEST(search_never_scans, "P-12")
-{
-    (void)database();
-    (void)test_sql("INSERT INTO people (user_id, handle, nickname, email, role, locale, created_at, account_version, "
-                   "handle_folded, nickname_folded, email_folded, grams) "
-                   "SELECT gen_random_uuid(), h, n, '', 'user', 'ko', now(), 1, h, n, '', array(SELECT DISTINCT substr(s, i, 2) "
-                   "FROM (VALUES (h), (n)) v(s), generate_series(1, length(s) - 1) i) FROM (SELECT 'user_' || k AS h, "
-                   "chr(44032 + k %% 97 * 31) || chr(44032 + k %% 89 * 53) || chr(44032 + k %% 83 * 71) AS n "
-                   "FROM generate_series(1, 50000) k) x");
-    (void)test_sql("ANALYZE people");
-    char rare[8] = "";
-    (void)snprintf(rare, sizeof rare, "%s", test_sql("SELECT substr(nickname, 1, 2) FROM people WHERE handle = 'user_4711'"));
-    static const char *const QUERIES[] = {NULL, "user_4711", "se", "er_1", "erus", "없는이름"};
-    for (size_t i = 0; i < ARRAY_LENGTH(QUERIES); i++)
-        expect_no_scan(QUERIES[i] ? QUERIES[i] : rare);
-    const struct identity me = someone("viewer.50k");
-    EXPECT(strncmp(search("user_4711", &me, 100), "user_4711 user_4711", 19) == 0); /* the whole name first */
-    /* everybody has the pieces, nobody has them in a row: each page looks at a window and says where to go on */
-    EXPECT_TEXT("", search("erus", &me, 100));
-    (void)test_sql("DELETE FROM people WHERE handle LIKE 'user_%%'");
-}
-
 /* ---- the profile ---- */
 
 static bool only_version(const struct profile *now, const void *payload, struct err *err)
@@ -604,8 +403,12 @@ TEST(a_profile_change_is_whole_and_leaves_its_event, "P-11 M-10 S-11")
     struct err err = {0};
     struct profile after;
     const char *interests[] = {"등산", "chess"};
-    struct profile_wish wish = {.bio = "안녕", .bio_seen = true, .location = "서울", .location_seen = true,
-                                .interests = {interests, 2}, .interests_seen = true};
+    struct profile_wish wish = {.bio = "안녕",
+                                .bio_seen = true,
+                                .location = "서울",
+                                .location_seen = true,
+                                .interests = {interests, 2},
+                                .interests_seen = true};
     struct profile_change change = {.caller = &kim, .wish = &wish};
     REQUIRE_OK(store_change_profile(database(), arena, &change, &after, &err), &err);
     EXPECT_I64(1, after.profile_version);
@@ -623,6 +426,8 @@ TEST(a_profile_change_is_whole_and_leaves_its_event, "P-11 M-10 S-11")
     change.may = NULL;
     REQUIRE_OK(store_change_profile(database(), arena, &change, &after, &err), &err);
     EXPECT_I64(2, after.profile_version);
-    EXPECT_TEXT("1,2", test_sql("SELECT string_agg(payload::json->>'version', ',' ORDER BY id) FROM outbox WHERE topic = "
-                                "'profiles' AND key = '%s'", kim.user_id));
+    EXPECT_TEXT("1,2",
+                test_sql("SELECT string_agg(payload::json->>'version', ',' ORDER BY id) FROM outbox WHERE topic = "
+                         "'profiles' AND key = '%s'",
+                         kim.user_id));
 }
