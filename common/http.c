@@ -18,8 +18,10 @@ enum {
     CONNECTIONS_MAX = 4096,
     CONNECTION_MEMORY = 40 * 1024, /* bounds a request's line and headers; above 32 kB it is mapped, and goes back at the close */
     IDLE_SECONDS = 75,             /* of a connection; longer than the gateway keeps one */
+    BODY_SECONDS = 15,             /* without a byte of an announced body */
     BACKLOG = 1024,
     STOP_MS = 10000,
+    STOP_BODY_MS = 2000, /* of it for bodies that are not complete */
     STOP_LOOK_MS = 20,
     KEPT_BODY_BYTES = 16 * 1024,
     KEPT_URI_BYTES = 4 * 1024,
@@ -55,6 +57,7 @@ static void exchange_give_back(struct http_server *server, struct http_exchange 
 {
     server->body_bytes -= exchange->body.length;
     server->in_flight -= exchange->counted;
+    server->reading -= exchange->reading;
     server->working -= exchange->working; /* the client went away before the answer was fetched */
     if (exchange->response)
         MHD_destroy_response(exchange->response);
@@ -72,7 +75,8 @@ static void exchange_give_back(struct http_server *server, struct http_exchange 
     exchange->connection = NULL;
     exchange->peer = NULL;
     exchange->state = EXCHANGE_NEW;
-    exchange->counted = exchange->working = exchange->refused = exchange->declared = exchange->again = false;
+    exchange->counted = exchange->working = exchange->reading = exchange->refused = exchange->declared = exchange->again =
+        false;
     exchange->first_run_ms = 0;
     exchange->discarded = 0;
     exchange->compiled = NULL;
@@ -146,6 +150,25 @@ static bool find_route(struct http_exchange *exchange, struct err *err)
     return exchange->compiled != NULL;
 }
 
+/* A time limit of its own: a client that leaves in the middle of a body is not noticed by this version of the library
+ * when its last bytes and its good-bye arrive together. */
+static enum MHD_Result body_begin(struct http_exchange *exchange)
+{
+    exchange->reading = true;
+    exchange->server->reading++;
+    (void)MHD_set_connection_option(exchange->connection, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)BODY_SECONDS);
+    return MHD_YES;
+}
+
+static void body_end(struct http_exchange *exchange)
+{
+    if (!exchange->reading)
+        return;
+    exchange->reading = false;
+    exchange->server->reading--;
+    (void)MHD_set_connection_option(exchange->connection, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)IDLE_SECONDS);
+}
+
 static enum MHD_Result begin(struct http_exchange *exchange, struct MHD_Connection *connection, const char *method)
 {
     struct http_server *server = exchange->server;
@@ -169,8 +192,10 @@ static enum MHD_Result begin(struct http_exchange *exchange, struct MHD_Connecti
     if (found && framed && reading && exchange->declared)
         framed = err_set(&exchange->err, &ERR_BAD_INPUT, "%s takes no body", method);
     exchange->refused = !found || !framed;
+    if (!exchange->declared)
+        return MHD_YES;
     /* With a body to come, an early answer ends the connection: nobody reads what is refused. */
-    return exchange->refused && exchange->declared ? refuse_now(exchange) : MHD_YES;
+    return exchange->refused ? refuse_now(exchange) : body_begin(exchange);
 }
 
 /* A chunked body turned out too large: no answer can be given before its end, so some more is read and dropped. */
@@ -217,6 +242,7 @@ static void tell_overload(struct http_server *server)
 static enum MHD_Result dispatch(struct http_exchange *exchange)
 {
     struct http_server *server = exchange->server;
+    body_end(exchange);
     if (!exchange->refused && http_work_full(server)) {
         tell_overload(server);
         err_set_retry(&exchange->err, &ERR_OVERLOADED, 1, "The queue is full");
@@ -329,7 +355,8 @@ static bool loop_stopped(struct http_server *server, int64_t *until_ms)
             (void)close(listener);
         *until_ms = now_ms + STOP_MS;
     }
-    if (server->in_flight == 0)
+    bool patient = now_ms < *until_ms - STOP_MS + STOP_BODY_MS;
+    if (server->in_flight == (patient ? 0 : server->reading))
         return true;
     if (now_ms < *until_ms)
         return false;

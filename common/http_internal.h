@@ -123,6 +123,7 @@ struct http_exchange {
     struct str uri; /* as it came; libmicrohttpd cuts its own copy to pieces */
     enum exchange_state state;
     bool counted;  /* is in server->in_flight */
+    bool reading;  /* is in server->reading */
     bool working;  /* is in server->working */
     bool refused;  /* err tells why; the body is not wanted */
     bool declared; /* a body was announced */
@@ -165,13 +166,13 @@ struct http_server {
     pthread_mutex_t lock; /* of the queue and the waiting list */
     pthread_cond_t ready;
     struct http_exchange *queue_first, **queue_last, *waiting, *waiting_last; /* waiting: by due_ms */
-    _Atomic int queued, waiting_count; /* changed under the lock */
-    int idle;                          /* workers that sleep */
+    _Atomic int queued, waiting_count, idle; /* changed under the lock; idle: workers that sleep */
     bool closed; /* workers end when the queue is empty */
 
     /* loop thread only */
     struct http_exchange *spare, *pending; /* pending: read in this turn of the loop, not yet in the queue */
-    int spare_count, pending_count, working; /* working: suspended exchanges */
+    int spare_count, pending_count;
+    int reading, working; /* exchanges whose body is on its way; those that are suspended */
     size_t body_bytes;
     int64_t overloaded_logged_ms;
 

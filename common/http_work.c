@@ -34,9 +34,11 @@ void http_work_resume(struct http_server *server)
     }
 }
 
+/* Workers that sleep will take one each, so they count as room. */
 bool http_work_full(struct http_server *server)
 {
-    return atomic_load_explicit(&server->queued, memory_order_relaxed) + server->pending_count >= server->options.queue;
+    int waiting = atomic_load_explicit(&server->queued, memory_order_relaxed) + server->pending_count;
+    return waiting >= server->options.queue + atomic_load_explicit(&server->idle, memory_order_relaxed);
 }
 
 static void queue_add(struct http_server *server, struct http_exchange *exchange)
