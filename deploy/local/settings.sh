@@ -9,6 +9,9 @@ case $RUN_DIR in /*) ;; *) RUN_DIR=$ROOT/$RUN_DIR ;; esac
 CACHE_DIR=${CACHE_DIR:-$ROOT/.cache}
 export ROOT BUILD RUN_DIR CACHE_DIR
 
+# What the gateway shows at /docs and /openapi.yaml.
+export DOCS_DIR="${DOCS_DIR:-$CACHE_DIR/docs}" OPENAPI_FILE="${OPENAPI_FILE:-$ROOT/docs/openapi.yaml}"
+
 say() { printf '%s\n' "$*"; }
 die() { printf 'madang: %s\n' "$*" >&2; exit 1; }
 

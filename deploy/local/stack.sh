@@ -19,6 +19,7 @@ case ${1:-} in
 stores | up | run)
     prepare
     load
+    [ "$1" = stores ] || "$ROOT/deploy/docs/prepare.sh" "$DOCS_DIR"
     ;;
 one)
     prepare
