@@ -1,8 +1,11 @@
 // What user-svc hears and what it tells; what its role may not see.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { after, before, test } from 'node:test';
 import { as } from '../support/db.mjs';
+import { request } from '../support/http.mjs';
 import { png } from '../support/png.mjs';
+import { env } from '../support/stack.mjs';
 import { readTopic } from '../support/topics.mjs';
 import { eventually } from '../support/wait.mjs';
 import { World } from './world.mjs';
@@ -20,8 +23,7 @@ test('[P-45] older and doubled events of an account change nothing', async () =>
   world.publish(events);
   await world.change(kim, { version: 6, nickname: 'v6' });
   world.publish(events);
-  const [marker] = await world.people(1);
-  assert.ok(marker);
+  await world.people(1);
   await eventually(10000, async () => (await kim.api.get('/api/users/me')).json.nickname === 'v6', 'the newest stays');
 });
 
@@ -99,10 +101,8 @@ test('[M-11] a withdrawal is told: the profile blank, every relation ended', asy
 test('[P-46] the request id of a call travels with its event', async () => {
   const [kim, lee] = await world.people(2);
   await kim.api.put(`/api/friends/requests/${lee.id}`, undefined, { headers: { 'X-Request-Id': 'trace-me-123' } });
-  const { execFileSync } = await import('node:child_process');
-  const { env } = await import('../support/stack.mjs');
   await eventually(15000, () => {
-    const lines = execFileSync('kcat', ['-C', '-q', '-e', '-b', env.KAFKA_BROKERS, '-t', 'relations', '-o', 'beginning', '-f', '%k %h\\n'], { encoding: 'utf8', timeout: 30000 });
+    const lines = execFileSync('kcat', ['-C', '-q', '-e', '-b', env.KAFKA_BROKERS, '-t', 'relations', '-o', 'beginning', '-f', '%k %h\\n'], { encoding: 'utf8', timeout: 30000, maxBuffer: 1 << 30 });
     return lines.split('\n').some((line) => line.startsWith(pairKey(kim, lee)) && /x-request-id=trace-me-123/.test(line));
   }, 'the header is there');
 });
@@ -118,7 +118,6 @@ test('[P-45] the role of user-svc sees no other schema', async () => {
 });
 
 test('[P-48][D-54] health and metrics stand on the admin port, and count what happened', async () => {
-  const { request } = await import('../support/http.mjs');
   assert.equal((await request('GET', `${world.admin}/healthz`)).status, 200);
   const metrics = (await request('GET', `${world.admin}/metrics`)).text;
   assert.match(metrics, /madang_user_relation_actions_total\{action="request",result="ok"\} [1-9]/);
