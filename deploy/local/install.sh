@@ -30,6 +30,8 @@ run     redis-server                redis-server
 run     default-jre-headless        java
 run     maven                       mvn
 test    clang                       clang
+test    libclang-rt-dev             -
+test    libc6-dbg                   -
 test    clang-format                clang-format
 test    clang-tidy                  clang-tidy
 test    valgrind                    valgrind
