@@ -4,6 +4,7 @@
 #include "probe.h"
 #include "runfiles.h"
 #include "services.h"
+#include "strays.h"
 #include "unit.h"
 
 #include <errno.h>
@@ -163,6 +164,8 @@ int client_stores_down(void)
         return 1;
     }
     bool ok = take_down("stores");
+    if (ok)
+        strays_kill_postgres();
     forget_stores();
     return ok ? 0 : 1;
 }

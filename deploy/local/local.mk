@@ -3,7 +3,7 @@
 STACK := BUILD=$(BUILD) deploy/local/stack.sh
 SUPERVISE := $(BUILD)/bin/madang-supervise
 INBOX := $(BUILD)/bin/madang-inbox
-SUPERVISE_OBJECTS := $(patsubst %,$(BUILD)/deploy/local/%.o,supervise unit services runfiles probe client)
+SUPERVISE_OBJECTS := $(patsubst %,$(BUILD)/deploy/local/%.o,supervise unit services strays runfiles probe client)
 
 # A build that is silent when there is nothing to do, and otherwise says that it takes a moment.
 quiet_build = @+$(MAKE) --no-print-directory -sq $(1) 2>/dev/null || echo "building into $(BUILD)"; $(MAKE) --no-print-directory -s $(1)

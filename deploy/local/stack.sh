@@ -15,45 +15,52 @@ load() {
     set +a
 }
 
-case ${1:-} in
-stores | up | run)
-    prepare
-    load
-    [ "$1" = stores ] || "$ROOT/deploy/docs/prepare.sh" "$DOCS_DIR"
-    ;;
-one)
-    prepare
-    load
-    "$SUPERVISE_PROGRAM" stores
-    exec "$SUPERVISE_PROGRAM" one "${2:?}"
-    ;;
-stores-down | daemons-down | down | status) [ -d "$RUN_DIR" ] || { say "nothing runs"; exit 0; } ;;
-esac
+prepare_for() {
+    case ${1:-} in
+    stores | up | run)
+        prepare
+        load
+        [ "$1" = stores ] || "$ROOT/deploy/docs/prepare.sh" "$DOCS_DIR"
+        ;;
+    one)
+        prepare
+        load
+        "$SUPERVISE_PROGRAM" stores
+        exec "$SUPERVISE_PROGRAM" one "${2:?}"
+        ;;
+    stores-down | daemons-down | down | status) [ -d "$RUN_DIR" ] || { say "nothing runs"; exit 0; } ;;
+    esac
+}
 
-case ${1:-} in
-stores)
-    "$SUPERVISE_PROGRAM" stores
-    say "stores are up: addresses in $RUN_DIR/env"
-    ;;
-up)
-    "$SUPERVISE_PROGRAM" up
-    "$ROOT/deploy/local/demo.sh"
-    ;;
-run) exec "$SUPERVISE_PROGRAM" run "$ROOT/deploy/local/stack.sh" after-ready ;;
-after-ready) # a child of `run`
-    "$SUPERVISE_PROGRAM" wait
-    "$ROOT/deploy/local/demo.sh"
-    ;;
-stores-down | daemons-down | down | status) exec "$SUPERVISE_PROGRAM" "$1" ;;
-inbox)
-    [ -n "${2:-}" ] || die "whose? make inbox TO=<address or user id>"
-    [ "$OWN_KAFKA" = no ] || is_up stores || die "nothing runs: \`make up\` first"
-    exec "$BUILD/bin/madang-inbox" "$2"
-    ;;
-clean-data)
-    ! is_up stores && ! is_up daemons || die "something runs: \`make down\` first"
-    [ ! -L "$RUN_DIR/stores" ] || rm -rf "$(readlink -f "$RUN_DIR/stores")"
-    rm -rf "$RUN_DIR"
-    ;;
-*) die "usage: stack.sh stores|stores-down|up|run|down|daemons-down|status|one <service>|inbox <address>|clean-data" ;;
-esac
+run_command() {
+    case ${1:-} in
+    stores)
+        "$SUPERVISE_PROGRAM" stores
+        say "stores are up: addresses in $RUN_DIR/env"
+        ;;
+    up)
+        "$SUPERVISE_PROGRAM" up
+        "$ROOT/deploy/local/demo.sh"
+        ;;
+    run) exec "$SUPERVISE_PROGRAM" run "$ROOT/deploy/local/stack.sh" after-ready ;;
+    after-ready) # a child of `run`
+        "$SUPERVISE_PROGRAM" wait
+        "$ROOT/deploy/local/demo.sh"
+        ;;
+    stores-down | daemons-down | down | status) exec "$SUPERVISE_PROGRAM" "$1" ;;
+    inbox)
+        [ -n "${2:-}" ] || die "whose? make inbox TO=<address or user id>"
+        [ "$OWN_KAFKA" = no ] || is_up stores || die "nothing runs: \`make up\` first"
+        exec "$BUILD/bin/madang-inbox" "$2"
+        ;;
+    clean-data)
+        ! is_up stores && ! is_up daemons || die "something runs: \`make down\` first"
+        [ ! -L "$RUN_DIR/stores" ] || rm -rf "$(readlink -f "$RUN_DIR/stores")"
+        rm -rf "$RUN_DIR"
+        ;;
+    *) die "usage: stack.sh stores|stores-down|up|run|down|daemons-down|status|one <service>|inbox <address>|clean-data" ;;
+    esac
+}
+
+# On one line, read before anything runs: a pull may change this file meanwhile.
+prepare_for "$@"; run_command "$@"; exit

@@ -5,9 +5,9 @@
 #include "probe.h"
 #include "runfiles.h"
 #include "services.h"
+#include "strays.h"
 #include "unit.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -102,27 +102,20 @@ static void kill_what_does_not_stop(struct supervisor *s)
         kill(s->task, SIGKILL);
 }
 
-/* Processes that our units left behind (a killed postmaster's children) are our children now: PR_SET_CHILD_SUBREAPER.
- */
-static void end_orphans(void)
+static void kill_strays(const struct supervisor *s)
 {
-    for (int64_t kill_at_ms = now_ms() + 5000;; poll(NULL, 0, 20)) {
-        pid_t pid;
-        while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
-            ;
-        if (pid < 0)
-            return;
-        if (now_ms() < kill_at_ms)
-            continue;
-        char path[64];
-        int child;
-        snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
-        FILE *file = fopen(path, "re");
-        while (file && fscanf(file, "%d", &child) == 1)
-            kill(child, SIGKILL);
-        if (file)
-            fclose(file);
-    }
+    pid_t known[UNITS_MAX + 2] = {s->task, s->stores};
+    for (int i = 0; i < s->count; i++)
+        known[i + 2] = s->units[i].pid;
+    strays_kill_children(known, s->count + 2);
+}
+
+/* Nothing of ours outlives us. */
+static void end_strays(const struct supervisor *s)
+{
+    kill_strays(s);
+    while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
+        ;
 }
 
 /* ---- what happens to children ---- */
@@ -163,8 +156,10 @@ static void reap(struct supervisor *s)
         else if (pid == s->stores)
             stores_ended(s, status);
         for (int i = 0; i < s->count; i++)
-            if (s->units[i].pid == pid)
+            if (s->units[i].pid == pid) {
                 unit_ended(&s->units[i], status, s->again && !s->stopping);
+                kill_strays(s); /* what it left would be in the way of the next */
+            }
     }
 }
 
@@ -301,13 +296,14 @@ static int keep_stores(void)
         return STATUS_UP_ALREADY;
     s.again = supervising();
     s.task_argv = prepare;
+    strays_kill_postgres();
     if ((s.count = services_make_stores(s.units)) < 0)
         return 1;
     const char *own = getenv("OWN_PG");
     setenv("CREATE_DATABASE", own && strcmp(own, "no") == 0 ? "off" : "on", 1);
     make_due(&s);
     int status = supervise(&s, signals);
-    end_orphans();
+    end_strays(&s);
     char name[64];
     for (int i = 0; i < s.count; i++) {
         snprintf(name, sizeof name, "%.48s.pid", s.units[i].name);
@@ -352,7 +348,7 @@ static int keep_daemons(bool foreground, char **after_ready)
     int status = supervise(&s, signals);
     services_forget_instances();
     stop_stores(&s);
-    end_orphans();
+    end_strays(&s);
     return status;
 }
 

@@ -87,6 +87,33 @@ test('a killed store is there again, PostgreSQL too while the children of the la
   assert.equal(await rows(urlOf('chat'), 'SELECT answer FROM kept'), '42');
 });
 
+// A stopped process cannot see that its postmaster is gone, and no new one starts while it holds the shared memory.
+test('what a killed PostgreSQL or a killed supervisor leaves behind is in the way of none', async () => {
+  const stopOne = async () => {
+    const pid = Number(await rows(env.PG_URL, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'"));
+    process.kill(pid, 'SIGSTOP');
+    return pid;
+  };
+  const first = await stopOne();
+  await yard.crash('postgres');
+  await eventually(30000, async () => (await sql(env.PG_URL, 'SELECT 1')).out === '1', 'PostgreSQL answers', 50);
+  assert.ok(!alive(first));
+  const second = await stopOne();
+  process.kill(yard.holder('stores'), 'SIGKILL');
+  const again = await yard.stack('stores');
+  assert.equal(again.status, 0, again.all);
+  assert.ok(!alive(second));
+  const third = await stopOne();
+  const postmaster = yard.pid('postgres');
+  process.kill(yard.holder('stores'), 'SIGKILL');
+  await eventually(5000, () => !alive(postmaster), 'the postmaster went with its supervisor');
+  assert.ok(alive(third));
+  assert.equal((await yard.stack('down')).status, 0);
+  await eventually(5000, () => !alive(third), 'down clears up what no supervisor watches');
+  assert.deepEqual(yard.processes(), []);
+  assert.equal((await yard.stack('stores')).status, 0);
+});
+
 test('started by root they run as a plain user', { skip: !root && 'needs root' }, () => {
   for (const store of STORES) assert.notEqual(ownerOf(yard.pid(store)), 0, store);
   assert.equal(fs.statSync(yard.file('secrets')).uid, 0);

@@ -31,9 +31,9 @@ export const occupy = (port) =>
     server.listen(port, '127.0.0.1', () => resolve(server));
   });
 
-/** The first of sixty neighbouring ports that are all free. */
+/** The first of sixty neighbouring ports that are all free; below the range from which the system takes ports of outgoing connections. */
 async function freePorts() {
-  for (let base = 33000 + (process.pid % 80) * 60; base < 60000; base += 60) {
+  for (let i = 0, base = 10000 + (process.pid % 80) * 60; i < 80; i++, base = 10000 + ((base - 10000 + 60) % 4800)) {
     const taken = await Promise.allSettled(Array.from({ length: 60 }, (_, i) => occupy(base + i)));
     for (const one of taken) one.value?.close();
     if (taken.every((one) => one.status === 'fulfilled')) return base;
@@ -75,6 +75,7 @@ export class Yard {
       RUN_DIR: this.dir,
       BUILD: path.join(this.home, 'build'),
       CACHE_DIR: path.join(this.home, 'cache'),
+      DOCS_DIR: path.join(root, '.cache/docs'),
       PG_PORT: String(this.port),
       REDIS_PORT: String(this.port + 1),
       KAFKA_PORT: String(this.port + 2),
