@@ -25,7 +25,7 @@ test('[P-45] the role of user-svc can neither read nor write the tables of auth-
           `TRUNCATE ${schema}."${name}"`,
           `DROP TABLE ${schema}."${name}"`,
         ]) {
-          await assert.rejects(query(statement), (error) => ['42501', '42P01'].includes(error.code), statement);
+          await assert.rejects(query(statement), { code: '42501' }, statement);
         }
       }
       await assert.rejects(query(`CREATE TABLE ${schema}.intruder (a int)`), { code: '42501' });
@@ -41,7 +41,7 @@ test('[D-54][P-48] every daemon has health and metrics on its admin port, and on
   assert.ok(all.length >= 3);
   for (const daemon of all) {
     for (const [where, type] of [
-      ['/healthz', /text/],
+      ['/healthz', /./],
       ['/readyz', /./],
       ['/metrics', /text\/plain/],
     ]) {

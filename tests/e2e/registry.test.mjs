@@ -122,8 +122,7 @@ test('[P-44] a user-svc started by hand takes part with the same tokens; killed,
     const forged = await request('GET', `${single.url}/api/users/me`, { headers: { 'X-User-Id': person.id, 'X-User-Role': 'admin' } });
     assert.deepEqual([forged.status, forged.problem], [401, 'token_missing'], 'no header replaces a token');
     const gatewayList = instances('gateway');
-    const seen = (gateway) =>
-      registryOf(gateway, 'user-svc').then((list) => list.find((item) => (item.instance ?? item.id ?? item.name) === single.name));
+    const seen = (gateway) => registryOf(gateway, 'user-svc').then((list) => list.find((item) => item.instance === single.name));
     for (const gateway of gatewayList)
       await eventually(10000, async () => (await seen(gateway))?.state === 'up', `${gateway.name} sees ${single.name}`);
 

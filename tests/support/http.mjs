@@ -27,6 +27,8 @@ export function request(method, url, { headers = {}, body, token, timeout = 1500
       reject(error);
     };
     outgoing.on('response', (incoming) => {
+      // An answer before the end of the body: what is left of it is not wanted.
+      if (typeof payload?.destroy === 'function') payload.destroy();
       const parts = [];
       incoming.on('data', (part) => parts.push(part));
       incoming.on('error', fail);

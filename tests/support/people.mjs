@@ -46,7 +46,7 @@ export function sessionOf(tokens, base = env.GATEWAY_URL) {
 /** A user with a session: both in one object. */
 export async function newcomer(options = {}) {
   const person = await signUp(options);
-  return { ...person, ...(await logIn(person, options)) };
+  return { ...person, ...(await logIn(person, { base: options.base })) };
 }
 
 export const crowd = (n, options) => Promise.all(Array.from({ length: n }, () => newcomer(options)));

@@ -44,6 +44,6 @@ export async function runService(service) {
 /** The gateway's view of a service: [{instance, state, ...}] from the JSON of /registry. */
 export async function registryOf(gateway, service) {
   const reply = await request('GET', `${gateway.admin}/registry`, { headers: { Accept: 'application/json' } });
-  const entry = reply.json.services.find((item) => item.name === service || item.service === service);
+  const entry = reply.json.services.find((item) => item.service === service);
   return entry?.instances ?? [];
 }
