@@ -183,7 +183,7 @@ bool api_login(struct request *req, struct reply *reply, struct err *err)
 {
     const struct auth_app *app = req->app;
     AUTO(password_turn) turn = password_enter(app->passwords, req, err);
-    return turn && count_login(log_in(req, reply, err), err);
+    return count_login(turn && log_in(req, reply, err), err);
 }
 
 /* ---- POST /refresh, POST /logout ---- */

@@ -6,7 +6,7 @@
 //   ... auth.api.post('/api/auth/signup', {...}) ...
 //   await world.close();
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import net from 'node:net';
 import path from 'node:path';
@@ -39,8 +39,9 @@ export class World {
     await onDatabase(env.PG_URL, `CREATE DATABASE ${world.database}`);
     world.dbUrl = inDatabase(env.PG_URL, world.database);
     await onDatabase(world.dbUrl, 'CREATE SCHEMA auth');
-    // Announced there, no gateway of another stack finds these daemons.
-    world.redisUrl = Object.assign(new URL(env.REDIS_URL), { pathname: `/${9 + (worlds % 6)}` }).href;
+    // Announced there, no gateway of another stack finds these daemons. Counters of an earlier run go.
+    world.redisUrl = Object.assign(new URL(env.REDIS_URL), { pathname: `/${1 + ((process.pid + worlds) % 15)}` }).href;
+    execFileSync('redis-cli', ['-u', world.redisUrl, 'FLUSHDB'], { stdio: 'ignore', timeout: 5000 });
     world.pool = new pg.Pool({ connectionString: world.dbUrl, max: 2, options: '-c search_path=auth' });
     world.pool.on('error', () => {});
     return world;
@@ -91,15 +92,20 @@ export class World {
     const daemon = { url, admin, child, api: new Api(url), log: [], settings };
     createInterface({ input: child.stderr }).on('line', (line) => daemon.log.push(line));
     this.daemons.push(daemon);
-    const gone = new Promise((resolve) => child.on('exit', resolve));
+    const gone = new Promise((resolve) => child.on('close', resolve));
     daemon.stop = async (signal = 'SIGTERM') => {
       child.kill(signal);
       return gone;
     };
-    await eventually(20000, async () => {
-      if (child.exitCode !== null) throw new Error(`auth-svc ended: ${daemon.log.slice(-3).join('\n')}`);
-      return (await request('GET', `${admin}${until}`)).status === 200;
-    }, `auth-svc answers ${until}`);
+    const state = await eventually(
+      20000,
+      async () => (child.exitCode !== null ? 'ended' : (await request('GET', `${admin}${until}`)).status === 200 && 'answers'),
+      `auth-svc answers ${until}`,
+    );
+    if (state === 'ended') {
+      await gone;
+      throw new Error(`auth-svc ended: ${daemon.log.join('\n')}`);
+    }
     this.listen();
     return daemon;
   }
