@@ -120,10 +120,10 @@ void exchange_finish(struct exchange *x)
 
 void exchange_cancel(struct exchange *x)
 {
-    if (!x->status) {
+    if (!x->status)
         x->status = 499; /* for the log: nobody was there to answer */
+    if (!x->tunnel && !x->streaming && !x->truncated)
         loop_stats_add(x->loop, STAT_CANCELLED);
-    }
     let_go(x);
     exchange_free(x);
 }
