@@ -1,9 +1,14 @@
 #include "clock.h"
 #include "pg.h"
+#include "pg_conn.h"
 #include "test_store.h"
 
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/socket.h>
 
 static struct pg_pool *pool_of(int connections)
 {
@@ -229,12 +234,14 @@ TEST(serialization_failures_run_the_transaction_again, "I1")
     EXPECT(rivals[0].runs + rivals[1].runs > RIVALS * ROUNDS); /* they did meet */
 }
 
-/* Ends the server's side of every connection of this pool, as a restart would. */
-static void cut_connections(void)
+/* Ends the server's side of the pool's idle connection, as a restart would. */
+static void cut_connection(struct pg_pool *db)
 {
-    EXPECT_TEXT("1",
-                test_sql("SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity "
-                         "WHERE pid <> pg_backend_pid() AND application_name = 'madang' AND query LIKE '%%coins%%'"));
+    static const struct pg_statement ASK_PID = {"ask_pid", "SELECT pg_backend_pid()"};
+    struct err err = {0};
+    AUTO(pg_result) row = pg_query(db, &ASK_PID, NO_PARAMS, &err);
+    REQUIRE_OK(row != NULL, &err);
+    EXPECT_TEXT("t", test_sql("SELECT pg_terminate_backend(%s, 5000)", pg_text(row, 0, 0)));
 }
 
 TEST(dead_connections_are_replaced_for_reads_and_writes, "I1")
@@ -245,7 +252,7 @@ TEST(dead_connections_are_replaced_for_reads_and_writes, "I1")
     for (int round = 0; round < 3; round++) {
         AUTO(pg_result) row = pg_query(db, &SELECT_COINS, PARAMS(PG_I64(30)), &err);
         REQUIRE_OK(row != NULL, &err);
-        cut_connections();
+        cut_connection(db);
         if (round == 0) {
             AUTO(pg_result) again = pg_query(db, &SELECT_COINS, PARAMS(PG_I64(30)), &err);
             REQUIRE_OK(again != NULL, &err);
@@ -422,4 +429,104 @@ TEST(a_lock_has_one_holder_and_ends_with_its_connection, "")
     EXPECT(!pg_lock_try(first, "test", number)); /* over a new connection */
     pg_lock_release(&second);
     EVENTUALLY(5000, pg_lock_try(first, "test", number));
+}
+
+/* ---- a server that stops answering: a proxy in front of the real one that can be frozen
+ * -------------------------------- */
+
+struct proxy {
+    char url[512];
+    int listener;
+    _Atomic bool frozen, end;
+    pthread_t thread;
+};
+
+static const char *option_of(PQconninfoOption *options, const char *name, const char *otherwise)
+{
+    for (; options->keyword; options++)
+        if (strcmp(options->keyword, name) == 0 && options->val)
+            return options->val;
+    return otherwise;
+}
+
+static int connect_to_server(void)
+{
+    PQconninfoOption *options = PQconninfoParse(test_env("PG_URL"), NULL);
+    struct addrinfo *address = NULL, hints = {.ai_socktype = SOCK_STREAM};
+    int fd = -1;
+    if (getaddrinfo(option_of(options, "host", "127.0.0.1"), option_of(options, "port", "5432"), &hints, &address) ==
+        0) {
+        fd = socket(address->ai_family, SOCK_STREAM, 0);
+        EXPECT(connect(fd, address->ai_addr, address->ai_addrlen) == 0);
+        freeaddrinfo(address);
+    }
+    PQconninfoFree(options);
+    return fd;
+}
+
+static void *proxy_run(void *payload)
+{
+    struct proxy *proxy = payload;
+    int client = accept(proxy->listener, NULL, NULL), server = connect_to_server();
+    struct pollfd fds[2] = {{.fd = client, .events = POLLIN}, {.fd = server, .events = POLLIN}};
+    for (char bytes[4096]; !proxy->end;) {
+        if (proxy->frozen) {
+            test_pause();
+            continue;
+        }
+        (void)poll(fds, 2, 20);
+        for (int i = 0; i < 2; i++) {
+            ssize_t got = fds[i].revents ? recv(fds[i].fd, bytes, sizeof bytes, 0) : 0;
+            if (got > 0)
+                (void)send(fds[1 - i].fd, bytes, (size_t)got, MSG_NOSIGNAL);
+            else if (fds[i].revents)
+                proxy->end = true;
+        }
+    }
+    close(client);
+    close(server);
+    return NULL;
+}
+
+static void proxy_open(struct proxy *proxy)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    proxy->listener = socket(AF_INET, SOCK_STREAM, 0);
+    EXPECT(bind(proxy->listener, (struct sockaddr *)&address, size) == 0 && listen(proxy->listener, 4) == 0);
+    EXPECT(getsockname(proxy->listener, (struct sockaddr *)&address, &size) == 0);
+    PQconninfoOption *options = PQconninfoParse(test_env("PG_URL"), NULL);
+    const char *password = option_of(options, "password", "");
+    (void)snprintf(proxy->url, sizeof proxy->url, "host=127.0.0.1 port=%d sslmode=disable dbname=%s user=%s %s%s",
+                   ntohs(address.sin_port), option_of(options, "dbname", ""), option_of(options, "user", ""),
+                   *password ? "password=" : "", password);
+    PQconninfoFree(options);
+}
+
+TEST(a_server_that_stops_answering_costs_the_limit_and_the_connection, "I10")
+{
+    static const struct pg_statement ONE = {"one", "SELECT 1"};
+    struct proxy proxy = {0};
+    struct err err = {0};
+    proxy_open(&proxy);
+    pthread_create(&proxy.thread, NULL, proxy_run, &proxy);
+    struct pg_conn *conn = pg_conn_open(proxy.url, NULL, PG_CONNECT_MS, &err);
+    REQUIRE_OK(conn != NULL, &err);
+    enum pg_outcome outcome;
+    AUTO(pg_result) row = pg_conn_run(conn, &ONE, NO_PARAMS, false, 5000, &outcome, &err);
+    EXPECT(row && outcome == PG_OK);
+    proxy.frozen = true;
+    EXPECT(!pg_conn_run(conn, &ONE, NO_PARAMS, false, 100, &outcome, &err));
+    EXPECT_PROBLEM("unavailable", &err);
+    EXPECT(outcome == PG_TIMED_OUT && conn->broken && !pg_conn_alive(conn));
+    EXPECT(!pg_conn_run(conn, &ONE, NO_PARAMS, false, 100, &outcome,
+                        &err)); /* a late answer can't be taken for another's */
+    EXPECT(outcome == PG_NOT_RUN);
+    pg_conn_release(&conn);
+    proxy.end = true;
+    pthread_join(proxy.thread, NULL);
+    /* nobody accepts any more: the handshake is not answered */
+    EXPECT(!pg_conn_open(proxy.url, NULL, 100, &err));
+    EXPECT_PROBLEM("unavailable", &err);
+    close(proxy.listener);
 }

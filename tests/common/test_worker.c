@@ -248,7 +248,7 @@ TEST(two_members_share_the_partitions_and_one_may_leave, "I1 I2")
     kafka_worker_release(&second); /* in the middle of it */
     send_numbers(producer, topic, sent, 200);
     sent += 200;
-    EVENTUALLY(8000, seen_count(topic) == sent); /* sooner than a session times out */
+    EVENTUALLY(9000, seen_count(topic) == sent); /* sooner than a session times out */
     expect_exactly_once_in_order(topic, sent);
 }
 
