@@ -16,6 +16,7 @@ enum {
     CONNECTIONS_BESIDE_WORKERS = 3, /* outbox relay, topic worker, sweeper */
     TOKEN_CACHE_ENTRIES = 1024,
     SLOTS_MAX = 100,
+    SLOT_WAIT_MS = 10000,
     SLOT_PATIENCE = 30, /* looks, one a second */
     CHECKS_MAX = 16,
     START_LOOK_MS = 50,  /* how often readiness is looked at before the first announcement */
@@ -25,7 +26,7 @@ enum {
 struct backend {
     struct backend_options options; /* constant after open */
     struct pg_pool *db;
-    struct pg_lock *slot_lock; /* NULL with INSTANCE_SLOT */
+    struct pg_lock *slot_lock;
     int slot, slot_refusals;
     struct redis *redis;
     struct registry_watch *watch;
@@ -73,16 +74,24 @@ static void want_keys(void *payload)
 
 /* ---- the instance slot: what makes a restarted process the same Kafka member ---- */
 
-static bool slot_claim(struct backend *backend, struct err *err)
+/* INSTANCE_SLOT names the slot: a predecessor that was killed gives its lock back in a moment. */
+static bool slot_claim_named(struct backend *backend, struct err *err)
 {
     const struct backend_options *options = &backend->options;
-    if (options->config->instance_slot > 0) {
-        backend->slot = (int)options->config->instance_slot;
-        return true;
+    const int slot = (int)options->config->instance_slot;
+    const int64_t until_ms = clock_monotonic_ms() + SLOT_WAIT_MS;
+    while (!pg_lock_try(backend->slot_lock, options->name, slot)) {
+        if (clock_monotonic_ms() > until_ms || service_stopping())
+            return err_set_internal(err, &ERR_UNAVAILABLE, "INSTANCE_SLOT: another %s has slot %d", options->name, slot);
+        (void)poll(NULL, 0, START_LOOK_MS);
     }
-    backend->slot_lock = pg_lock_open(options->db_url, err);
-    if (!backend->slot_lock)
-        return false;
+    backend->slot = slot;
+    return true;
+}
+
+static bool slot_claim_lowest(struct backend *backend, struct err *err)
+{
+    const struct backend_options *options = &backend->options;
     for (int slot = 1; slot <= SLOTS_MAX; slot++) {
         if (pg_lock_try(backend->slot_lock, options->name, slot)) {
             backend->slot = slot;
@@ -92,12 +101,20 @@ static bool slot_claim(struct backend *backend, struct err *err)
     return err_set_internal(err, &ERR_UNAVAILABLE, "no free instance slot of %s below %d", options->name, SLOTS_MAX + 1);
 }
 
+static bool slot_claim(struct backend *backend, struct err *err)
+{
+    backend->slot_lock = pg_lock_open(backend->options.db_url, err);
+    if (!backend->slot_lock)
+        return false;
+    return backend->options.config->instance_slot > 0 ? slot_claim_named(backend, err) : slot_claim_lowest(backend, err);
+}
+
 /* PostgreSQL restarted: the lock went with its connection, and the same slot is claimed again. While the database answers and
  * someone else keeps it, two members would carry one name: then this process ends. A session of ours that the server has not
  * noticed to be dead yet looks the same, so it gets SLOT_PATIENCE looks. */
 static void slot_keep(struct backend *backend)
 {
-    if (!backend->slot_lock || pg_lock_held(backend->slot_lock))
+    if (pg_lock_held(backend->slot_lock))
         return;
     if (pg_lock_try(backend->slot_lock, backend->options.name, backend->slot)) {
         backend->slot_refusals = 0;
