@@ -595,8 +595,10 @@ TEST(http_says_503_at_once_when_the_queue_is_full, "I9")
 {
     WORLD(2, 3);
     struct caller *callers AUTO_FREE = mem_new(5, sizeof *callers);
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 5; i++) {
         caller_start(&callers[i], world.port, "/block");
+        EXPECT(EVENTUALLY(5000, gauge("test_http_in_flight") == i + 1 && blocked == (i ? 2 : 1)));
+    }
     EXPECT(EVENTUALLY(5000, blocked == 2 && gauge("test_http_queue_length") == 3));
     EXPECT_I64(503, get(&world, "/tell", "", answer));
     says(answer, "\"code\":\"overloaded\"");
@@ -616,7 +618,7 @@ TEST(http_says_503_at_once_when_the_queue_is_full, "I9")
 
 TEST(http_try_again_runs_anew_without_holding_a_worker, "")
 {
-    WORLD(1, 16);
+    WORLD(1, 64);
     waits = 5;
     EXPECT_I64(200, get(&world, "/again/x%20y?q=1", "", answer));
     EXPECT_I64(6, runs_of_again);

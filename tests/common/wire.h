@@ -68,7 +68,7 @@ static inline bool wire_send(struct wire *wire, const char *text)
 /* The value of a header of the answer, in a static buffer; "" when absent. */
 static inline const char *answer_header(const struct answer *answer, const char *name)
 {
-    static char value[1024];
+    static _Thread_local char value[1024];
     size_t length = strlen(name);
     value[0] = '\0';
     for (const char *line = answer->head; *line; line += strcspn(line, "\n") + (line[strcspn(line, "\n")] == '\n')) {
