@@ -36,6 +36,7 @@ static const struct service {
 };
 #define SERVICES_COUNT (sizeof SERVICES / sizeof *SERVICES)
 #define DEVELOPER_PORT 9
+#define DEVELOPER_SLOT 100 /* beside those of the table, which are their n */
 
 /* What no daemon inherits: other services' keys (each gets its own by SERVICES), and what drives only the local stack. */
 static const char *const HIDDEN[] = {
@@ -114,7 +115,7 @@ static void put(char **environment, char *entry)
     environment[i] = entry;
 }
 
-/* `slot` 0: the daemon takes the lowest free one itself. */
+/* `slot`: the place in the Kafka group. Two processes with one slot would throw each other out. */
 static char **daemon_environment(const struct service *service, const char *instance, int slot, int port,
                                  int admin_port)
 {
@@ -295,7 +296,7 @@ bool services_make_one(const char *name, struct unit *unit)
         return false;
     unit->argv = must(calloc(2, sizeof *unit->argv));
     unit->argv[0] = program;
-    unit->environment = daemon_environment(service, unit->name, 0, port, admin_port);
+    unit->environment = daemon_environment(service, unit->name, DEVELOPER_SLOT, port, admin_port);
     printf("madang: %s at http://127.0.0.1:%d, admin http://127.0.0.1:%d\n", unit->name, port, admin_port);
     return true;
 }

@@ -180,6 +180,7 @@ test('one service runs beside the others, from the same settings, on a port of i
   assert.equal(seen.USER_DB_URL, yard.seen('user-svc-1').USER_DB_URL);
   assert.equal(seen.FILES_SECRET, yard.seen('user-svc-1').FILES_SECRET);
   assert.equal(seen.AUTH_DB_URL, undefined);
+  assert.notEqual(seen.INSTANCE_SLOT, yard.seen('user-svc-1').INSTANCE_SLOT);
   assert.match(one.output, /user-svc-dev at http/);
   process.kill(-one.pid, 'SIGINT'); // as Ctrl-C does
   await one.ended;

@@ -57,6 +57,8 @@ export class Yard {
     fs.mkdirSync(path.join(yard.home, 'cache/kafka'), { recursive: true });
     const jars = path.join(root, '.cache/kafka/lib');
     if (fs.existsSync(jars)) fs.symlinkSync(jars, path.join(yard.home, 'cache/kafka/lib'));
+    const docs = path.join(root, '.cache/docs');
+    if (fs.existsSync(docs)) fs.cpSync(docs, path.join(yard.home, 'cache/docs'), { recursive: true });
     if (owner) for (const name of ['.', 'cache', 'cache/kafka']) fs.chownSync(path.join(yard.home, name), owner.uid, owner.gid);
     yard.port = await freePorts();
     return yard;
@@ -75,7 +77,6 @@ export class Yard {
       RUN_DIR: this.dir,
       BUILD: path.join(this.home, 'build'),
       CACHE_DIR: path.join(this.home, 'cache'),
-      DOCS_DIR: path.join(root, '.cache/docs'),
       PG_PORT: String(this.port),
       REDIS_PORT: String(this.port + 1),
       KAFKA_PORT: String(this.port + 2),
