@@ -40,7 +40,7 @@ export class Actor {
     count(reply.status);
     if (reply.status === 500) seen.internal.push(`${method} ${path.replace(/[0-9a-f-]{36}/g, '*')}: ${reply.text.slice(0, 200)}`);
     if (reply.status >= 500 || reply.status === 429 || reply.problem === 'still_running') return undefined;
-    if (reply.status < 300) seen.acknowledged++;
+    if (reply.status < 300 && method !== 'GET') seen.acknowledged++;
     return reply;
   }
 

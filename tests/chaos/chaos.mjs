@@ -74,7 +74,7 @@ async function killAll(started) {
     const pid = pidOf(target);
     if (pid && alive(pid)) process.kill(pid, 'SIGKILL');
     console.log(
-      `${((performance.now() - started) / 1000).toFixed(1)} s: ${target} ${pid ? `killed (${pid})` : 'was not there'}, ${seen.acknowledged} writes acknowledged`,
+      `${((performance.now() - started) / 1000).toFixed(1)} s: ${target} ${pid ? `killed (${pid})` : 'was not there'}, ${seen.acknowledged} writes acknowledged, ${seen.unclear} answers uncertain`,
     );
   }
   await pause(Math.max(0, started + seconds * 1000 - performance.now()));
