@@ -15,4 +15,9 @@ void registry_record_print(struct str *out, const struct registry_entry *entry);
 /* False for a record that is wrong or too long; `arena` holds what is needed meanwhile. */
 bool registry_record_parse(struct arena *arena, const char *text, size_t length, struct registry_entry *entry);
 
+/* A message on registry:changes: {service, instance, state, epoch}; state up, draining or gone. */
+void registry_message_print(struct str *out, const struct registry_entry *entry, const char *state);
+/* True when it says that an instance is gone; then service, instance and epoch of *entry are set. */
+bool registry_message_says_gone(struct arena *arena, const char *text, size_t length, struct registry_entry *entry);
+
 #endif

@@ -1,7 +1,6 @@
 #include "registry_internal.h"
 
 #include "clock.h"
-#include "json.h"
 #include "log.h"
 
 #include <poll.h>
@@ -45,16 +44,6 @@ struct registry_lease {
     bool thread_runs;
 };
 
-static void print_message(struct str *out, const struct registry_lease *lease, const char *state)
-{
-    json_open(out, NULL, '{');
-    json_text(out, "service", lease->entry.service);
-    json_text(out, "instance", lease->entry.instance);
-    json_text(out, "state", state);
-    json_i64(out, "epoch", lease->entry.epoch);
-    json_close(out, '}');
-}
-
 /* Our epoch is the time of the start, and in any case more than what another process of this id has left behind: who
  * starts later is newer, whatever the clocks say. */
 static bool choose_epoch(struct registry_lease *lease, struct err *err)
@@ -85,7 +74,7 @@ static bool renew(struct registry_lease *lease, struct err *err)
     str_init(&message);
     lease->entry.state = draining ? INSTANCE_DRAINING : INSTANCE_UP;
     registry_record_print(&record, &lease->entry);
-    print_message(&message, lease, draining ? "draining" : "up");
+    registry_message_print(&message, &lease->entry, draining ? "draining" : "up");
     (void)snprintf(epoch, sizeof epoch, "%lld", (long long)lease->entry.epoch);
     (void)snprintf(ms, sizeof ms, "%d", LEASE_MS);
     AUTO(redis_reply) reply = REDIS_CALL(lease->redis, err, "EVAL", RENEW, "1", lease->key, record.bytes, epoch, ms,
@@ -112,7 +101,7 @@ static void remove_record(struct registry_lease *lease)
     str_init(&message);
     if (lease->first || lease->lost)
         return;
-    print_message(&message, lease, "gone");
+    registry_message_print(&message, &lease->entry, "gone");
     (void)snprintf(epoch, sizeof epoch, "%lld", (long long)lease->entry.epoch);
     AUTO(redis_reply) reply = REDIS_CALL(lease->redis, &err, "EVAL", REMOVE, "1", lease->key, epoch, message.bytes);
     if (!reply)

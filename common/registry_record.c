@@ -9,6 +9,19 @@ struct record {
     int64_t started, epoch, weight;
 };
 
+struct message {
+    const char *service, *instance, *state;
+    int64_t epoch;
+};
+
+static const struct field MESSAGE_FIELDS[] = {
+    FIELD_TEXT(struct message, service, .required = true, .max = 31),
+    FIELD_TEXT(struct message, instance, .required = true, .max = 63),
+    FIELD_TEXT(struct message, state, .required = true, .max = 20),
+    FIELD_I64(struct message, epoch, .required = true),
+    {0},
+};
+
 static const char *const STATES[] = {"up", "draining", NULL};
 
 static const struct field RECORD_FIELDS[] = {
@@ -60,4 +73,22 @@ bool registry_record_parse(struct arena *arena, const char *text, size_t length,
            copy(entry->instance, sizeof entry->instance, record.instance) &&
            copy(entry->address, sizeof entry->address, record.address) &&
            copy(entry->version, sizeof entry->version, record.version);
+}
+
+void registry_message_print(struct str *out, const struct registry_entry *entry, const char *state)
+{
+    json_encode(out, MESSAGE_FIELDS,
+                &(struct message){.service = entry->service, .instance = entry->instance, .state = state, .epoch = entry->epoch});
+}
+
+bool registry_message_says_gone(struct arena *arena, const char *text, size_t length, struct registry_entry *entry)
+{
+    struct message message;
+    struct err err = {0};
+    memset(entry, 0, sizeof *entry);
+    if (!JSON_DECODE_LENIENT(arena, ((struct view){text, length}), MESSAGE_FIELDS, &message, &err))
+        return false;
+    entry->epoch = message.epoch;
+    return strcmp(message.state, "gone") == 0 && copy(entry->service, sizeof entry->service, message.service) &&
+           copy(entry->instance, sizeof entry->instance, message.instance);
 }

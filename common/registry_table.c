@@ -120,6 +120,13 @@ bool registry_table_merge(struct registry_table *table, struct registry_table *f
     return changed;
 }
 
+void registry_table_note_gone(struct registry_table *table, const struct registry_entry *gone)
+{
+    struct registry_row *row = find(table, gone);
+    if (row && row->entry.epoch == gone->epoch && row->entry.state == INSTANCE_UP)
+        row->entry.state = INSTANCE_DRAINING;
+}
+
 const struct registry_entry *registry_table_pick(const struct registry_table *table, const char *service, unsigned turn)
 {
     static const int ORDER[] = {INSTANCE_UP, INSTANCE_DRAINING, INSTANCE_SUSPECT};

@@ -29,6 +29,8 @@ struct registry_table { /* zeroed: empty */
 void registry_table_add(struct registry_table *table, const struct registry_entry *entry);
 /* Makes `table` what it is after reading `fresh`, which is used up. True when an entry came, went or changed. */
 bool registry_table_merge(struct registry_table *table, struct registry_table *fresh, int64_t now_ms);
+/* This instance has said good-bye: the next reading that lacks it drops it at once. */
+void registry_table_note_gone(struct registry_table *table, const struct registry_entry *gone);
 /* The turn-th instance that is up, else draining, else suspect; NULL when there is none. */
 const struct registry_entry *registry_table_pick(const struct registry_table *table, const char *service, unsigned turn);
 void registry_table_free(struct registry_table *table);

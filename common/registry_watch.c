@@ -180,14 +180,32 @@ static bool asks_for_read(const redisReply *reply)
     return kind && (strcmp(kind, "message") == 0 || strcmp(kind, "subscribe") == 0);
 }
 
+/* One that says good-bye is not suspect when the next reading lacks it. */
+static void note_message(struct registry_watch *watch, const redisReply *reply)
+{
+    struct registry_entry gone;
+    const redisReply *text = reply->element[2];
+    if (text->type != REDIS_REPLY_STRING)
+        return;
+    AUTO(arena) arena = arena_open(ARENA_BYTES);
+    if (!registry_message_says_gone(arena, text->str, (size_t)text->len, &gone))
+        return;
+    (void)pthread_mutex_lock(&watch->lock);
+    registry_table_note_gone(&watch->table, &gone);
+    (void)pthread_mutex_unlock(&watch->lock);
+}
+
 static void hear(struct registry_watch *watch)
 {
     void *reply = NULL;
     bool ok = redisBufferRead(watch->subscription) == REDIS_OK;
     watch->heard_ms = clock_monotonic_ms();
     while (ok && (ok = redisGetReplyFromReader(watch->subscription, &reply) == REDIS_OK) && reply) {
-        if (asks_for_read(reply) && watch->read_at_ms > watch->heard_ms + GATHER_MS)
-            watch->read_at_ms = watch->heard_ms + GATHER_MS;
+        if (asks_for_read(reply)) {
+            note_message(watch, reply);
+            if (watch->read_at_ms > watch->heard_ms + GATHER_MS)
+                watch->read_at_ms = watch->heard_ms + GATHER_MS;
+        }
         freeReplyObject(reply);
     }
     if (!ok)

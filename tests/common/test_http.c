@@ -515,7 +515,7 @@ TEST(http_believes_forwarded_addresses_of_gateways_alone, "")
     says(answer, "\"client\":\"1.1.1.1\"");
 }
 
-TEST(http_asks_for_tokens_and_roles, "P-03 K-02")
+TEST(http_asks_for_tokens_and_roles, "P-43")
 {
     WORLD(1, 16);
     AUTO_STR token;
@@ -591,7 +591,7 @@ static int64_t gauge(const char *name)
     return at ? strtoll(at + strlen(line), NULL, 10) : -1;
 }
 
-TEST(http_says_503_at_once_when_the_queue_is_full, "I9")
+TEST(http_says_503_at_once_when_the_queue_is_full, "K-50 I9")
 {
     WORLD(2, 3);
     struct caller *callers AUTO_FREE = mem_new(5, sizeof *callers);
