@@ -1,0 +1,169 @@
+// How often and how much: limits per address, per user and per route, connections, and what a full gateway says.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import { test } from 'node:test';
+import { Authority, bearer, eventually, exchange, Gateway, get, keep, newUser, Service, temporaryFolder, Wire } from './world.mjs';
+
+const P = '/api/game/x';
+
+/** Sends all at once on one connection; answers in order. */
+async function burst(port, texts) {
+  const wire = await Wire.open(port);
+  wire.send(texts.join(''));
+  const answers = [];
+  for (let i = 0; i < texts.length; i++) answers.push(await wire.answer({ ms: 10000 }));
+  wire.close();
+  return answers;
+}
+const count = (answers, status) => answers.filter((answer) => answer.status === status).length;
+
+async function start(t, settings, more = {}) {
+  const authority = keep(t, await Authority.start());
+  const service = keep(t, await Service.start((req, res) => req.resume().on('end', () => res.end('ok'))));
+  const own = keep(t, await Gateway.start({ services: { 'user-svc': service, 'game-svc': service, 'order-svc': service }, authority, settings: { PROFILE: 'production', ...settings }, ...more }));
+  return { authority, service, own };
+}
+
+test('[P-43] an address has a burst and then a rate; refusals say when to come back', async (t) => {
+  const { own } = await start(t, { ADDRESS_RATE: '5', ADDRESS_BURST: '20' });
+  const began = performance.now();
+  // over two connections, so that both threads count into one bucket
+  const answers = (await Promise.all([burst(own.port, Array(30).fill(get(P))), burst(own.port, Array(30).fill(get(P)))])).flat();
+  const seconds = (performance.now() - began) / 1000;
+  const passed = count(answers, 200);
+  assert.ok(passed >= 20 && passed <= 20 + 5 * seconds + 1, `${passed} passed in ${seconds} s`);
+  const refused = answers.find((answer) => answer.status === 429);
+  assert.equal(refused.json.code, 'rate_limited');
+  assert.match(refused.headers['retry-after'], /^[1-9]\d*$/);
+  assert.equal(refused.headers['ratelimit-policy'], '"address";q=5;w=1');
+  assert.match(refused.headers.ratelimit, /^"address";r=0;t=[1-9]\d*$/);
+  assert.match(answers[0].headers.ratelimit, /^"address";r=1\d;t=1$/);
+  await eventually(5000, async () => (await exchange(own.port, get(P))).status === 200, 'it refills');
+});
+
+test('[P-43] the default is 200 at once for an address', async (t) => {
+  const { own } = await start(t, {});
+  const began = performance.now();
+  const answers = await burst(own.port, Array(400).fill(get(P)));
+  const seconds = (performance.now() - began) / 1000;
+  const passed = count(answers, 200);
+  assert.ok(passed >= 200 && passed <= 200 + 100 * seconds + 1, `${passed} passed in ${seconds} s`);
+});
+
+test('[P-43] PROFILE=bench lifts the limits per address, not those per user', async (t) => {
+  const { own, authority } = await start(t, { PROFILE: 'bench', ADDRESS_RATE: '1', ADDRESS_BURST: '1', USER_RATE: '1', USER_BURST: '10', FAILED_TOKENS_PER_MIN: '1' });
+  assert.equal(count(await burst(own.port, Array(100).fill(get(P))), 200), 100);
+  assert.equal(count(await burst(own.port, Array(20).fill(get('/api/users/me', bearer('garbage')))), 401), 20);
+  const token = authority.token();
+  const answers = await burst(own.port, Array(50).fill(get('/api/users/me', bearer(token))));
+  assert.ok(count(answers, 200) >= 10 && count(answers, 200) <= 12);
+  assert.equal(answers.find((answer) => answer.status === 429).headers['ratelimit-policy'], '"user";q=1;w=1');
+  const ready = await (await fetch(`${own.admin}/readyz`)).json();
+  assert.equal(ready.profile, 'bench');
+});
+
+test('[P-43] a user is one bucket over all tokens and connections; another user has another', async (t) => {
+  const { own, authority } = await start(t, { PROFILE: 'bench', USER_RATE: '1', USER_BURST: '20' });
+  const user = newUser();
+  const call = (who) => get('/api/users/me', bearer(authority.token(who)));
+  const answers = (await Promise.all([1, 2, 3].map(() => burst(own.port, Array.from({ length: 20 }, () => call(user)))))).flat();
+  assert.ok(count(answers, 200) >= 20 && count(answers, 200) <= 23, `${count(answers, 200)}`);
+  assert.equal(count(await burst(own.port, Array.from({ length: 20 }, () => call(newUser()))), 200), 20);
+  // open routes count for a user whose token is good, and never refuse one whose token is not
+  assert.equal((await exchange(own.port, get(P, bearer(authority.token(user))))).status, 429);
+  assert.equal((await exchange(own.port, get(P, bearer('garbage')))).status, 200);
+});
+
+test('[P-43] a route can have its own rate per user', async (t) => {
+  const folder = keep(t, temporaryFolder());
+  const routes = `${folder.path}/routes.conf`;
+  fs.writeFileSync(routes, '/api/users user-svc user rate=2/5\n/api/orders order-svc user\n');
+  const { own, authority } = await start(t, { PROFILE: 'bench', ROUTES_FILE: routes, USER_BURST: '50', USER_RATE: '1' });
+  const token = authority.token();
+  const own_ = await burst(own.port, Array(20).fill(get('/api/users/me', bearer(token))));
+  assert.ok(count(own_, 200) >= 5 && count(own_, 200) <= 8);
+  assert.equal(own_[0].headers['ratelimit-policy'], '"route";q=2;w=1');
+  assert.equal(count(await burst(own.port, Array(30).fill(get('/api/orders', bearer(token)))), 200), 30);
+});
+
+test('[P-43] wrong tokens are limited by address before they are checked; expired good ones do not count', async (t) => {
+  const { own, authority } = await start(t, { ADDRESS_RATE: '10000', ADDRESS_BURST: '10000', FAILED_TOKENS_PER_MIN: '10' });
+  const now = Math.floor(Date.now() / 1000);
+  const expired = authority.token(newUser(), { claims: { iat: now - 400, exp: now - 100 } });
+  assert.equal(count(await burst(own.port, Array(30).fill(get('/api/users/me', bearer(expired)))), 401), 30);
+  assert.equal((await exchange(own.port, get('/api/users/me', bearer(authority.token())))).status, 200);
+  const wrong = await burst(own.port, Array(30).fill(get('/api/users/me', bearer('garbage'))));
+  assert.ok(count(wrong, 401) >= 10 && count(wrong, 401) <= 12, `${count(wrong, 401)}`);
+  const refused = wrong.at(-1);
+  assert.equal(refused.status, 429);
+  assert.match(refused.headers['retry-after'], /^[1-9]\d*$/);
+  assert.equal((await exchange(own.port, get(P, bearer('garbage')))).status, 200, 'open routes stay open');
+});
+
+test('[P-43] connections of one address are limited, others are not touched, closed ones make room', async (t) => {
+  const { own } = await start(t, { MAX_CONNECTIONS_PER_ADDRESS: '10', ADDRESS_RATE: '10000', ADDRESS_BURST: '10000' });
+  const wires = [];
+  for (let i = 0; i < 10; i++) wires.push(await Wire.open(own.port));
+  for (const wire of wires) assert.equal((await wire.send(get(P)).answer()).status, 200);
+  const more = await Wire.open(own.port);
+  await more.end();
+  assert.equal(more.text, '');
+  wires.pop().close();
+  await eventually(3000, async () => {
+    const next = await Wire.open(own.port);
+    wires.push(next);
+    return next.send(get(P)).answer({ ms: 300 }).then((answer) => answer.status === 200, () => false);
+  }, 'there is room again');
+  for (const wire of wires) wire.close();
+});
+
+test('[P-43] at the connection limit newcomers wait in the queue of the kernel instead of being dropped', async (t) => {
+  const { own } = await start(t, { PROFILE: 'bench', MAX_CONNECTIONS: '5', THREADS: '1' });
+  const wires = [];
+  for (let i = 0; i < 5; i++) {
+    wires.push(await Wire.open(own.port));
+    assert.equal((await wires[i].send(get(P)).answer()).status, 200);
+  }
+  const waiting = await Wire.open(own.port);
+  waiting.send(get(P));
+  await assert.rejects(waiting.answer({ ms: 300 }));
+  wires[0].close();
+  assert.equal((await waiting.answer()).status, 200);
+  for (const wire of [...wires, waiting]) wire.close();
+});
+
+test('[P-43] more requests than one thread may carry: 503 overloaded at once, and the others end well', async (t) => {
+  const releases = [];
+  const slow = keep(t, await Service.start((req, res) => releases.push(() => res.end('ok'))));
+  const own = keep(t, await Gateway.start({ services: { 'game-svc': slow }, settings: { THREADS: '1', MAX_IN_FLIGHT: '4' } }));
+  const wires = [];
+  for (let i = 0; i < 4; i++) wires.push((await Wire.open(own.port)).send(get(P)));
+  await eventually(3000, () => releases.length === 4);
+  const answer = await exchange(own.port, get(P));
+  assert.equal(answer.status, 503);
+  assert.equal(answer.json.code, 'overloaded');
+  assert.equal(answer.headers['retry-after'], '1');
+  for (const release of releases) release();
+  for (const wire of wires) assert.equal((await wire.answer()).status, 200);
+  assert.equal((await Promise.all([exchange(own.port, get(P)), eventually(3000, () => releases.length === 5).then(() => releases[4]())]))[0].status, 200);
+  for (const wire of wires) wire.close();
+});
+
+test('[P-43] behind a trusted proxy the client is who the proxy says, without one its word is nothing', async (t) => {
+  const { own, service } = await start(t, { TRUSTED_PROXIES: '127.0.0.0/8', ADDRESS_RATE: '1', ADDRESS_BURST: '3' });
+  const from = (who, more = '') => get(P, `X-Forwarded-For: ${who}\r\nX-Forwarded-Proto: https\r\n${more}`);
+  assert.equal(count(await burst(own.port, Array(6).fill(from('203.0.113.1'))), 200), 3);
+  assert.equal(count(await burst(own.port, Array(6).fill(from('203.0.113.2'))), 200), 3);
+  // the last address that is no proxy of ours: what the client itself wrote before it does not count
+  assert.equal((await exchange(own.port, from('198.51.100.9, 203.0.113.1, 127.0.0.5'))).status, 429);
+  assert.equal(service.seen.at(-1).headers['x-forwarded-for'], '203.0.113.2, 127.0.0.1');
+  assert.equal(service.seen.at(-1).headers['x-forwarded-proto'], 'https');
+  assert.equal(service.seen.at(-1).headers.forwarded, 'for=203.0.113.2;proto=https');
+  const v6 = await exchange(own.port, from('2001:db8::1'));
+  assert.equal(v6.status, 200);
+  assert.equal(service.seen.at(-1).headers.forwarded, 'for="[2001:db8::1]";proto=https');
+  // addresses of one /64 share a bucket
+  for (const last of [2, 3]) assert.equal((await exchange(own.port, from(`2001:db8::${last}`))).status, 200);
+  assert.equal((await exchange(own.port, from('2001:db8::4'))).status, 429);
+  assert.equal((await exchange(own.port, from('2001:db8:0:1::4'))).status, 200);
+});
