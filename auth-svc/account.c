@@ -38,7 +38,8 @@ bool account_is_profane(struct arena *arena, const char *text)
         return false;
     const char *letters = letters_only(arena, folded);
     for (size_t i = 0; WORD_LIST[i]; i++) {
-        const char *word = text_fold(arena, WORD_LIST[i]); /* the same form: compatibility letters such as ㅅㅂ change */
+        const char *word =
+            text_fold(arena, WORD_LIST[i]); /* the same form: compatibility letters such as ㅅㅂ change */
         if (word && strstr(letters, word))
             return true;
     }
@@ -54,7 +55,8 @@ bool account_nickname(struct arena *arena, const char *text, struct nickname *ni
     nickname->folded = text_fold(arena, nickname->shown);
     size_t shown = utf8_count(nickname->shown, strlen(nickname->shown));
     /* the folded form has no invisible characters, so a name of nothing but those is too short */
-    if (!nickname->folded || shown < NICKNAME_MIN || utf8_count(nickname->folded, strlen(nickname->folded)) < NICKNAME_MIN)
+    if (!nickname->folded || shown < NICKNAME_MIN ||
+        utf8_count(nickname->folded, strlen(nickname->folded)) < NICKNAME_MIN)
         return err_add_field(err, "/nickname", "must have at least %d characters", NICKNAME_MIN);
     if (shown > NICKNAME_MAX)
         return err_add_field(err, "/nickname", "must have at most %d characters", NICKNAME_MAX);

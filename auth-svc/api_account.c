@@ -35,8 +35,8 @@ bool api_rename(struct request *req, struct reply *reply, struct err *err)
         good = account_handle(wish.handle, err) && good;
     struct origin origin = origin_of(req);
     return good &&
-           store_rename(req->app, req->identity, wish.nickname ? &nickname : NULL, wish.handle, version, &origin, &account,
-                        err) &&
+           store_rename(req->app, req->identity, wish.nickname ? &nickname : NULL, wish.handle, version, &origin,
+                        &account, err) &&
            reply_account(req, reply, &account);
 }
 

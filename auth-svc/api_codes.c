@@ -90,7 +90,8 @@ bool api_confirm_code(struct request *req, struct reply *reply, struct err *err)
     return true;
 }
 
-/* POST /password/reset -> 204, all sessions end; bad_proof, password_unchanged. A refused password leaves the proof good. */
+/* POST /password/reset -> 204, all sessions end; bad_proof, password_unchanged. A refused password leaves the proof
+ * good. */
 bool api_reset_password(struct request *req, struct reply *reply, struct err *err)
 {
     const struct auth_app *app = req->app;

@@ -139,8 +139,8 @@ bool check_own_password(struct request *req, const struct login_row *row, const 
     return counted_judge(req, row, row->account.id, NULL, password, err);
 }
 
-/* Opens the session of a right password; *again when the stored hash changed since it was checked: another log-in may have made it
- * anew with today's parameters, or the password is another one now. */
+/* Opens the session of a right password; *again when the stored hash changed since it was checked: another log-in may
+ * have made it anew with today's parameters, or the password is another one now. */
 static bool open_with(struct request *req, struct reply *reply, const struct login *wish, const struct login_row *row,
                       bool *again, struct err *err)
 {
@@ -228,8 +228,8 @@ bool api_refresh(struct request *req, struct reply *reply, struct err *err)
     return good;
 }
 
-/* Ends the session of the access token and that of the refresh token (usually the same). A token that is no longer good names
- * nothing to end: that is success too. */
+/* Ends the session of the access token and that of the refresh token (usually the same). A token that is no longer good
+ * names nothing to end: that is success too. */
 bool api_logout(struct request *req, struct reply *reply, struct err *err)
 {
     const struct auth_app *app = req->app;

@@ -29,8 +29,8 @@ bool api_end_other_sessions(struct request *req, struct reply *reply, struct err
     return store_end_other_sessions(req->app, req->identity, &origin, err) && reply_empty(reply, 204);
 }
 
-/* POST /ws-ticket -> {ticket, expires_in}: for sockets and streams that can't send headers. Whoever gets it redeems it in Redis, so
- * without Redis none is given: unavailable. */
+/* POST /ws-ticket -> {ticket, expires_in}: for sockets and streams that can't send headers. Whoever gets it redeems it
+ * in Redis, so without Redis none is given: unavailable. */
 bool api_ws_ticket(struct request *req, struct reply *reply, struct err *err)
 {
     const struct auth_app *app = req->app;

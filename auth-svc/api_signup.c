@@ -114,8 +114,8 @@ struct complete_work {
     struct session_grant grant;
 };
 
-/* With an Idempotency-Key the answer is made anew on a repeat, for tokens are never stored: what is stored only says that it was
- * done. */
+/* With an Idempotency-Key the answer is made anew on a repeat, for tokens are never stored: what is stored only says
+ * that it was done. */
 static bool complete_in_tx(struct pg_tx *tx, void *payload, struct err *err)
 {
     struct complete_work *work = payload;
@@ -149,6 +149,5 @@ bool api_complete(struct request *req, struct reply *reply, struct err *err)
     completion.phone_proof = wish.phone_proof;
     struct complete_work work = {.req = req, .wish = &completion};
     refresh_new(&app->secret, req->identity->session_id, &work.twin);
-    return pg_transaction(app->db, complete_in_tx, &work, err) &&
-           reply_grant(req, reply, &work.grant, &work.twin, err);
+    return pg_transaction(app->db, complete_in_tx, &work, err) && reply_grant(req, reply, &work.grant, &work.twin, err);
 }

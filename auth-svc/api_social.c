@@ -86,14 +86,15 @@ static const char *code_of(struct request *req, const char *state)
     return arena_text(req->arena, text.bytes);
 }
 
-static bool go_back(struct request *req, struct reply *reply, const char *return_to, const char *outcome, const char *state)
+static bool go_back(struct request *req, struct reply *reply, const char *return_to, const char *outcome,
+                    const char *state)
 {
     bool good = strcmp(outcome, "ok") == 0;
     reply_header(reply, "Cache-Control", "no-store");
     reply_header(reply, "Referrer-Policy", "no-referrer");
-    return reply_redirect(req, reply,
-                          arena_printf(req->arena, "%s#%s=%s", return_to, good ? "code" : "error",
-                                       good ? code_of(req, state) : outcome));
+    return reply_redirect(
+        req, reply,
+        arena_printf(req->arena, "%s#%s=%s", return_to, good ? "code" : "error", good ? code_of(req, state) : outcome));
 }
 
 /* What a provider sends besides the one thing we store of it must fit our own rules. */
@@ -116,7 +117,8 @@ static const char *decide(struct request *req, struct provider *provider, const 
         return strcmp(refused, "access_denied") == 0 ? "provider_denied" : "failed";
     if (!code || strlen(code) > 2000)
         return "failed";
-    if (!social_identify(app->social, provider, req->arena, code, state, login->nonce, login->verifier, &person, &err)) {
+    if (!social_identify(app->social, provider, req->arena, code, state, login->nonce, login->verifier, &person,
+                         &err)) {
         log_event(LOG_WARN, "social_failed", LOG_TEXT("provider", social_provider_name(provider)),
                   LOG_TEXT("reason", *err.message ? err.message : err.detail));
         return "failed";
@@ -148,8 +150,8 @@ static bool decide_and_go(struct request *req, struct reply *reply, struct provi
            go_back(req, reply, login->return_to, outcome, state);
 }
 
-/* GET /social/:provider/callback -> 302 return_to#code= or #error=. The first callback of a state decides; later ones are told the
- * same. A state that is unknown, too old or another browser's goes to the first address of the list. */
+/* GET /social/:provider/callback -> 302 return_to#code= or #error=. The first callback of a state decides; later ones
+ * are told the same. A state that is unknown, too old or another browser's goes to the first address of the list. */
 bool api_social_callback(struct request *req, struct reply *reply, struct err *err)
 {
     const struct auth_app *app = req->app;
@@ -168,7 +170,8 @@ bool api_social_callback(struct request *req, struct reply *reply, struct err *e
     hash_text(browser, browser_hash);
     struct social_login login;
     bool again = false;
-    bool good = store_social_claim(app, req->arena, social_provider_name(provider), state_hash, browser_hash, &login, err);
+    bool good =
+        store_social_claim(app, req->arena, social_provider_name(provider), state_hash, browser_hash, &login, err);
     if (good && !login.found)
         good = go_back(req, reply, home, "failed", "");
     else if (good && login.decided)

@@ -119,8 +119,8 @@ bool reply_account(struct request *req, struct reply *reply, const struct accoun
 static void set_refresh_cookie(struct request *req, struct reply *reply, const char *value, int64_t max_age_s)
 {
     const struct auth_app *app = req->app;
-    reply_cookie(req, reply, REFRESH_COOKIE, value, REFRESH_COOKIE_PATH, max_age_s, auth_config_secure_cookies(app->cfg),
-                 "Lax");
+    reply_cookie(req, reply, REFRESH_COOKIE, value, REFRESH_COOKIE_PATH, max_age_s,
+                 auth_config_secure_cookies(app->cfg), "Lax");
 }
 
 void clear_refresh_cookie(struct request *req, struct reply *reply)
@@ -134,7 +134,8 @@ bool reply_grant(struct request *req, struct reply *reply, const struct session_
     const struct auth_app *app = req->app;
     const struct account *account = &grant->account;
     int64_t now_s = clock_now_ms() / 1000;
-    int64_t life_s = app->cfg->access_seconds < grant->session_left_s ? app->cfg->access_seconds : grant->session_left_s;
+    int64_t life_s =
+        app->cfg->access_seconds < grant->session_left_s ? app->cfg->access_seconds : grant->session_left_s;
     struct identity identity = {.role = account->role,
                                 .role_version = account->role_version,
                                 .issued_at_s = now_s,

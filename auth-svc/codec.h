@@ -62,7 +62,8 @@ void codec_user(struct str *out, const char *name, const struct account *account
 /* A reply that is the account, with its version as ETag. */
 bool reply_account(struct request *req, struct reply *reply, const struct account *account);
 
-/* The answer of log-in, refresh, completion and exchange: signs the access token, sets the cookie or shows the token. */
+/* The answer of log-in, refresh, completion and exchange: signs the access token, sets the cookie or shows the token.
+ */
 bool reply_grant(struct request *req, struct reply *reply, const struct session_grant *grant,
                  const struct refresh_token *refresh, struct err *err);
 void clear_refresh_cookie(struct request *req, struct reply *reply);

@@ -2,6 +2,7 @@
 
 #include "mem.h"
 
+/* clang-format off */
 static const struct code_purpose PURPOSES[] = {
     /* name             by SMS needs account  gives proof */
     {"verify_email",    false, false,         true},
@@ -9,6 +10,7 @@ static const struct code_purpose PURPOSES[] = {
     {"find_login",      true,  true,          false},
     {"verify_phone",    true,  false,         true},
 };
+/* clang-format on */
 
 const struct code_purpose *code_purpose_find(const char *name)
 {

@@ -17,7 +17,8 @@ struct code_purpose {
 /* NULL for an unknown one. */
 const struct code_purpose *code_purpose_find(const char *name);
 
-/* The form of the address that is compared, from the field the purpose needs; the other one must be absent. Fields of err. */
+/* The form of the address that is compared, from the field the purpose needs; the other one must be absent. Fields of
+ * err. */
 const char *code_address(struct arena *arena, const struct code_purpose *purpose, const char *email, const char *phone,
                          struct err *err);
 void code_mac(const struct secret *secret, const struct code_purpose *purpose, const char *address, const char *code,

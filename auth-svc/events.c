@@ -99,8 +99,8 @@ bool event_code(struct pg_tx *tx, const struct code_event *code, const struct or
     return send(tx, TOPIC_NOTIFY_REQUESTS, key, &out, origin, err);
 }
 
-bool event_session_reused(struct pg_tx *tx, const struct account *account, const char *session_id, const char *device_name,
-                          const struct origin *origin, struct err *err)
+bool event_session_reused(struct pg_tx *tx, const struct account *account, const char *session_id,
+                          const char *device_name, const struct origin *origin, struct err *err)
 {
     AUTO_STR out = {0};
     char id[UUID_TEXT_BYTES];

@@ -30,7 +30,7 @@ struct code_event {
 bool event_code(struct pg_tx *tx, const struct code_event *code, const struct origin *origin, struct err *err);
 
 /* "Somebody used an old refresh token of yours: that device is logged out." */
-bool event_session_reused(struct pg_tx *tx, const struct account *account, const char *session_id, const char *device_name,
-                          const struct origin *origin, struct err *err);
+bool event_session_reused(struct pg_tx *tx, const struct account *account, const char *session_id,
+                          const char *device_name, const struct origin *origin, struct err *err);
 
 #endif

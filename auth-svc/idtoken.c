@@ -266,7 +266,8 @@ static bool audience_is(struct arena *arena, const struct claims *claims, const 
 static bool judge_claims(struct arena *arena, const struct claims *claims, const struct id_token_rules *rules,
                          struct err *err)
 {
-    if (strcmp(claims->iss, rules->issuer) != 0 && (!rules->other_issuer || strcmp(claims->iss, rules->other_issuer) != 0))
+    if (strcmp(claims->iss, rules->issuer) != 0 &&
+        (!rules->other_issuer || strcmp(claims->iss, rules->other_issuer) != 0))
         return refuse(err, "another issuer");
     if (!audience_is(arena, claims, rules->client_id))
         return refuse(err, "another audience");

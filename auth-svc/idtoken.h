@@ -1,5 +1,5 @@
-/* idtoken.h - checks an OpenID Connect id_token (OpenID Connect Core 3.1.3.7): signature by a key of the provider's set, RS256 or
- * ES256 and nothing else, issuer, audience, times, nonce. Pure: keys and time come from the caller. */
+/* idtoken.h - checks an OpenID Connect id_token (OpenID Connect Core 3.1.3.7): signature by a key of the provider's
+ * set, RS256 or ES256 and nothing else, issuer, audience, times, nonce. Pure: keys and time come from the caller. */
 #ifndef AUTH_IDTOKEN_H
 #define AUTH_IDTOKEN_H
 

@@ -195,7 +195,8 @@ void keys_print_jwks(struct keys *keys, struct str *out)
         str_add(out, "{\"keys\":[]}");
 }
 
-bool keys_sign(struct keys *keys, const struct identity *identity, const char *audience, struct str *out, struct err *err)
+bool keys_sign(struct keys *keys, const struct identity *identity, const char *audience, struct str *out,
+               struct err *err)
 {
     AUTO(key_set) set = borrow(keys);
     if (!set)

@@ -91,7 +91,8 @@ static struct tally local_add(struct limits *limits, const char *key, int64_t am
 
 /* ---- in Redis ---- */
 
-/* The window starts with the first failure and is not prolonged by later ones. A count that is taken back never makes a key. */
+/* The window starts with the first failure and is not prolonged by later ones. A count that is taken back never makes a
+ * key. */
 static const char ADD[] = "local n = redis.call('INCRBY', KEYS[1], ARGV[1]) "
                           "if n <= 0 then redis.call('DEL', KEYS[1]) return {0, 0} end "
                           "local left = redis.call('PTTL', KEYS[1]) "

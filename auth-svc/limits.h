@@ -1,4 +1,5 @@
-/* limits.h - failed log-ins, counted in Redis so that all instances count together; in this process while Redis is away.
+/* limits.h - failed log-ins, counted in Redis so that all instances count together; in this process while Redis is
+ * away.
  *
  * An attempt is counted before the password is looked at and taken back when it was right, so a hundred attempts at
  * once get no more tries than one after the other. Two counters: (account, address), and the address alone (not in
@@ -13,9 +14,9 @@ struct limits *limits_open(const struct auth_config *cfg, struct redis *redis);
 void limits_release(struct limits **limits);
 
 struct attempt {
-    const char *account;         /* user id, or the name that was tried: an unknown one looks the same */
-    const char *address;         /* the client's */
-    const char *device;          /* id of a device known to the account, or NULL */
+    const char *account;                   /* user id, or the name that was tried: an unknown one looks the same */
+    const char *address;                   /* the client's */
+    const char *device;                    /* id of a device known to the account, or NULL */
     bool counted_account, counted_address; /* filled by limits_take */
 };
 /* Counts the attempt. rate_limited with Retry-After when there were too many. */

@@ -1,4 +1,5 @@
-/* auth-svc: accounts, sessions, tokens, codes, social log-in, roles. README.md lists its routes, events and settings. */
+/* auth-svc: accounts, sessions, tokens, codes, social log-in, roles. README.md lists its routes, events and settings.
+ */
 #include "api.h"
 #include "backend.h"
 #include "keeper.h"
@@ -65,12 +66,13 @@ static bool run(void *settings, struct err *err)
     if (!social || !load_secret(&app, err) || !keys_refresh(keys, &app, err) || !store_promote_first_admin(&app, err))
         return false;
     api_metrics_open();
-    metric_gauge_read("madang_auth_hash_waiting", "Requests that wait for their turn to hash", password_waiting, passwords);
+    metric_gauge_read("madang_auth_hash_waiting", "Requests that wait for their turn to hash", password_waiting,
+                      passwords);
     AUTO(keeper) keeper = keeper_start(&app, err);
-    bool good = keeper && backend_serve(backend,
-                                        &(struct backend_parts){
-                                            .routes = AUTH_ROUTES, .metrics_prefix = "madang_auth", .app = &app},
-                                        err);
+    bool good =
+        keeper &&
+        backend_serve(
+            backend, &(struct backend_parts){.routes = AUTH_ROUTES, .metrics_prefix = "madang_auth", .app = &app}, err);
     metric_forget(passwords);
     return good;
 }

@@ -177,8 +177,9 @@ bool password_hash(struct passwords *passwords, const char *password, char hash[
     unsigned char salt[SALT_BYTES];
     crypto_random(salt, sizeof salt);
     lane_take(passwords);
-    int code = argon2id_hash_encoded((uint32_t)passwords->options.passes, (uint32_t)passwords->options.memory_kib, 1,
-                                     password, strlen(password), salt, sizeof salt, HASH_BYTES, hash, PASSWORD_HASH_BYTES);
+    int code =
+        argon2id_hash_encoded((uint32_t)passwords->options.passes, (uint32_t)passwords->options.memory_kib, 1, password,
+                              strlen(password), salt, sizeof salt, HASH_BYTES, hash, PASSWORD_HASH_BYTES);
     lane_give(passwords);
     return code == ARGON2_OK ||
            err_set_internal(err, &ERR_INTERNAL, "hashing a password: %s", argon2_error_message(code));

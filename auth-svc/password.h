@@ -1,10 +1,10 @@
-/* password.h - Argon2id, a few at a time, so that a storm of log-ins can't take memory, processors or workers from the rest.
+/* password.h - Argon2id, a few at a time, so that a storm of log-ins can't take memory, processors or workers from the
+ * rest.
  *
  * Two gates. password_enter, first thing in a handler that will hash, lets only a few requests in; the others go
- * back to the timer (http_try_again), holding no worker, oldest first; more than `queue` of them get 503 overloaded. Inside, at
- * most `lanes` hash at the same time.
- * The parameters stand in the hash: changing the settings changes new hashes, and password_is_old tells when a log-in
- * should hash again. Thread-safe. */
+ * back to the timer (http_try_again), holding no worker, oldest first; more than `queue` of them get 503 overloaded.
+ * Inside, at most `lanes` hash at the same time. The parameters stand in the hash: changing the settings changes new
+ * hashes, and password_is_old tells when a log-in should hash again. Thread-safe. */
 #ifndef AUTH_PASSWORD_H
 #define AUTH_PASSWORD_H
 

@@ -4,6 +4,7 @@
 
 #include "errors.h"
 
+/* clang-format off */
 /*    name                  code                status level     English, Korean */
 #define AUTH_PROBLEMS(X)                                                                                               \
     X(ERR_EMAIL_TAKEN, "email_taken", 409, LOG_DEBUG, "The e-mail address is taken", "이미 사용 중인 이메일입니다")     \
@@ -28,6 +29,8 @@
       "인증이 올바르지 않거나 만료되었습니다")                                                                         \
     X(ERR_PASSWORD_UNCHANGED, "password_unchanged", 400, LOG_DEBUG, "The new password is the old one",                \
       "이전과 같은 비밀번호입니다")
+
+/* clang-format on */
 
 AUTH_PROBLEMS(PROBLEM_DECLARE)
 

@@ -10,8 +10,8 @@ static void mac_of(const struct secret *secret, const unsigned char *token, unsi
 }
 
 /* Fills everything from the session id and the 32 bytes. */
-static void finish(const struct secret *secret, const unsigned char id[ID_BYTES], const unsigned char random[RANDOM_BYTES],
-                   struct refresh_token *token)
+static void finish(const struct secret *secret, const unsigned char id[ID_BYTES],
+                   const unsigned char random[RANDOM_BYTES], struct refresh_token *token)
 {
     unsigned char bytes[TOKEN_BYTES], mac[SHA256_BYTES];
     memcpy(bytes, id, ID_BYTES);
@@ -47,7 +47,8 @@ void refresh_successor(const struct secret *secret, const struct refresh_token *
 
 bool refresh_read(const struct secret *secret, const char *text, struct refresh_token *token)
 {
-    unsigned char bytes[REFRESH_TEXT_BYTES], mac[SHA256_BYTES]; /* decoding n characters never gives more than n bytes */
+    unsigned char bytes[REFRESH_TEXT_BYTES],
+        mac[SHA256_BYTES]; /* decoding n characters never gives more than n bytes */
     if (strlen(text) != REFRESH_TEXT_BYTES - 1 ||
         crypto_base64url_decode(text, REFRESH_TEXT_BYTES - 1, bytes) != TOKEN_BYTES)
         return false;

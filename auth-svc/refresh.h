@@ -1,10 +1,9 @@
 /* refresh.h - the rules of refresh tokens: their form, who follows whom, and what a presented one means.
  *
  * A token is base64url(session id 16 | 32 random bytes | first 16 bytes of a MAC over both): 86 characters. The MAC
- * tells at once whether we ever made it, so a guess can't end anybody's session, and a replay is known as one for ever without
- * storing the used ones. The successor's 32 bytes are a MAC over the presented token: two tabs that present the same token
- * get the same successor, and the database keeps only hashes.
- * Pure functions. */
+ * tells at once whether we ever made it, so a guess can't end anybody's session, and a replay is known as one for ever
+ * without storing the used ones. The successor's 32 bytes are a MAC over the presented token: two tabs that present the
+ * same token get the same successor, and the database keeps only hashes. Pure functions. */
 #ifndef AUTH_REFRESH_H
 #define AUTH_REFRESH_H
 

@@ -4,6 +4,7 @@
 
 enum { SMALL_BODY = 16 * 1024 };
 
+/* clang-format off */
 const struct route AUTH_ROUTES[] = {
     /* method   path                               who may call handler                 body */
     {"GET",    "/.well-known/jwks.json",           AUTH_OPEN,  api_jwks,               0},
@@ -32,3 +33,4 @@ const struct route AUTH_ROUTES[] = {
     {"PUT",    "/api/auth/users/:id/role",         AUTH_ADMIN, api_set_role,           SMALL_BODY},
     {0},
 };
+/* clang-format on */

@@ -10,7 +10,8 @@
 
 /* ---- who the providers are ---- */
 
-static struct provider *add_provider(struct social *social, const struct provider *like, const struct endpoints *endpoints)
+static struct provider *add_provider(struct social *social, const struct provider *like,
+                                     const struct endpoints *endpoints)
 {
     if (!*like->client_id || social->provider_count == PROVIDERS_MAX)
         return NULL;
@@ -27,8 +28,8 @@ static void fill(char place[ENDPOINT_BYTES], const char *url)
     (void)snprintf(place, ENDPOINT_BYTES, "%s", url);
 }
 
-/* Kakao's own id_token is checked when the scope has openid; whether it honours PKCE is not documented, so state and nonce
- * carry the flow. Naver has neither, and wants the state again at the token endpoint. */
+/* Kakao's own id_token is checked when the scope has openid; whether it honours PKCE is not documented, so state and
+ * nonce carry the flow. Naver has neither, and wants the state again at the token endpoint. */
 static void add_known(struct social *social)
 {
     const struct auth_config *cfg = social->cfg;
@@ -45,18 +46,32 @@ static void add_known(struct social *social)
     fill(google.jwks_url, cfg->google_jwks_url);
     const char *bare = strncmp(cfg->google_issuer, "https://", 8) == 0 ? cfg->google_issuer + 8 : NULL;
     (void)add_provider(social,
-                       &(struct provider){.name = "kakao", .client_id = cfg->kakao_id, .client_secret = cfg->kakao_secret,
-                                          .scope = cfg->kakao_scope, .trust_email = true, .identify = identify_kakao,
+                       &(struct provider){.name = "kakao",
+                                          .client_id = cfg->kakao_id,
+                                          .client_secret = cfg->kakao_secret,
+                                          .scope = cfg->kakao_scope,
+                                          .trust_email = true,
+                                          .identify = identify_kakao,
                                           .issuer = strstr(cfg->kakao_scope, "openid") ? cfg->kakao_issuer : ""},
                        &kakao);
     (void)add_provider(social,
-                       &(struct provider){.name = "naver", .client_id = cfg->naver_id, .client_secret = cfg->naver_secret,
-                                          .scope = "", .issuer = "", .state_at_token = true, .identify = identify_naver},
+                       &(struct provider){.name = "naver",
+                                          .client_id = cfg->naver_id,
+                                          .client_secret = cfg->naver_secret,
+                                          .scope = "",
+                                          .issuer = "",
+                                          .state_at_token = true,
+                                          .identify = identify_naver},
                        &naver);
     (void)add_provider(social,
-                       &(struct provider){.name = "google", .client_id = cfg->google_id, .client_secret = cfg->google_secret,
-                                          .scope = cfg->google_scope, .trust_email = true, .identify = identify_openid,
-                                          .issuer = cfg->google_issuer, .other_issuer = bare},
+                       &(struct provider){.name = "google",
+                                          .client_id = cfg->google_id,
+                                          .client_secret = cfg->google_secret,
+                                          .scope = cfg->google_scope,
+                                          .trust_email = true,
+                                          .identify = identify_openid,
+                                          .issuer = cfg->google_issuer,
+                                          .other_issuer = bare},
                        &google);
 }
 
@@ -69,8 +84,12 @@ static const char *member(const cJSON *item, const char *name, const char *other
 static bool add_generic(struct social *social, const cJSON *item, struct err *err)
 {
     const char *name = member(item, "name", ""), *issuer = member(item, "issuer", "");
-    struct provider like = {.name = name, .issuer = issuer, .discovers = true, .identify = identify_openid,
-                            .client_id = member(item, "client_id", ""), .client_secret = member(item, "client_secret", ""),
+    struct provider like = {.name = name,
+                            .issuer = issuer,
+                            .discovers = true,
+                            .identify = identify_openid,
+                            .client_id = member(item, "client_id", ""),
+                            .client_secret = member(item, "client_secret", ""),
                             .scope = member(item, "scope", "openid email profile"),
                             .trust_email = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(item, "trust_email"))};
     size_t length = strlen(name);
@@ -104,7 +123,8 @@ static bool read_return_to(struct social *social, struct err *err)
     char *rest = NULL;
     for (char *url = strtok_r(social->return_to_list, ", ", &rest); url; url = strtok_r(NULL, ", ", &rest)) {
         if (social->return_to_count == RETURN_TO_MAX || strlen(url) > 500 || !strchr(url, ':') || strchr(url, '#'))
-            return err_set(err, &ERR_BAD_INPUT, "SOCIAL_RETURN_TO: %.100s is no address without #, or one too many", url);
+            return err_set(err, &ERR_BAD_INPUT, "SOCIAL_RETURN_TO: %.100s is no address without #, or one too many",
+                           url);
         social->return_to[social->return_to_count++] = url;
     }
     return social->return_to_count > 0 || err_set(err, &ERR_BAD_INPUT, "SOCIAL_RETURN_TO is empty");
@@ -116,7 +136,8 @@ struct social *social_open(const struct auth_config *cfg, struct err *err)
     social->cfg = cfg;
     social->inside_max = cfg->service.workers >= 8 ? (int)cfg->service.workers / 4 : 2;
     social->http = httpclient_open(
-        &(struct httpclient_options){.allow_http = cfg->social_allow_http, .timeout_ms = (int)cfg->social_timeout_ms}, err);
+        &(struct httpclient_options){.allow_http = cfg->social_allow_http, .timeout_ms = (int)cfg->social_timeout_ms},
+        err);
     if (!social->http || !read_return_to(social, err))
         return NULL;
     add_known(social);
@@ -211,9 +232,11 @@ static bool discover(struct social *social, struct provider *provider, struct ar
     if (!social_get(social, arena, url, NULL, &body, err))
         return false;
     if (!JSON_DECODE_LENIENT(arena, body, DISCOVERY_FIELDS, &found, err) || strcmp(found.issuer, provider->issuer) != 0)
-        return err_set(err, &ERR_BAD_INPUT, "%s: the discovery document is not complete, or another issuer's", provider->name);
-    *endpoints = (struct endpoints){.pkce = has(&found.code_challenge_methods_supported, "S256"),
-                                    .basic_auth = !has(&found.token_endpoint_auth_methods_supported, "client_secret_post")};
+        return err_set(err, &ERR_BAD_INPUT, "%s: the discovery document is not complete, or another issuer's",
+                       provider->name);
+    *endpoints =
+        (struct endpoints){.pkce = has(&found.code_challenge_methods_supported, "S256"),
+                           .basic_auth = !has(&found.token_endpoint_auth_methods_supported, "client_secret_post")};
     fill(endpoints->authorize_url, found.authorization_endpoint);
     fill(endpoints->token_url, found.token_endpoint);
     fill(endpoints->user_url, found.userinfo_endpoint ? found.userinfo_endpoint : "");
@@ -221,8 +244,8 @@ static bool discover(struct social *social, struct provider *provider, struct ar
     return true;
 }
 
-bool provider_endpoints(struct social *social, struct provider *provider, struct arena *arena, struct endpoints *endpoints,
-                        struct err *err)
+bool provider_endpoints(struct social *social, struct provider *provider, struct arena *arena,
+                        struct endpoints *endpoints, struct err *err)
 {
     int64_t now_ms = clock_monotonic_ms();
     (void)pthread_mutex_lock(&provider->mutex);
@@ -255,7 +278,8 @@ bool provider_jwks(struct social_call *call, bool newer, struct view *jwks, stru
     int64_t age_ms = provider->jwks_ms ? now_ms - provider->jwks_ms : INT64_MAX;
     bool kept = age_ms < (newer ? call->social->cfg->social_keys_seconds * 1000 : DISCOVERY_MS);
     if (provider->jwks_ms)
-        *jwks = (struct view){arena_bytes(call->arena, provider->jwks.bytes, provider->jwks.length), provider->jwks.length};
+        *jwks =
+            (struct view){arena_bytes(call->arena, provider->jwks.bytes, provider->jwks.length), provider->jwks.length};
     (void)pthread_mutex_unlock(&provider->mutex);
     if (kept)
         return true;

@@ -1,10 +1,9 @@
 /* social.h - log-in by outside parties: Kakao, Naver, Google, and any OpenID Connect provider named in SOCIAL_OIDC.
  *
- * One table row per provider says what differs; the flow is the same: authorization code with state, nonce where there is an
- * id_token, PKCE where it is honoured. What each one wants and sends: README.md, "Social log-in".
- * Endpoints of generic providers come from their discovery document (kept 1 h); key sets are kept 1 h and read again for an
- * unknown key, at most once per SOCIAL_KEYS_SECONDS.
- * Thread-safe. Nothing here touches the database. */
+ * One table row per provider says what differs; the flow is the same: authorization code with state, nonce where there
+ * is an id_token, PKCE where it is honoured. What each one wants and sends: README.md, "Social log-in". Endpoints of
+ * generic providers come from their discovery document (kept 1 h); key sets are kept 1 h and read again for an unknown
+ * key, at most once per SOCIAL_KEYS_SECONDS. Thread-safe. Nothing here touches the database. */
 #ifndef AUTH_SOCIAL_H
 #define AUTH_SOCIAL_H
 
@@ -28,8 +27,8 @@ bool social_enter(struct social *social);
 void social_leave(struct social *social);
 
 /* The address of the provider's log-in page, from the arena. `state`, `nonce`, `verifier`: fresh random texts. */
-const char *social_authorize_url(struct social *social, struct provider *provider, struct arena *arena, const char *state,
-                                 const char *nonce, const char *verifier, struct err *err);
+const char *social_authorize_url(struct social *social, struct provider *provider, struct arena *arena,
+                                 const char *state, const char *nonce, const char *verifier, struct err *err);
 
 /* Swaps the code at the provider and asks who it is. ERR_UNAVAILABLE or ERR_BAD_INPUT with the reason for the log. */
 bool social_identify(struct social *social, struct provider *provider, struct arena *arena, const char *code,

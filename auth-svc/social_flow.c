@@ -32,8 +32,8 @@ static const char *redirect_uri(struct social *social, const struct provider *pr
     return arena_printf(arena, "%.*s/api/auth/social/%s/callback", (int)length, base, provider->name);
 }
 
-const char *social_authorize_url(struct social *social, struct provider *provider, struct arena *arena, const char *state,
-                                 const char *nonce, const char *verifier, struct err *err)
+const char *social_authorize_url(struct social *social, struct provider *provider, struct arena *arena,
+                                 const char *state, const char *nonce, const char *verifier, struct err *err)
 {
     struct endpoints endpoints;
     if (!provider_endpoints(social, provider, arena, &endpoints, err))
@@ -65,8 +65,8 @@ bool social_get(struct social *social, struct arena *arena, const char *url, con
     const char *headers[] = {"Accept: application/json",
                              bearer ? arena_printf(arena, "Authorization: Bearer %s", bearer) : NULL, NULL};
     struct http_answer answer = {0};
-    if (!httpclient_call(social->http, arena, &(struct http_call){.method = "GET", .url = url, .headers = headers}, &answer,
-                         err))
+    if (!httpclient_call(social->http, arena, &(struct http_call){.method = "GET", .url = url, .headers = headers},
+                         &answer, err))
         return false;
     *body = answer.body;
     return answer.status == 200 || err_set(err, &ERR_BAD_INPUT, "GET %.120s answered %ld", url, answer.status);
@@ -118,8 +118,8 @@ static bool read_tokens(struct social_call *call, const struct http_answer *answ
         return err_set(err, &ERR_BAD_INPUT, "%s: the token endpoint answered %ld and no JSON we understand",
                        call->provider->name, answer->status);
     if (reply.error || !reply.access_token)
-        return err_set(err, &ERR_BAD_INPUT, "%s: the token endpoint answered %ld %.60s", call->provider->name, answer->status,
-                       reply.error ? reply.error : "without a token");
+        return err_set(err, &ERR_BAD_INPUT, "%s: the token endpoint answered %ld %.60s", call->provider->name,
+                       answer->status, reply.error ? reply.error : "without a token");
     call->access_token = reply.access_token;
     call->id_token = reply.id_token;
     return true;
@@ -154,8 +154,13 @@ bool social_identify(struct social *social, struct provider *provider, struct ar
                      const char *state, const char *nonce, const char *verifier, struct social_person *person,
                      struct err *err)
 {
-    struct social_call call = {.social = social, .provider = provider, .arena = arena, .code = code, .state = state,
-                               .nonce = nonce, .verifier = verifier};
+    struct social_call call = {.social = social,
+                               .provider = provider,
+                               .arena = arena,
+                               .code = code,
+                               .state = state,
+                               .nonce = nonce,
+                               .verifier = verifier};
     *person = (struct social_person){.provider = provider->name};
     if (!provider_endpoints(social, provider, arena, &call.endpoints, err) || !swap_code(&call, err) ||
         !provider->identify(&call, person, err))
@@ -251,12 +256,9 @@ static const struct field KAKAO_USER_FIELDS[] = {
     {0},
 };
 static const struct field KAKAO_ACCOUNT_FIELDS[] = {
-    FIELD_TEXT(struct kakao_account, email, .max = 320),
-    FIELD_RAW(struct kakao_account, profile),
-    FIELD_TEXT(struct kakao_account, name, .max = 300),
-    FIELD_BOOL(struct kakao_account, is_email_valid),
-    FIELD_BOOL(struct kakao_account, is_email_verified),
-    {0},
+    FIELD_TEXT(struct kakao_account, email, .max = 320), FIELD_RAW(struct kakao_account, profile),
+    FIELD_TEXT(struct kakao_account, name, .max = 300),  FIELD_BOOL(struct kakao_account, is_email_valid),
+    FIELD_BOOL(struct kakao_account, is_email_verified), {0},
 };
 static const struct field KAKAO_PROFILE_FIELDS[] = {FIELD_TEXT(struct kakao_profile, nickname, .max = 300), {0}};
 
@@ -272,13 +274,15 @@ bool identify_kakao(struct social_call *call, struct social_person *person, stru
         strspn(user.id, "0123456789") != strlen(user.id) ||
         (user.kakao_account &&
          !JSON_DECODE_LENIENT(call->arena, view_of(user.kakao_account), KAKAO_ACCOUNT_FIELDS, &account, err)) ||
-        (account.profile && !JSON_DECODE_LENIENT(call->arena, view_of(account.profile), KAKAO_PROFILE_FIELDS, &profile, err)))
+        (account.profile &&
+         !JSON_DECODE_LENIENT(call->arena, view_of(account.profile), KAKAO_PROFILE_FIELDS, &profile, err)))
         return odd(call, "the user reply is not understood", err);
     struct id_token token;
     if (*call->provider->issuer && (!read_id_token(call, &token, err) || strcmp(token.subject, user.id) != 0))
         return err->problem ? false : odd(call, "id_token and user reply name two people", err);
     person->subject = user.id;
-    person->email = account.is_email_valid ? account.email : NULL; /* not valid: Kakao knows that it is somebody else's now */
+    person->email =
+        account.is_email_valid ? account.email : NULL; /* not valid: Kakao knows that it is somebody else's now */
     person->email_verified = account.is_email_valid && account.is_email_verified;
     person->nickname = profile.nickname;
     person->name = account.name;
@@ -313,8 +317,9 @@ bool identify_naver(struct social_call *call, struct social_person *person, stru
     struct naver_user user;
     if (!social_get(call->social, call->arena, call->endpoints.user_url, call->access_token, &body, err))
         return false;
-    if (!JSON_DECODE_LENIENT(call->arena, body, NAVER_REPLY_FIELDS, &reply, err) || strcmp(reply.resultcode, "00") != 0 ||
-        !reply.response || !JSON_DECODE_LENIENT(call->arena, view_of(reply.response), NAVER_USER_FIELDS, &user, err))
+    if (!JSON_DECODE_LENIENT(call->arena, body, NAVER_REPLY_FIELDS, &reply, err) ||
+        strcmp(reply.resultcode, "00") != 0 || !reply.response ||
+        !JSON_DECODE_LENIENT(call->arena, view_of(reply.response), NAVER_USER_FIELDS, &user, err))
         return odd(call, "the user reply is a failure, or not understood", err);
     person->subject = user.id;
     person->email = user.email;

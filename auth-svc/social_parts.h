@@ -62,8 +62,8 @@ bool identify_naver(struct social_call *call, struct social_person *person, stru
 bool identify_openid(struct social_call *call, struct social_person *person, struct err *err);
 
 /* A copy of the provider's endpoints, discovered when they are not known or too old. */
-bool provider_endpoints(struct social *social, struct provider *provider, struct arena *arena, struct endpoints *endpoints,
-                        struct err *err);
+bool provider_endpoints(struct social *social, struct provider *provider, struct arena *arena,
+                        struct endpoints *endpoints, struct err *err);
 /* A copy of its key set from the arena; `newer`: the kept one did not have the key. */
 bool provider_jwks(struct social_call *call, bool newer, struct view *jwks, struct err *err);
 

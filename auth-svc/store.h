@@ -1,8 +1,9 @@
-/* store.h - every SQL statement of auth-svc (store_*.c), one function each. What needs several steps is one transaction.
+/* store.h - every SQL statement of auth-svc (store_*.c), one function each. What needs several steps is one
+ * transaction.
  *
- * Locks are taken in one order: account, sessions, revocation counter; the counter last, because everybody's revocations
- * wait for it. Failures besides those named: unavailable, internal. Texts in results live in the caller's arena or
- * struct. Threads: any. */
+ * Locks are taken in one order: account, sessions, revocation counter; the counter last, because everybody's
+ * revocations wait for it. Failures besides those named: unavailable, internal. Texts in results live in the caller's
+ * arena or struct. Threads: any. */
 #ifndef AUTH_STORE_H
 #define AUTH_STORE_H
 
@@ -17,9 +18,9 @@
 /* What POST /signup or a social log-in makes. NULL texts: not there. */
 struct new_account {
     const char *email, *email_folded;
-    bool email_verified;            /* a provider vouches; with a proof it is set by it */
-    const char *handle;             /* NULL: made */
-    struct nickname nickname;       /* shown NULL: made (guests) */
+    bool email_verified;      /* a provider vouches; with a proof it is set by it */
+    const char *handle;       /* NULL: made */
+    struct nickname nickname; /* shown NULL: made (guests) */
     const char *name, *gender, *birth_date;
     const char *password_hash;
     const char *proof, *phone_proof; /* one-time proofs, consumed */
@@ -43,20 +44,22 @@ struct login_row {
     struct account account; /* withdrawn: only id and withdrawn are set */
     char password_hash[PASSWORD_HASH_BYTES];
 };
-/* By e-mail or handle (`folded`; it is an e-mail when it has an @). Not finding one is no failure. Withdrawn accounts are found
- * by their former names while nobody else has them. */
+/* By e-mail or handle (`folded`; it is an e-mail when it has an @). Not finding one is no failure. Withdrawn accounts
+ * are found by their former names while nobody else has them. */
 bool store_find_login(const struct auth_app *app, const char *folded, const unsigned char *device_hash,
                       struct login_row *row, struct err *err);
 /* The same by id, for who is logged in. not_found. */
 bool store_find_account(const struct auth_app *app, const char *user_id, struct login_row *row, struct err *err);
 
-/* New names of the caller; NULL stays. if_version 0: any. handle_taken, nickname_taken, stale_version, session_ended. */
+/* New names of the caller; NULL stays. if_version 0: any. handle_taken, nickname_taken, stale_version, session_ended.
+ */
 bool store_rename(const struct auth_app *app, const struct identity *who, const struct nickname *nickname,
                   const char *handle, int64_t if_version, const struct origin *origin, struct account *account,
                   struct err *err);
-/* bad_proof, email_taken, session_ended. `known_hash`: the password hash the caller was checked against ("" for none). */
-bool store_change_email(const struct auth_app *app, const struct identity *who, const char *proof, const char *known_hash,
-                        const struct origin *origin, struct account *account, struct err *err);
+/* bad_proof, email_taken, session_ended. `known_hash`: the password hash the caller was checked against ("" for none).
+ */
+bool store_change_email(const struct auth_app *app, const struct identity *who, const char *proof,
+                        const char *known_hash, const struct origin *origin, struct account *account, struct err *err);
 bool store_change_phone(const struct auth_app *app, const struct identity *who, const char *proof,
                         const struct origin *origin, struct account *account, struct err *err);
 /* Ends the account's other sessions. */
@@ -81,14 +84,14 @@ struct completion {
     struct nickname nickname;
     const char *handle, *name, *gender, *birth_date, *phone_proof;
 };
-/* Part of a transaction of the caller (idempotency). The session gets a second good refresh token. already_complete, *_taken,
- * bad_proof, session_ended. */
-bool store_complete(const struct auth_app *app, struct pg_tx *tx, const struct identity *who, const struct completion *wish,
-                    const struct origin *origin, struct err *err);
+/* Part of a transaction of the caller (idempotency). The session gets a second good refresh token. already_complete,
+ * *_taken, bad_proof, session_ended. */
+bool store_complete(const struct auth_app *app, struct pg_tx *tx, const struct identity *who,
+                    const struct completion *wish, const struct origin *origin, struct err *err);
 /* The caller's account and session with another good refresh token beside the current one: after POST /complete. */
 struct session_grant;
-bool store_twin(const struct auth_app *app, struct pg_tx *tx, const struct identity *who, const struct refresh_token *twin,
-                struct session_grant *grant, struct err *err);
+bool store_twin(const struct auth_app *app, struct pg_tx *tx, const struct identity *who,
+                const struct refresh_token *twin, struct session_grant *grant, struct err *err);
 
 /* ---- sessions (store_sessions.c) ---- */
 
@@ -118,18 +121,19 @@ struct session_row {
     const char *id, *device_name, *ip;
     int64_t created_at_ms, last_used_at_ms;
 };
-bool store_list_sessions(const struct auth_app *app, struct arena *arena, const char *user_id, struct session_row **rows,
-                         size_t *count, struct err *err);
+bool store_list_sessions(const struct auth_app *app, struct arena *arena, const char *user_id,
+                         struct session_row **rows, size_t *count, struct err *err);
 /* Those of the ids that live; whoever they belong to. */
-bool store_log_out(const struct auth_app *app, const char *const *session_ids, size_t count, const struct origin *origin,
-                   struct err *err);
+bool store_log_out(const struct auth_app *app, const char *const *session_ids, size_t count,
+                   const struct origin *origin, struct err *err);
 /* not_found: no live session of this user. */
 bool store_end_session(const struct auth_app *app, const char *user_id, const char *session_id,
                        const struct origin *origin, struct err *err);
 bool store_end_other_sessions(const struct auth_app *app, const struct identity *who, const struct origin *origin,
                               struct err *err);
 /* Whether the caller's session lives, in the database's eyes. session_ended, token_stale. */
-bool store_check_caller(const struct auth_app *app, const struct identity *who, struct account *account, struct err *err);
+bool store_check_caller(const struct auth_app *app, const struct identity *who, struct account *account,
+                        struct err *err);
 
 /* ---- the revocation feed ---- */
 
@@ -145,17 +149,18 @@ struct code_wish {
     bool by_sms;
     bool needs_account; /* silently nothing without one */
 };
-/* Makes and sends a code, or does nothing (too soon, over a quota, no such account): the caller can't tell. *sent is for metrics. */
+/* Makes and sends a code, or does nothing (too soon, over a quota, no such account): the caller can't tell. *sent is
+ * for metrics. */
 bool store_send_code(const struct auth_app *app, const struct code_wish *wish, const struct origin *origin, bool *sent,
                      struct err *err);
 struct code_answer {
     const char *purpose, *address;
-    unsigned char code_mac[SHA256_BYTES];  /* of what was typed */
+    unsigned char code_mac[SHA256_BYTES];   /* of what was typed */
     unsigned char proof_hash[SHA256_BYTES]; /* of the proof to give */
     bool gives_proof;
 };
-/* bad_code. On success the code is gone and the proof stored; verify_email marks the account; find_login gives its e-mail
- * (from the arena). */
+/* bad_code. On success the code is gone and the proof stored; verify_email marks the account; find_login gives its
+ * e-mail (from the arena). */
 bool store_confirm_code(const struct auth_app *app, struct arena *arena, const struct code_answer *answer,
                         const struct origin *origin, const char **email, struct err *err);
 
@@ -169,8 +174,8 @@ bool store_social_start(const struct auth_app *app, const struct social_start *s
 
 /* A callback's row. */
 struct social_login {
-    bool found;          /* state known, not too old, this provider, this browser */
-    bool decided, mine;  /* mine: this callback may talk to the provider; neither: another one does, come again */
+    bool found;         /* state known, not too old, this provider, this browser */
+    bool decided, mine; /* mine: this callback may talk to the provider; neither: another one does, come again */
     const char *return_to, *nonce, *verifier, *outcome; /* from the arena */
 };
 bool store_social_claim(const struct auth_app *app, struct arena *arena, const char *provider,
@@ -202,7 +207,8 @@ struct key_row {
     bool signs;                            /* the one to sign with now */
 };
 /* Published keys, oldest first. */
-bool store_list_keys(const struct auth_app *app, struct arena *arena, struct key_row **rows, size_t *count, struct err *err);
+bool store_list_keys(const struct auth_app *app, struct arena *arena, struct key_row **rows, size_t *count,
+                     struct err *err);
 /* True with *due set when a key must be made: there is none, or the youngest is old enough for a successor. */
 bool store_key_due(const struct auth_app *app, bool *due, struct err *err);
 /* Adds a key unless another instance did meanwhile. The very first signs at once, a successor after the lead. */

@@ -31,10 +31,10 @@ static bool insert_account(struct pg_tx *tx, const struct add *add, bool verifie
 {
     static const struct pg_statement INSERT = {
         "insert_account",
-        "INSERT INTO accounts AS a (id, email, email_folded, email_verified, handle, nickname, nickname_folded, name, gender, "
-        "birth_date, phone, phone_proved_at, password_hash, locale, role) VALUES ($1::uuid, $2, $3, $4::boolean, $5, $6, $7, "
-        "$8, $9, $10::date, $11::text, CASE WHEN $11::text IS NOT NULL THEN now() END, $12, $13, $14) "
-        "RETURNING " ACCOUNT_COLUMNS};
+        "INSERT INTO accounts AS a (id, email, email_folded, email_verified, handle, nickname, nickname_folded, name, "
+        "gender, birth_date, phone, phone_proved_at, password_hash, locale, role) VALUES ($1::uuid, $2, $3, "
+        "$4::boolean, $5, $6, $7, $8, $9, $10::date, $11::text, CASE WHEN $11::text IS NOT NULL THEN now() END, $12, "
+        "$13, $14) RETURNING " ACCOUNT_COLUMNS};
     const struct new_account *wish = add->wish;
     char id[UUID_TEXT_BYTES];
     uuid_new(id);
@@ -55,8 +55,8 @@ static bool insert_account(struct pg_tx *tx, const struct add *add, bool verifie
 static bool insert_identity(struct pg_tx *tx, const char *user_id, const char *provider, const char *subject,
                             struct err *err)
 {
-    static const struct pg_statement INSERT = {"insert_identity",
-                                               "INSERT INTO identities (provider, subject, user_id) VALUES ($1, $2, $3::uuid)"};
+    static const struct pg_statement INSERT = {
+        "insert_identity", "INSERT INTO identities (provider, subject, user_id) VALUES ($1, $2, $3::uuid)"};
     return pg_tx_exec(tx, &INSERT, PARAMS(PG_TEXT(provider), PG_TEXT(subject), PG_TEXT(user_id)), NULL, err);
 }
 
@@ -104,10 +104,10 @@ bool store_add_account(const struct auth_app *app, const struct new_account *wis
 
 bool store_names_free(const struct auth_app *app, struct names_free *names, struct err *err)
 {
-    static const struct pg_statement FREE = {
-        "names_free", "SELECT NOT EXISTS (SELECT 1 FROM accounts WHERE email_folded = $1), "
-                      "NOT EXISTS (SELECT 1 FROM accounts WHERE handle = $2), "
-                      "NOT EXISTS (SELECT 1 FROM accounts WHERE nickname_folded = $3)"};
+    static const struct pg_statement FREE = {"names_free",
+                                             "SELECT NOT EXISTS (SELECT 1 FROM accounts WHERE email_folded = $1), NOT "
+                                             "EXISTS (SELECT 1 FROM accounts WHERE handle = $2), NOT EXISTS (SELECT 1 "
+                                             "FROM accounts WHERE nickname_folded = $3)"};
     AUTO(pg_result)
     rows = pg_query(app->db, &FREE,
                     PARAMS(PG_TEXT(names->email_folded), PG_TEXT(names->handle), PG_TEXT(names->nickname_folded)), err);
@@ -151,10 +151,10 @@ bool store_find_login(const struct auth_app *app, const char *folded, const unsi
     unsigned char mac[SHA256_BYTES];
     login_mac(app, folded, mac);
     AUTO(pg_result)
-    rows = pg_query(app->db, strchr(folded, '@') ? &BY_EMAIL : &BY_HANDLE,
-                    PARAMS(PG_TEXT(folded), device_hash ? PG_BYTES(device_hash, SHA256_BYTES) : PG_NULL,
-                           PG_BYTES(mac, sizeof mac)),
-                    err);
+    rows = pg_query(
+        app->db, strchr(folded, '@') ? &BY_EMAIL : &BY_HANDLE,
+        PARAMS(PG_TEXT(folded), device_hash ? PG_BYTES(device_hash, SHA256_BYTES) : PG_NULL, PG_BYTES(mac, sizeof mac)),
+        err);
     if (!rows)
         return false;
     row_login(rows, row);
@@ -164,8 +164,8 @@ bool store_find_login(const struct auth_app *app, const char *folded, const unsi
 bool store_find_account(const struct auth_app *app, const char *user_id, struct login_row *row, struct err *err)
 {
     static const struct pg_statement FIND = {
-        "find_account",
-        "SELECT " ACCOUNT_COLUMNS ", a.password_hash, false FROM accounts AS a WHERE a.id = $1::uuid AND a.withdrawn_at IS NULL"};
+        "find_account", "SELECT " ACCOUNT_COLUMNS
+                        ", a.password_hash, false FROM accounts AS a WHERE a.id = $1::uuid AND a.withdrawn_at IS NULL"};
     AUTO(pg_result) rows = pg_query(app->db, &FIND, PARAMS(PG_TEXT(user_id)), err);
     if (!rows)
         return false;
@@ -177,8 +177,8 @@ bool store_find_reset(const struct auth_app *app, const char *proof, struct logi
 {
     static const struct pg_statement FIND = {
         "find_reset", "SELECT " ACCOUNT_COLUMNS ", a.password_hash, false FROM proofs p "
-                      "JOIN accounts AS a ON a.email_folded = p.address "
-                      "WHERE p.proof_hash = $1 AND p.purpose = 'reset_password' AND p.expires_at > now()"};
+                      "JOIN accounts AS a ON a.email_folded = p.address WHERE p.proof_hash = $1 AND p.purpose = "
+                      "'reset_password' AND p.expires_at > now()"};
     unsigned char hash[SHA256_BYTES];
     crypto_sha256(proof, strlen(proof), hash);
     AUTO(pg_result) rows = pg_query(app->db, &FIND, PARAMS(PG_BYTES(hash, sizeof hash)), err);
@@ -188,11 +188,13 @@ bool store_find_reset(const struct auth_app *app, const char *proof, struct logi
     return row->found || err_set(err, &ERR_BAD_PROOF, "ask for a new code");
 }
 
-bool store_check_caller(const struct auth_app *app, const struct identity *who, struct account *account, struct err *err)
+bool store_check_caller(const struct auth_app *app, const struct identity *who, struct account *account,
+                        struct err *err)
 {
     static const struct pg_statement CHECK = {
-        "check_caller", "SELECT " ACCOUNT_COLUMNS " FROM sessions s JOIN accounts AS a ON a.id = s.user_id "
-                        "WHERE s.id = $1::uuid AND s.user_id = $2::uuid AND s.ended_at IS NULL AND s.expires_at > now()"};
+        "check_caller",
+        "SELECT " ACCOUNT_COLUMNS " FROM sessions s JOIN accounts AS a ON a.id = s.user_id "
+        "WHERE s.id = $1::uuid AND s.user_id = $2::uuid AND s.ended_at IS NULL AND s.expires_at > now()"};
     AUTO(pg_result) rows = pg_query(app->db, &CHECK, PARAMS(PG_TEXT(who->session_id), PG_TEXT(who->user_id)), err);
     if (!rows)
         return false;
@@ -230,9 +232,10 @@ static bool update_account(const struct change *change, struct pg_tx *tx, const 
 static bool rename_in_tx(struct pg_tx *tx, void *payload, struct err *err)
 {
     static const struct pg_statement RENAME = {
-        "rename_account", "UPDATE accounts AS a SET handle = coalesce($2, a.handle), nickname = coalesce($3, a.nickname), "
-                          "nickname_folded = coalesce($4, a.nickname_folded), version = a.version + 1 "
-                          "WHERE a.id = $1::uuid RETURNING " ACCOUNT_COLUMNS};
+        "rename_account",
+        "UPDATE accounts AS a SET handle = coalesce($2, a.handle), nickname = coalesce($3, a.nickname), "
+        "nickname_folded = coalesce($4, a.nickname_folded), version = a.version + 1 WHERE a.id = $1::uuid RETURNING "
+        "" ACCOUNT_COLUMNS};
     const struct change *change = payload;
     if (!tx_lock_caller(tx, change->who, NULL, change->account, err))
         return false;
@@ -241,7 +244,8 @@ static bool rename_in_tx(struct pg_tx *tx, void *payload, struct err *err)
     const struct nickname *nickname = change->nickname;
     return update_account(change, tx, &RENAME,
                           PARAMS(PG_TEXT(change->who->user_id), PG_TEXT(change->handle),
-                                 PG_TEXT(nickname ? nickname->shown : NULL), PG_TEXT(nickname ? nickname->folded : NULL)),
+                                 PG_TEXT(nickname ? nickname->shown : NULL),
+                                 PG_TEXT(nickname ? nickname->folded : NULL)),
                           err);
 }
 
@@ -249,8 +253,13 @@ bool store_rename(const struct auth_app *app, const struct identity *who, const 
                   const char *handle, int64_t if_version, const struct origin *origin, struct account *account,
                   struct err *err)
 {
-    struct change change = {.app = app, .who = who, .origin = origin, .nickname = nickname, .handle = handle,
-                            .if_version = if_version, .account = account};
+    struct change change = {.app = app,
+                            .who = who,
+                            .origin = origin,
+                            .nickname = nickname,
+                            .handle = handle,
+                            .if_version = if_version,
+                            .account = account};
     return pg_transaction(app->db, rename_in_tx, &change, err);
 }
 
@@ -266,11 +275,11 @@ static bool email_in_tx(struct pg_tx *tx, void *payload, struct err *err)
            update_account(change, tx, &CHANGE, PARAMS(PG_TEXT(change->who->user_id), PG_TEXT(address)), err);
 }
 
-bool store_change_email(const struct auth_app *app, const struct identity *who, const char *proof, const char *known_hash,
-                        const struct origin *origin, struct account *account, struct err *err)
+bool store_change_email(const struct auth_app *app, const struct identity *who, const char *proof,
+                        const char *known_hash, const struct origin *origin, struct account *account, struct err *err)
 {
-    struct change change = {.app = app, .who = who, .origin = origin, .proof = proof, .known_hash = known_hash,
-                            .account = account};
+    struct change change = {
+        .app = app, .who = who, .origin = origin, .proof = proof, .known_hash = known_hash, .account = account};
     return pg_transaction(app->db, email_in_tx, &change, err);
 }
 
@@ -315,9 +324,8 @@ bool store_change_password(const struct auth_app *app, const struct identity *wh
 static bool reset_in_tx(struct pg_tx *tx, void *payload, struct err *err)
 {
     static const struct pg_statement RESET = {
-        "reset_password",
-        "UPDATE accounts AS a SET password_hash = $2, email_verified = true, version = a.version + 1 "
-        "WHERE a.email_folded = $1 RETURNING " ACCOUNT_COLUMNS};
+        "reset_password", "UPDATE accounts AS a SET password_hash = $2, email_verified = true, version = a.version + 1 "
+                          "WHERE a.email_folded = $1 RETURNING " ACCOUNT_COLUMNS};
     const struct change *change = payload;
     char address[EMAIL_MAX + 1];
     if (!tx_use_proof(tx, change->proof, "reset_password", address, err))
@@ -358,19 +366,20 @@ static bool keep_former_logins(const struct auth_app *app, struct pg_tx *tx, con
     if (folded)
         login_mac(app, folded, email);
     login_mac(app, account->handle, handle);
-    return pg_tx_exec(tx, &KEEP,
-                      PARAMS(PG_TEXT(account->id), folded ? PG_BYTES(email, sizeof email) : PG_NULL,
-                             PG_BYTES(handle, sizeof handle)),
-                      NULL, err);
+    return pg_tx_exec(
+        tx, &KEEP,
+        PARAMS(PG_TEXT(account->id), folded ? PG_BYTES(email, sizeof email) : PG_NULL, PG_BYTES(handle, sizeof handle)),
+        NULL, err);
 }
 
 static bool withdraw_in_tx(struct pg_tx *tx, void *payload, struct err *err)
 {
     static const struct pg_statement WITHDRAW = {
-        "withdraw", "UPDATE accounts AS a SET withdrawn_at = now(), email = NULL, email_folded = NULL, email_verified = false, "
-                    "handle = NULL, nickname = NULL, nickname_folded = NULL, name = NULL, gender = NULL, birth_date = NULL, "
-                    "phone = NULL, phone_proved_at = NULL, role = 'user', role_version = a.role_version + 1, "
-                    "version = a.version + 1 WHERE a.id = $1::uuid RETURNING " ACCOUNT_COLUMNS};
+        "withdraw",
+        "UPDATE accounts AS a SET withdrawn_at = now(), email = NULL, email_folded = NULL, email_verified = false, "
+        "handle = NULL, nickname = NULL, nickname_folded = NULL, name = NULL, gender = NULL, birth_date = NULL, phone "
+        "= NULL, phone_proved_at = NULL, role = 'user', role_version = a.role_version + 1, version = a.version + 1 "
+        "WHERE a.id = $1::uuid RETURNING " ACCOUNT_COLUMNS};
     static const struct pg_statement FORGET = {"forget_devices", "DELETE FROM devices WHERE user_id = $1::uuid"};
     const struct change *change = payload;
     struct account account;

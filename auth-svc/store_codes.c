@@ -23,7 +23,8 @@ static bool within_quotas(struct pg_tx *tx, const struct send *send, bool *withi
     AUTO(pg_result)
     locked = pg_tx_query(tx, &WAIT, PARAMS(PG_TEXT(send->wish->address), PG_TEXT(send->origin->ip)), err);
     AUTO(pg_result)
-    rows = locked ? pg_tx_query(tx, &COUNT, PARAMS(PG_TEXT(send->wish->address), PG_TEXT(send->origin->ip)), err) : NULL;
+    rows =
+        locked ? pg_tx_query(tx, &COUNT, PARAMS(PG_TEXT(send->wish->address), PG_TEXT(send->origin->ip)), err) : NULL;
     if (!rows)
         return false;
     *within = pg_i64(rows, 0, 0) < cfg->code_address_per_day &&
@@ -48,11 +49,10 @@ static bool put_code(struct pg_tx *tx, const struct send *send, bool *put, struc
 {
     static const struct pg_statement PUT = {
         "put_code",
-        "INSERT INTO codes (purpose, address, code_mac, sent_at, expires_at) "
-        "VALUES ($1, $2, $3, now(), now() + make_interval(secs => $4::bigint)) "
-        "ON CONFLICT (purpose, address) DO UPDATE SET code_mac = excluded.code_mac, sent_at = excluded.sent_at, "
-        "expires_at = excluded.expires_at, tries = 0, used = false "
-        "WHERE codes.sent_at <= now() - make_interval(secs => $5::bigint)"};
+        "INSERT INTO codes (purpose, address, code_mac, sent_at, expires_at) VALUES ($1, $2, $3, now(), now() + "
+        "make_interval(secs => $4::bigint)) ON CONFLICT (purpose, address) DO UPDATE SET code_mac = excluded.code_mac, "
+        "sent_at = excluded.sent_at, expires_at = excluded.expires_at, tries = 0, used = false WHERE codes.sent_at <= "
+        "now() - make_interval(secs => $5::bigint)"};
     static const struct pg_statement COUNT = {"count_code", "INSERT INTO code_sends (address, ip) VALUES ($1, $2)"};
     const struct code_wish *wish = send->wish;
     const struct auth_config *cfg = send->app->cfg;
@@ -118,9 +118,9 @@ static bool take_code(struct pg_tx *tx, struct confirm *confirm, struct err *err
                                             "UPDATE codes SET used = true WHERE purpose = $1 AND address = $2"};
     const struct code_answer *answer = confirm->answer;
     AUTO(pg_result)
-    rows = pg_tx_query(tx, &TRY,
-                       PARAMS(PG_TEXT(answer->purpose), PG_TEXT(answer->address), PG_I64(confirm->app->cfg->code_tries)),
-                       err);
+    rows = pg_tx_query(
+        tx, &TRY, PARAMS(PG_TEXT(answer->purpose), PG_TEXT(answer->address), PG_I64(confirm->app->cfg->code_tries)),
+        err);
     if (!rows)
         return false;
     confirm->right = false;
@@ -128,18 +128,19 @@ static bool take_code(struct pg_tx *tx, struct confirm *confirm, struct err *err
         return true;
     struct view mac = pg_bytes(rows, 0, 0, confirm->arena);
     confirm->right = crypto_equal(mac.bytes, mac.length, answer->code_mac, SHA256_BYTES);
-    return !confirm->right || pg_tx_exec(tx, &USE, PARAMS(PG_TEXT(answer->purpose), PG_TEXT(answer->address)), NULL, err);
+    return !confirm->right ||
+           pg_tx_exec(tx, &USE, PARAMS(PG_TEXT(answer->purpose), PG_TEXT(answer->address)), NULL, err);
 }
 
 static bool give_proof(struct pg_tx *tx, const struct confirm *confirm, struct err *err)
 {
-    static const struct pg_statement GIVE = {
-        "give_proof", "INSERT INTO proofs (proof_hash, purpose, address, expires_at) "
-                      "VALUES ($1, $2, $3, now() + make_interval(secs => $4::bigint))"};
+    static const struct pg_statement GIVE = {"give_proof",
+                                             "INSERT INTO proofs (proof_hash, purpose, address, expires_at) VALUES "
+                                             "($1, $2, $3, now() + make_interval(secs => $4::bigint))"};
     const struct code_answer *answer = confirm->answer;
     return pg_tx_exec(tx, &GIVE,
-                      PARAMS(PG_BYTES(answer->proof_hash, SHA256_BYTES), PG_TEXT(answer->purpose), PG_TEXT(answer->address),
-                             PG_I64(confirm->app->cfg->proof_seconds)),
+                      PARAMS(PG_BYTES(answer->proof_hash, SHA256_BYTES), PG_TEXT(answer->purpose),
+                             PG_TEXT(answer->address), PG_I64(confirm->app->cfg->proof_seconds)),
                       NULL, err);
 }
 

@@ -1,12 +1,14 @@
 /* store_keys.c - the signing keys and the server key: made once, by whichever instance is first. */
 #include "store_rows.h"
 
-bool store_list_keys(const struct auth_app *app, struct arena *arena, struct key_row **rows, size_t *count, struct err *err)
+bool store_list_keys(const struct auth_app *app, struct arena *arena, struct key_row **rows, size_t *count,
+                     struct err *err)
 {
     static const struct pg_statement LIST = {
-        "list_keys", "SELECT kid, private_pem, x, y, kid = (SELECT kid FROM signing_keys WHERE signs_from <= now() "
-                     "ORDER BY signs_from DESC, kid LIMIT 1) FROM signing_keys WHERE gone_at IS NULL OR gone_at > now() "
-                     "ORDER BY created_at, kid"};
+        "list_keys",
+        "SELECT kid, private_pem, x, y, kid = (SELECT kid FROM signing_keys WHERE signs_from <= now() ORDER BY "
+        "signs_from DESC, kid LIMIT 1) FROM signing_keys WHERE gone_at IS NULL OR gone_at > now() ORDER BY created_at, "
+        "kid"};
     AUTO(pg_result) found = pg_query(app->db, &LIST, NO_PARAMS, err);
     if (!found)
         return false;

@@ -1,4 +1,5 @@
-/* store_roles.c - guests become users, admins give roles. Each new role has a higher version: older tokens are stale. */
+/* store_roles.c - guests become users, admins give roles. Each new role has a higher version: older tokens are stale.
+ */
 #include "store_rows.h"
 
 struct role_change {
@@ -11,7 +12,8 @@ struct role_change {
 /* Admins are few and rarely change: their changes wait for each other, so that two can't remove each other at once. */
 static bool another_admin(struct pg_tx *tx, const char *user_id, struct err *err)
 {
-    static const struct pg_statement WAIT = {"lock_admins", "SELECT pg_advisory_xact_lock(hashtext('madang auth admins'))"};
+    static const struct pg_statement WAIT = {"lock_admins",
+                                             "SELECT pg_advisory_xact_lock(hashtext('madang auth admins'))"};
     static const struct pg_statement OTHER = {"another_admin",
                                               "SELECT 1 FROM accounts WHERE role = 'admin' AND id <> $1::uuid LIMIT 1"};
     AUTO(pg_result) locked = pg_tx_query(tx, &WAIT, NO_PARAMS, err);
@@ -39,7 +41,8 @@ static bool role_in_tx(struct pg_tx *tx, void *payload, struct err *err)
         return true;
     if (account.role == ROLE_ADMIN && !another_admin(tx, change->user_id, err))
         return false;
-    AUTO(pg_result) rows = pg_tx_query(tx, &SET, PARAMS(PG_TEXT(change->user_id), PG_TEXT(role_name(change->role))), err);
+    AUTO(pg_result)
+    rows = pg_tx_query(tx, &SET, PARAMS(PG_TEXT(change->user_id), PG_TEXT(role_name(change->role))), err);
     if (!rows)
         return false;
     row_account(rows, 0, &account);
@@ -84,11 +87,10 @@ static bool complete_row(struct pg_tx *tx, const struct identity *who, const str
 {
     static const struct pg_statement COMPLETE = {
         "complete_account",
-        "UPDATE accounts AS a SET role = 'user', role_version = a.role_version + 1, version = a.version + 1, "
-        "nickname = $2, nickname_folded = $3, handle = coalesce($4, a.handle), name = coalesce($5, a.name), "
-        "gender = $6, birth_date = $7::date, phone = coalesce($8::text, a.phone), "
-        "phone_proved_at = CASE WHEN $8::text IS NOT NULL THEN now() ELSE a.phone_proved_at END "
-        "WHERE a.id = $1::uuid RETURNING " ACCOUNT_COLUMNS};
+        "UPDATE accounts AS a SET role = 'user', role_version = a.role_version + 1, version = a.version + 1, nickname "
+        "= $2, nickname_folded = $3, handle = coalesce($4, a.handle), name = coalesce($5, a.name), gender = $6, "
+        "birth_date = $7::date, phone = coalesce($8::text, a.phone), phone_proved_at = CASE WHEN $8::text IS NOT NULL "
+        "THEN now() ELSE a.phone_proved_at END WHERE a.id = $1::uuid RETURNING " ACCOUNT_COLUMNS};
     AUTO(pg_result)
     rows = pg_tx_query(tx, &COMPLETE,
                        PARAMS(PG_TEXT(who->user_id), PG_TEXT(wish->nickname.shown), PG_TEXT(wish->nickname.folded),
@@ -101,8 +103,8 @@ static bool complete_row(struct pg_tx *tx, const struct identity *who, const str
     return true;
 }
 
-bool store_complete(const struct auth_app *app, struct pg_tx *tx, const struct identity *who, const struct completion *wish,
-                    const struct origin *origin, struct err *err)
+bool store_complete(const struct auth_app *app, struct pg_tx *tx, const struct identity *who,
+                    const struct completion *wish, const struct origin *origin, struct err *err)
 {
     struct account account;
     char phone[EMAIL_MAX + 1] = "";

@@ -23,8 +23,9 @@ void row_account(const struct pg_result *rows, int row, struct account *account)
 bool tx_lock_account(struct pg_tx *tx, const char *user_id, struct account *account, char hash[PASSWORD_HASH_BYTES],
                      struct err *err)
 {
-    static const struct pg_statement LOCK = {
-        "lock_account", "SELECT " ACCOUNT_COLUMNS ", a.password_hash FROM accounts AS a WHERE a.id = $1::uuid FOR UPDATE"};
+    static const struct pg_statement LOCK = {"lock_account",
+                                             "SELECT " ACCOUNT_COLUMNS
+                                             ", a.password_hash FROM accounts AS a WHERE a.id = $1::uuid FOR UPDATE"};
     AUTO(pg_result) rows = pg_tx_query(tx, &LOCK, PARAMS(PG_TEXT(user_id)), err);
     if (!rows)
         return false;
@@ -40,8 +41,9 @@ bool tx_lock_caller(struct pg_tx *tx, const struct identity *who, const char *kn
                     struct err *err)
 {
     /* A statement of its own after the lock: it sees what the transaction we waited for has done. */
-    static const struct pg_statement LIVES = {"session_lives", "SELECT 1 FROM sessions WHERE id = $1::uuid AND "
-                                                               "user_id = $2::uuid AND ended_at IS NULL AND expires_at > now()"};
+    static const struct pg_statement LIVES = {"session_lives",
+                                              "SELECT 1 FROM sessions WHERE id = $1::uuid AND user_id = $2::uuid AND "
+                                              "ended_at IS NULL AND expires_at > now()"};
     char hash[PASSWORD_HASH_BYTES];
     if (!tx_lock_account(tx, who->user_id, account, hash, err))
         return err_is(err, &ERR_NOT_FOUND) && err_set(err, &ERR_SESSION_ENDED, "no such account");
@@ -62,8 +64,8 @@ static bool name_first_admin(const struct auth_app *app, struct pg_tx *tx, struc
 {
     static const struct pg_statement PROMOTE = {
         "promote_first_admin",
-        "UPDATE accounts AS a SET role = 'admin', role_version = a.role_version + 1 WHERE a.id = $1::uuid "
-        "AND NOT EXISTS (SELECT 1 FROM accounts WHERE role = 'admin') RETURNING " ACCOUNT_COLUMNS};
+        "UPDATE accounts AS a SET role = 'admin', role_version = a.role_version + 1 WHERE a.id = $1::uuid AND NOT "
+        "EXISTS (SELECT 1 FROM accounts WHERE role = 'admin') RETURNING " ACCOUNT_COLUMNS};
     bool named = *app->cfg->first_admin && strcasecmp(app->cfg->first_admin, account->email) == 0;
     if (!named || !account->email_verified || account->role == ROLE_GUEST || account->role == ROLE_ADMIN ||
         account->withdrawn)
@@ -83,10 +85,12 @@ bool tx_account_changed(const struct auth_app *app, struct pg_tx *tx, struct acc
     return name_first_admin(app, tx, account, err) && event_account(tx, account, origin, err);
 }
 
-bool tx_use_proof(struct pg_tx *tx, const char *proof, const char *purpose, char address[EMAIL_MAX + 1], struct err *err)
+bool tx_use_proof(struct pg_tx *tx, const char *proof, const char *purpose, char address[EMAIL_MAX + 1],
+                  struct err *err)
 {
     static const struct pg_statement USE = {
-        "use_proof", "DELETE FROM proofs WHERE proof_hash = $1 AND purpose = $2 AND expires_at > now() RETURNING address"};
+        "use_proof",
+        "DELETE FROM proofs WHERE proof_hash = $1 AND purpose = $2 AND expires_at > now() RETURNING address"};
     unsigned char hash[SHA256_BYTES];
     crypto_sha256(proof, strlen(proof), hash);
     AUTO(pg_result) rows = pg_tx_query(tx, &USE, PARAMS(PG_BYTES(hash, sizeof hash), PG_TEXT(purpose)), err);
@@ -98,7 +102,8 @@ bool tx_use_proof(struct pg_tx *tx, const char *proof, const char *purpose, char
     return true;
 }
 
-/* How long an access token may still be seen as good somewhere: its life, the verifiers' leeway, and a transaction's length. */
+/* How long an access token may still be seen as good somewhere: its life, the verifiers' leeway, and a transaction's
+ * length. */
 static int64_t revoked_for_s(const struct auth_app *app)
 {
     return app->cfg->access_seconds + 10 + 15;
@@ -109,10 +114,10 @@ bool tx_sessions_ended(const struct auth_app *app, struct pg_tx *tx, const struc
 {
     static const struct pg_statement NUMBER = {
         "number_ended_sessions",
-        "WITH counter AS (UPDATE revocation_counter SET n = n + cardinality($1::text[]) RETURNING n) "
-        "INSERT INTO revocations (n, session_id, until) "
-        "SELECT counter.n - cardinality($1::text[]) + item.place, item.id::uuid, now() + make_interval(secs => $2::bigint) "
-        "FROM counter, unnest($1::text[]) WITH ORDINALITY AS item (id, place)"};
+        "WITH counter AS (UPDATE revocation_counter SET n = n + cardinality($1::text[]) RETURNING n) INSERT INTO "
+        "revocations (n, session_id, until) SELECT counter.n - cardinality($1::text[]) + item.place, item.id::uuid, "
+        "now() + make_interval(secs => $2::bigint) FROM counter, unnest($1::text[]) WITH ORDINALITY AS item (id, "
+        "place)"};
     size_t count = (size_t)pg_rows(rows);
     if (count == 0)
         return true;
@@ -144,9 +149,9 @@ bool tx_raise_role_version(const struct auth_app *app, struct pg_tx *tx, const c
 {
     static const struct pg_statement NUMBER = {
         "number_role_version",
-        "WITH counter AS (UPDATE revocation_counter SET n = n + 1 RETURNING n) "
-        "INSERT INTO revocations (n, user_id, least_rv, until) "
-        "SELECT counter.n, $1::uuid, $2::bigint, now() + make_interval(secs => $3::bigint) FROM counter"};
+        "WITH counter AS (UPDATE revocation_counter SET n = n + 1 RETURNING n) INSERT INTO revocations (n, user_id, "
+        "least_rv, until) SELECT counter.n, $1::uuid, $2::bigint, now() + make_interval(secs => $3::bigint) FROM "
+        "counter"};
     return pg_tx_exec(tx, &NUMBER, PARAMS(PG_TEXT(user_id), PG_I64(least), PG_I64(revoked_for_s(app))), NULL, err);
 }
 

@@ -1,5 +1,5 @@
-/* store_rows.h - what the store_*.c files share: how rows become structs, and the steps that several transactions have in
- * common. For them alone. */
+/* store_rows.h - what the store_*.c files share: how rows become structs, and the steps that several transactions have
+ * in common. For them alone. */
 #ifndef AUTH_STORE_ROWS_H
 #define AUTH_STORE_ROWS_H
 
@@ -20,8 +20,8 @@ void row_account(const struct pg_result *rows, int row, struct account *account)
 /* The account, locked until the end of the transaction, and its password hash ("" for none). not_found. */
 bool tx_lock_account(struct pg_tx *tx, const char *user_id, struct account *account, char hash[PASSWORD_HASH_BYTES],
                      struct err *err);
-/* The same for who calls: session_ended when the session or the account is gone, token_stale when the role changed. `known_hash`
- * (NULL: not asked): the hash must still be that one, else bad_credentials. */
+/* The same for who calls: session_ended when the session or the account is gone, token_stale when the role changed.
+ * `known_hash` (NULL: not asked): the hash must still be that one, else bad_credentials. */
 bool tx_lock_caller(struct pg_tx *tx, const struct identity *who, const char *known_hash, struct account *account,
                     struct err *err);
 
@@ -30,12 +30,14 @@ bool tx_account_changed(const struct auth_app *app, struct pg_tx *tx, struct acc
                         const struct origin *origin, struct err *err);
 
 /* Uses up a proof for `purpose`; its address. bad_proof. */
-bool tx_use_proof(struct pg_tx *tx, const char *proof, const char *purpose, char address[EMAIL_MAX + 1], struct err *err);
+bool tx_use_proof(struct pg_tx *tx, const char *proof, const char *purpose, char address[EMAIL_MAX + 1],
+                  struct err *err);
 
 /* Ends the live sessions of a user but `keep` (NULL: none is kept). */
 bool tx_end_all_sessions(const struct auth_app *app, struct pg_tx *tx, const char *user_id, const char *keep,
                          const char *reason, const struct origin *origin, struct err *err);
-/* For rows (id, user_id) of sessions that a statement has just ended: numbers them for the feed and tells the others. */
+/* For rows (id, user_id) of sessions that a statement has just ended: numbers them for the feed and tells the others.
+ */
 bool tx_sessions_ended(const struct auth_app *app, struct pg_tx *tx, const struct pg_result *rows, const char *reason,
                        const struct origin *origin, struct err *err);
 /* From now on tokens of the user below `least` are stale. */

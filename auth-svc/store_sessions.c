@@ -17,13 +17,14 @@ static bool insert_session(struct pg_tx *tx, const struct open *open, struct err
     static const struct pg_statement INSERT = {
         "insert_session",
         "INSERT INTO sessions (id, user_id, device_name, ip, in_cookie, current_hash, ends_at, expires_at) VALUES "
-        "($1::uuid, $2::uuid, $3, $4, $5::boolean, $6, now() + make_interval(secs => $7::bigint), "
-        "now() + make_interval(secs => least($7::bigint, $8::bigint)))"};
+        "($1::uuid, $2::uuid, $3, $4, $5::boolean, $6, now() + make_interval(secs => $7::bigint), now() + "
+        "make_interval(secs => least($7::bigint, $8::bigint)))"};
     const struct new_session *wish = open->wish;
     const struct auth_config *cfg = open->app->cfg;
     open->grant->in_cookie = wish->in_cookie;
     open->grant->session_left_s = cfg->session_seconds;
-    open->grant->refresh_left_s = cfg->refresh_seconds < cfg->session_seconds ? cfg->refresh_seconds : cfg->session_seconds;
+    open->grant->refresh_left_s =
+        cfg->refresh_seconds < cfg->session_seconds ? cfg->refresh_seconds : cfg->session_seconds;
     return pg_tx_exec(tx, &INSERT,
                       PARAMS(PG_TEXT(wish->refresh->session_id), PG_TEXT(wish->user_id), PG_TEXT(wish->device_name),
                              PG_TEXT(open->origin->ip), PG_BOOL(wish->in_cookie),
@@ -37,9 +38,9 @@ static bool make_room(struct pg_tx *tx, const struct open *open, struct err *err
 {
     static const struct pg_statement END = {
         "end_sessions_over_limit",
-        "UPDATE sessions SET ended_at = now(), end_reason = $4 WHERE id IN (SELECT id FROM sessions WHERE user_id = $1::uuid "
-        "AND ended_at IS NULL AND id <> $2::uuid ORDER BY last_used_at DESC OFFSET $3::bigint) AND ended_at IS NULL "
-        "RETURNING id, user_id"};
+        "UPDATE sessions SET ended_at = now(), end_reason = $4 WHERE id IN (SELECT id FROM sessions WHERE user_id = "
+        "$1::uuid AND ended_at IS NULL AND id <> $2::uuid ORDER BY last_used_at DESC OFFSET $3::bigint) AND ended_at "
+        "IS NULL RETURNING id, user_id"};
     const struct auth_config *cfg = open->app->cfg;
     bool single = open->wish->single || cfg->single_session;
     const char *reason = single ? "single_session" : "revoked";
@@ -56,13 +57,13 @@ static bool note_login(struct pg_tx *tx, const struct new_session *wish, struct 
     static const struct pg_statement NOTE = {
         "note_login",
         "UPDATE accounts SET last_login_at = now(), password_hash = coalesce($2, password_hash) WHERE id = $1::uuid"};
-    static const struct pg_statement KNOW = {
-        "know_device", "INSERT INTO devices (user_id, device_hash) VALUES ($1::uuid, $2) "
-                       "ON CONFLICT (user_id, device_hash) DO UPDATE SET seen_at = now()"};
+    static const struct pg_statement KNOW = {"know_device",
+                                             "INSERT INTO devices (user_id, device_hash) VALUES ($1::uuid, $2) ON "
+                                             "CONFLICT (user_id, device_hash) DO UPDATE SET seen_at = now()"};
     return pg_tx_exec(tx, &NOTE, PARAMS(PG_TEXT(wish->user_id), PG_TEXT(wish->new_hash)), NULL, err) &&
-           (!wish->device_hash || pg_tx_exec(tx, &KNOW,
-                                             PARAMS(PG_TEXT(wish->user_id), PG_BYTES(wish->device_hash, SHA256_BYTES)),
-                                             NULL, err));
+           (!wish->device_hash ||
+            pg_tx_exec(tx, &KNOW, PARAMS(PG_TEXT(wish->user_id), PG_BYTES(wish->device_hash, SHA256_BYTES)), NULL,
+                       err));
 }
 
 /* The account's lock is held throughout, so of two racing single-session log-ins one remains, and a log-in with a
@@ -107,21 +108,21 @@ static struct pg_result *lock_session(struct pg_tx *tx, const char *session_id, 
         "SELECT " ACCOUNT_COLUMNS
         ", s.current_hash, s.previous_hash, s.twin_hash, s.ended_at IS NOT NULL, s.end_reason = 'refresh_reused', "
         "s.expires_at <= now(), (extract(epoch from clock_timestamp() - s.rotated_at) * 1000)::bigint, s.in_cookie, "
-        "s.device_name, ceil(extract(epoch from s.ends_at - now()))::bigint "
-        "FROM sessions s JOIN accounts AS a ON a.id = s.user_id WHERE s.id = $1::uuid FOR UPDATE OF s"};
+        "s.device_name, ceil(extract(epoch from s.ends_at - now()))::bigint FROM sessions s JOIN accounts AS a ON a.id "
+        "= s.user_id WHERE s.id = $1::uuid FOR UPDATE OF s"};
     return pg_tx_query(tx, &LOCK, PARAMS(PG_TEXT(session_id)), err);
 }
 enum { /* columns after the account's */
-    CURRENT = ACCOUNT_COLUMN_COUNT,
-    PREVIOUS,
-    TWIN,
-    ENDED,
-    BY_REUSE,
-    EXPIRED,
-    ROTATED_AGO,
-    IN_COOKIE,
-    DEVICE_NAME,
-    SESSION_LEFT,
+       CURRENT = ACCOUNT_COLUMN_COUNT,
+       PREVIOUS,
+       TWIN,
+       ENDED,
+       BY_REUSE,
+       EXPIRED,
+       ROTATED_AGO,
+       IN_COOKIE,
+       DEVICE_NAME,
+       SESSION_LEFT,
 };
 
 static bool copy_hash(const struct pg_result *rows, int column, struct arena *arena, unsigned char hash[SHA256_BYTES])
@@ -150,8 +151,8 @@ static bool rotate(struct pg_tx *tx, const struct refresh *refresh, struct err *
     static const struct pg_statement ROTATE = {
         "rotate_session",
         "UPDATE sessions SET previous_hash = $2, current_hash = $3, twin_hash = NULL, rotated_at = clock_timestamp(), "
-        "last_used_at = now(), ip = $4, expires_at = least(ends_at, now() + make_interval(secs => $5::bigint)) "
-        "WHERE id = $1::uuid"};
+        "last_used_at = now(), ip = $4, expires_at = least(ends_at, now() + make_interval(secs => $5::bigint)) WHERE "
+        "id = $1::uuid"};
     return pg_tx_exec(tx, &ROTATE,
                       PARAMS(PG_TEXT(refresh->presented->session_id), PG_BYTES(refresh->presented->hash, SHA256_BYTES),
                              PG_BYTES(refresh->next->hash, SHA256_BYTES), PG_TEXT(refresh->origin->ip),
@@ -162,16 +163,15 @@ static bool rotate(struct pg_tx *tx, const struct refresh *refresh, struct err *
 /* The token was used before: somebody has a copy. This family ends, and its owner is told. */
 static bool kill_family(struct pg_tx *tx, const struct refresh *refresh, const char *device_name, struct err *err)
 {
-    static const struct pg_statement END = {
-        "end_reused_session", "UPDATE sessions SET ended_at = now(), end_reason = 'refresh_reused' "
-                              "WHERE id = $1::uuid AND ended_at IS NULL RETURNING id, user_id"};
+    static const struct pg_statement END = {"end_reused_session",
+                                            "UPDATE sessions SET ended_at = now(), end_reason = 'refresh_reused' WHERE "
+                                            "id = $1::uuid AND ended_at IS NULL RETURNING id, user_id"};
     AUTO(pg_result) rows = pg_tx_query(tx, &END, PARAMS(PG_TEXT(refresh->presented->session_id)), err);
     if (!rows)
         return false;
-    return pg_rows(rows) == 0 ||
-           (event_session_reused(tx, &refresh->grant->account, refresh->presented->session_id, device_name,
-                                 refresh->origin, err) &&
-            tx_sessions_ended(refresh->app, tx, rows, "refresh_reused", refresh->origin, err));
+    return pg_rows(rows) == 0 || (event_session_reused(tx, &refresh->grant->account, refresh->presented->session_id,
+                                                       device_name, refresh->origin, err) &&
+                                  tx_sessions_ended(refresh->app, tx, rows, "refresh_reused", refresh->origin, err));
 }
 
 static bool refresh_in_tx(struct pg_tx *tx, void *payload, struct err *err)
@@ -208,8 +208,8 @@ bool store_refresh(const struct auth_app *app, const struct refresh_token *prese
     return refresh.verdict != REFRESH_GONE || err_set(err, &ERR_REFRESH_EXPIRED, "log in again");
 }
 
-bool store_twin(const struct auth_app *app, struct pg_tx *tx, const struct identity *who, const struct refresh_token *twin,
-                struct session_grant *grant, struct err *err)
+bool store_twin(const struct auth_app *app, struct pg_tx *tx, const struct identity *who,
+                const struct refresh_token *twin, struct session_grant *grant, struct err *err)
 {
     static const struct pg_statement SET = {"set_twin", "UPDATE sessions SET twin_hash = $2 WHERE id = $1::uuid"};
     AUTO(pg_result) rows = lock_session(tx, who->session_id, err);
@@ -227,13 +227,14 @@ bool store_twin(const struct auth_app *app, struct pg_tx *tx, const struct ident
 
 /* ---- listing and ending ---- */
 
-bool store_list_sessions(const struct auth_app *app, struct arena *arena, const char *user_id, struct session_row **rows,
-                         size_t *count, struct err *err)
+bool store_list_sessions(const struct auth_app *app, struct arena *arena, const char *user_id,
+                         struct session_row **rows, size_t *count, struct err *err)
 {
     static const struct pg_statement LIST = {
-        "list_sessions", "SELECT id, device_name, ip, " SQL_MS("created_at") ", " SQL_MS("last_used_at") " FROM sessions "
-                         "WHERE user_id = $1::uuid AND ended_at IS NULL AND expires_at > now() "
-                         "ORDER BY last_used_at DESC, id DESC LIMIT $2::bigint"};
+        "list_sessions", "SELECT id, device_name, ip, " SQL_MS("created_at") ", " SQL_MS(
+                             "last_used_at") " FROM sessions "
+                                             "WHERE user_id = $1::uuid AND ended_at IS NULL AND expires_at > now() "
+                                             "ORDER BY last_used_at DESC, id DESC LIMIT $2::bigint"};
     AUTO(pg_result) found = pg_query(app->db, &LIST, PARAMS(PG_TEXT(user_id), PG_I64(app->cfg->sessions_max)), err);
     if (!found)
         return false;
@@ -267,15 +268,16 @@ static bool end_in_tx(struct pg_tx *tx, void *payload, struct err *err)
                         "RETURNING id, user_id"};
     struct end *end = payload;
     AUTO(pg_result)
-    rows = pg_tx_query(tx, &END, PARAMS(PG_TEXTS(end->ids, end->count), PG_TEXT(end->user_id), PG_TEXT(end->reason)), err);
+    rows =
+        pg_tx_query(tx, &END, PARAMS(PG_TEXTS(end->ids, end->count), PG_TEXT(end->user_id), PG_TEXT(end->reason)), err);
     if (!rows)
         return false;
     end->ended = pg_rows(rows);
     return tx_sessions_ended(end->app, tx, rows, end->reason, end->origin, err);
 }
 
-bool store_log_out(const struct auth_app *app, const char *const *session_ids, size_t count, const struct origin *origin,
-                   struct err *err)
+bool store_log_out(const struct auth_app *app, const char *const *session_ids, size_t count,
+                   const struct origin *origin, struct err *err)
 {
     struct end end = {.app = app, .ids = session_ids, .count = count, .reason = "logout", .origin = origin};
     return count == 0 || pg_transaction(app->db, end_in_tx, &end, err);
@@ -284,7 +286,8 @@ bool store_log_out(const struct auth_app *app, const char *const *session_ids, s
 bool store_end_session(const struct auth_app *app, const char *user_id, const char *session_id,
                        const struct origin *origin, struct err *err)
 {
-    struct end end = {.app = app, .user_id = user_id, .ids = &session_id, .count = 1, .reason = "revoked", .origin = origin};
+    struct end end = {
+        .app = app, .user_id = user_id, .ids = &session_id, .count = 1, .reason = "revoked", .origin = origin};
     if (!pg_transaction(app->db, end_in_tx, &end, err))
         return false;
     return end.ended > 0 || err_set(err, &ERR_NOT_FOUND, "no such session");
@@ -301,8 +304,8 @@ static bool end_others_in_tx(struct pg_tx *tx, void *payload, struct err *err)
     const struct end_others *others = payload;
     struct account account;
     return tx_lock_caller(tx, others->who, NULL, &account, err) &&
-           tx_end_all_sessions(others->app, tx, others->who->user_id, others->who->session_id, "revoked", others->origin,
-                               err);
+           tx_end_all_sessions(others->app, tx, others->who->user_id, others->who->session_id, "revoked",
+                               others->origin, err);
 }
 
 bool store_end_other_sessions(const struct auth_app *app, const struct identity *who, const struct origin *origin,
@@ -330,13 +333,14 @@ static void print_entry(struct str *out, const struct pg_result *rows, int row, 
 
 bool store_revoked_after(const struct auth_app *app, int64_t after, struct str *out, struct err *err)
 {
-    /* One statement, so one snapshot: the counter and all rows up to it are seen together. A reader that is ahead of the
-     * counter (another database than before) starts again. */
+    /* One statement, so one snapshot: the counter and all rows up to it are seen together. A reader that is ahead of
+     * the counter (another database than before) starts again. */
     static const struct pg_statement FEED = {
-        "revoked_after",
-        "SELECT r.n, r.session_id, r.user_id, r.least_rv, " SQL_MS("r.until") ", c.n FROM revocation_counter c "
-        "LEFT JOIN LATERAL (SELECT * FROM revocations WHERE n > CASE WHEN $1::bigint > c.n THEN 0 ELSE $1::bigint END "
-        "AND until > now() ORDER BY n LIMIT $2::bigint) r ON true ORDER BY r.n"};
+        "revoked_after", "SELECT r.n, r.session_id, r.user_id, r.least_rv, " SQL_MS(
+                             "r.until") ", c.n FROM revocation_counter c "
+                                        "LEFT JOIN LATERAL (SELECT * FROM revocations WHERE n > CASE WHEN $1::bigint > "
+                                        "c.n THEN 0 ELSE $1::bigint END AND until > now() ORDER BY n LIMIT $2::bigint) "
+                                        "r ON true ORDER BY r.n"};
     AUTO(pg_result) rows = pg_query(app->db, &FEED, PARAMS(PG_I64(after), PG_I64(REVOKED_PAGE + 1)), err);
     if (!rows)
         return false;

@@ -4,8 +4,9 @@
 bool store_social_start(const struct auth_app *app, const struct social_start *start, struct err *err)
 {
     static const struct pg_statement START = {
-        "start_social", "INSERT INTO social_logins (state_hash, provider, browser_hash, return_to, nonce, verifier, expires_at) "
-                        "VALUES ($1, $2, $3, $4, $5, $6, now() + interval '10 minutes')"};
+        "start_social",
+        "INSERT INTO social_logins (state_hash, provider, browser_hash, return_to, nonce, verifier, expires_at) VALUES "
+        "($1, $2, $3, $4, $5, $6, now() + interval '10 minutes')"};
     return pg_exec(app->db, &START,
                    PARAMS(PG_BYTES(start->state_hash, SHA256_BYTES), PG_TEXT(start->provider),
                           PG_BYTES(start->browser_hash, SHA256_BYTES), PG_TEXT(start->return_to), PG_TEXT(start->nonce),
@@ -20,12 +21,14 @@ bool store_social_claim(const struct auth_app *app, struct arena *arena, const c
     /* A claim older than a minute belongs to an instance that died. */
     static const struct pg_statement CLAIM = {
         "claim_social",
-        "UPDATE social_logins SET claimed_at = CASE WHEN decided_at IS NULL AND (claimed_at IS NULL OR claimed_at < now() - "
-        "interval '1 minute') THEN now() ELSE claimed_at END WHERE state_hash = $1 AND provider = $2 AND browser_hash = $3 AND "
-        "expires_at > now() RETURNING return_to, nonce, verifier, outcome, decided_at IS NOT NULL, claimed_at = now()"};
+        "UPDATE social_logins SET claimed_at = CASE WHEN decided_at IS NULL AND (claimed_at IS NULL OR claimed_at < "
+        "now() - interval '1 minute') THEN now() ELSE claimed_at END WHERE state_hash = $1 AND provider = $2 AND "
+        "browser_hash = $3 AND expires_at > now() RETURNING return_to, nonce, verifier, outcome, decided_at IS NOT "
+        "NULL, claimed_at = now()"};
     AUTO(pg_result)
     rows = pg_query(app->db, &CLAIM,
-                    PARAMS(PG_BYTES(state_hash, SHA256_BYTES), PG_TEXT(provider), PG_BYTES(browser_hash, SHA256_BYTES)), err);
+                    PARAMS(PG_BYTES(state_hash, SHA256_BYTES), PG_TEXT(provider), PG_BYTES(browser_hash, SHA256_BYTES)),
+                    err);
     if (!rows)
         return false;
     *login = (struct social_login){.found = pg_rows(rows) > 0};
@@ -44,8 +47,9 @@ bool store_social_decide(const struct auth_app *app, const unsigned char state_h
                          const char *user_id, const unsigned char code_hash[SHA256_BYTES], struct err *err)
 {
     static const struct pg_statement DECIDE = {
-        "decide_social", "UPDATE social_logins SET outcome = $2, user_id = $3::uuid, code_hash = $4, decided_at = now() "
-                         "WHERE state_hash = $1 AND decided_at IS NULL"};
+        "decide_social",
+        "UPDATE social_logins SET outcome = $2, user_id = $3::uuid, code_hash = $4, decided_at = now() WHERE "
+        "state_hash = $1 AND decided_at IS NULL"};
     return pg_exec(app->db, &DECIDE,
                    PARAMS(PG_BYTES(state_hash, SHA256_BYTES), PG_TEXT(outcome), PG_TEXT(user_id),
                           user_id ? PG_BYTES(code_hash, SHA256_BYTES) : PG_NULL),
@@ -56,8 +60,9 @@ bool store_social_exchange(const struct auth_app *app, const unsigned char code_
                            char user_id[UUID_TEXT_BYTES], struct err *err)
 {
     static const struct pg_statement EXCHANGE = {
-        "exchange_social", "UPDATE social_logins SET exchanged_at = now() WHERE code_hash = $1 AND exchanged_at IS NULL AND "
-                           "decided_at > now() - make_interval(secs => $2::bigint) RETURNING user_id"};
+        "exchange_social",
+        "UPDATE social_logins SET exchanged_at = now() WHERE code_hash = $1 AND exchanged_at IS NULL AND decided_at > "
+        "now() - make_interval(secs => $2::bigint) RETURNING user_id"};
     AUTO(pg_result)
     rows = pg_query(app->db, &EXCHANGE,
                     PARAMS(PG_BYTES(code_hash, SHA256_BYTES), PG_I64(app->cfg->social_code_seconds)), err);
@@ -94,16 +99,17 @@ static bool find_identity(struct pg_tx *tx, struct find *find, struct err *err)
     return true;
 }
 
-/* The address was never proved by who signed up with it, and now its owner is here: whoever waits behind that account (a password,
- * other identities, sessions) must not share it. */
+/* The address was never proved by who signed up with it, and now its owner is here: whoever waits behind that account
+ * (a password, other identities, sessions) must not share it. */
 static bool take_over(struct pg_tx *tx, const struct find *find, struct err *err)
 {
     static const struct pg_statement CLEAR = {
-        "take_over_account", "UPDATE accounts AS a SET email_verified = true, password_hash = NULL, phone = NULL, "
-                             "phone_proved_at = NULL, version = a.version + 1 WHERE a.id = $1::uuid RETURNING " ACCOUNT_COLUMNS};
-    static const struct pg_statement FORGET = {
-        "forget_ways_in", "WITH gone AS (DELETE FROM identities WHERE user_id = $1::uuid) "
-                          "DELETE FROM devices WHERE user_id = $1::uuid"};
+        "take_over_account",
+        "UPDATE accounts AS a SET email_verified = true, password_hash = NULL, phone = NULL, phone_proved_at = NULL, "
+        "version = a.version + 1 WHERE a.id = $1::uuid RETURNING " ACCOUNT_COLUMNS};
+    static const struct pg_statement FORGET = {"forget_ways_in",
+                                               "WITH gone AS (DELETE FROM identities WHERE user_id = $1::uuid) DELETE "
+                                               "FROM devices WHERE user_id = $1::uuid"};
     AUTO(pg_result) rows = pg_tx_query(tx, &CLEAR, PARAMS(PG_TEXT(find->user_id)), err);
     if (!rows)
         return false;
@@ -118,8 +124,8 @@ static bool link_by_email(struct pg_tx *tx, struct find *find, struct err *err)
 {
     static const struct pg_statement FIND = {
         "find_linked", "SELECT id, email_verified FROM accounts WHERE email_folded = $1 FOR UPDATE"};
-    static const struct pg_statement LINK = {"link_identity",
-                                             "INSERT INTO identities (provider, subject, user_id) VALUES ($1, $2, $3::uuid)"};
+    static const struct pg_statement LINK = {
+        "link_identity", "INSERT INTO identities (provider, subject, user_id) VALUES ($1, $2, $3::uuid)"};
     const struct social_person *person = find->person;
     AUTO(pg_result) rows = pg_tx_query(tx, &FIND, PARAMS(PG_TEXT(find->email_folded)), err);
     if (!rows)

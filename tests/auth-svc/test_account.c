@@ -37,7 +37,7 @@ TEST(nicknames_have_2_to_20_characters, "P-01 S-01 M-01")
     EXPECT(nickname_ok("xy"));
     EXPECT(nickname_ok("가나"));
     EXPECT(!nickname_ok("가"));
-    EXPECT(nickname_ok("가나다라마바사아자차가나다라마바사아자차"));  /* 20 */
+    EXPECT(nickname_ok("가나다라마바사아자차가나다라마바사아자차"));    /* 20 */
     EXPECT(!nickname_ok("가나다라마바사아자차가나다라마바사아자차가")); /* 21 */
     EXPECT(!nickname_ok("  a  "));
     EXPECT(!nickname_ok("a\nb"));
@@ -49,15 +49,15 @@ TEST(nicknames_that_look_the_same_are_the_same, "M-01 M-02")
     EXPECT(folds_alike("Yard", "yARD"));
     EXPECT(folds_alike("  Yard  Cat ", "yard cat"));
     EXPECT(folds_alike("가나", "\xe1\x84\x80\xe1\x85\xa1\xe1\x84\x82\xe1\x85\xa1")); /* NFC and NFD */
-    EXPECT(folds_alike("Ｙａｒｄ", "yard"));                                        /* full-width */
+    EXPECT(folds_alike("Ｙａｒｄ", "yard"));                                         /* full-width */
     EXPECT(!folds_alike("yard", "yards"));
 }
 
 TEST(words_of_the_list_are_found_whatever_stands_between_their_letters, "M-02")
 {
-    static const char *const REFUSED[] = {"fuck you",  "FuCkYou",   "f.u.c.k",  "f-u c_k",  "f1u2c3k", "ＦＵＣＫ",
-                                          "xxshitxx",  "씨발",      "씨1발",    "시 발",    "병-신",   "개새끼들",
-                                          "ㅅㅂ놈아",  "ㅅ.ㅂ",     "지 1 랄",  "asshole9", "b!i!t!c!h"};
+    static const char *const REFUSED[] = {"fuck you", "FuCkYou", "f.u.c.k", "f-u c_k",  "f1u2c3k",  "ＦＵＣＫ",
+                                          "xxshitxx", "씨발",    "씨1발",   "시 발",    "병-신",    "개새끼들",
+                                          "ㅅㅂ놈아", "ㅅ.ㅂ",   "지 1 랄", "asshole9", "b!i!t!c!h"};
     static const char *const ALLOWED[] = {"classic",   "grassland", "Dickens",  "사과나무",    "보름달",
                                           "assistant", "cocktails", "신발가게", "병아리 신사", "user12345"};
     for (size_t i = 0; i < ARRAY_LENGTH(REFUSED); i++)
@@ -130,7 +130,8 @@ TEST(a_password_is_none_of_the_account_s_names, "S-01 K-02")
 TEST(a_password_typed_on_another_keyboard_is_the_same, "P-02")
 {
     AUTO(arena) arena = arena_open(1 << 20);
-    EXPECT_TEXT(account_password_form(arena, "가1234567"), account_password_form(arena, "\xe1\x84\x80\xe1\x85\xa1" "1234567"));
+    EXPECT_TEXT(account_password_form(arena, "가1234567"), account_password_form(arena, "\xe1\x84\x80\xe1\x85\xa1"
+                                                                                        "1234567"));
 }
 
 TEST(e_mail_addresses_are_compared_without_case, "P-01 S-02")
@@ -147,10 +148,18 @@ TEST(phone_numbers_are_compared_without_dashes, "M-04")
     static const struct {
         const char *typed, *stored;
     } CASES[] = {
-        {"010-1234-5678", "01012345678"},   {"010 1234 5678", "01012345678"}, {"+82 10-1234-5678", "01012345678"},
-        {"+82-010-1234-5678", "01012345678"}, {"02-123-4567", "021234567"},     {"+1 (415) 555-0100", "+14155550100"},
-        {"12345678", NULL},                 {"010-12x4-5678", NULL},          {"", NULL},
-        {"+", NULL},                        {"+82", NULL},                    {"0", NULL},
+        {"010-1234-5678", "01012345678"},
+        {"010 1234 5678", "01012345678"},
+        {"+82 10-1234-5678", "01012345678"},
+        {"+82-010-1234-5678", "01012345678"},
+        {"02-123-4567", "021234567"},
+        {"+1 (415) 555-0100", "+14155550100"},
+        {"12345678", NULL},
+        {"010-12x4-5678", NULL},
+        {"", NULL},
+        {"+", NULL},
+        {"+82", NULL},
+        {"0", NULL},
         {"010123456789012345678901234", NULL},
     };
     for (size_t i = 0; i < ARRAY_LENGTH(CASES); i++) {
@@ -165,8 +174,17 @@ TEST(phone_numbers_are_compared_without_dashes, "M-04")
 TEST(birth_dates_are_days_that_were, "M-01")
 {
     static const char *const GOOD[] = {"1900-01-01", "2000-02-29", "2024-02-29", "2025-11-20"};
-    static const char *const BAD[] = {"1899-12-31", "1900-02-29", "2023-02-29", "2025-13-01", "2025-00-10", "2025-04-31",
-                                      "2025-11-21", "2025-1-1",   "20250101",   "2025-01-01T00:00:00Z", ""};
+    static const char *const BAD[] = {"1899-12-31",
+                                      "1900-02-29",
+                                      "2023-02-29",
+                                      "2025-13-01",
+                                      "2025-00-10",
+                                      "2025-04-31",
+                                      "2025-11-21",
+                                      "2025-1-1",
+                                      "20250101",
+                                      "2025-01-01T00:00:00Z",
+                                      ""};
     for (size_t i = 0; i < ARRAY_LENGTH(GOOD); i++) {
         struct err err = {0};
         test_check(account_birth_date(GOOD[i], "2025-11-20", &err), __FILE__, __LINE__, "%s", GOOD[i]);

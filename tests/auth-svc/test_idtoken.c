@@ -1,7 +1,7 @@
-/* id_tokens of outside providers: forms and fields that must be refused whatever the signature says. Good ones, and bad ones with a
- * good signature, are in social.test.mjs. */
-#include "idtoken.h"
+/* id_tokens of outside providers: forms and fields that must be refused whatever the signature says. Good ones, and bad
+ * ones with a good signature, are in social.test.mjs. */
 #include "crypto.h"
+#include "idtoken.h"
 #include "mem.h"
 #include "test.h"
 
@@ -14,8 +14,8 @@ static void refused(const char *token, const char *jwks)
     struct id_token out;
     struct err err = {0};
     bool unknown_key;
-    test_check(!id_token_verify(arena, token, &RULES, view_of(jwks), &out, &unknown_key, &err), __FILE__, __LINE__, "%.60s",
-               token);
+    test_check(!id_token_verify(arena, token, &RULES, view_of(jwks), &out, &unknown_key, &err), __FILE__, __LINE__,
+               "%.60s", token);
     EXPECT(err.problem != NULL);
 }
 
@@ -30,22 +30,27 @@ static void signed_with(const char *header, const char *payload, const char *sig
     refused(token.bytes, jwks);
 }
 
-#define CLAIMS "{\"iss\":\"https://id.example\",\"sub\":\"1\",\"aud\":\"us\",\"nonce\":\"n\",\"exp\":1700000100,\"iat\":1700000000}"
+#define CLAIMS                                                                                                         \
+    "{\"iss\":\"https://"                                                                                              \
+    "id.example\",\"sub\":\"1\",\"aud\":\"us\",\"nonce\":\"n\",\"exp\":1700000100,\"iat\":1700000000}"
 /* A key pair of this test only; the signature below is no signature of it. */
 #define EC_SET                                                                                                         \
-    "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"a\",\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\"," \
+    "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"a\",\"x\":"                                                \
+    "\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\","                                                                 \
     "\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0\"}]}"
 
 TEST(what_is_no_jwt_is_refused, "M-08 P-03")
 {
-    static const char *const TOKENS[] = {"", ".", "..", "a", "a.b", "a.b.c.d", "!!.!!.!!", "e30.e30.", "e30.e30.AA", "....."};
+    static const char *const TOKENS[] = {"",        ".",        "..",       "a",          "a.b",
+                                         "a.b.c.d", "!!.!!.!!", "e30.e30.", "e30.e30.AA", "....."};
     for (size_t i = 0; i < ARRAY_LENGTH(TOKENS); i++)
         refused(TOKENS[i], EC_SET);
 }
 
 TEST(only_rs256_and_es256_by_a_key_of_the_set, "M-08 P-03")
 {
-    static const char SIGNATURE[] = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    static const char SIGNATURE[] =
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     static const char *const HEADERS[] = {
         "{\"alg\":\"none\"}",
         "{\"alg\":\"HS256\",\"kid\":\"a\"}",
@@ -60,9 +65,15 @@ TEST(only_rs256_and_es256_by_a_key_of_the_set, "M-08 P-03")
         "[]",
         "null",
     };
-    static const char *const SETS[] = {EC_SET, "", "[]", "{}", "{\"keys\":7}", "{\"keys\":[7,null,{}]}",
-                                       "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"a\",\"x\":\"AA\",\"y\":\"AA\"}]}",
-                                       "{\"keys\":[{\"kty\":\"RSA\",\"kid\":\"a\",\"n\":\"AQAB\",\"e\":\"AQAB\"}]}"};
+    static const char *const SETS[] = {
+        EC_SET,
+        "",
+        "[]",
+        "{}",
+        "{\"keys\":7}",
+        "{\"keys\":[7,null,{}]}",
+        "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"a\",\"x\":\"AA\",\"y\":\"AA\"}]}",
+        "{\"keys\":[{\"kty\":\"RSA\",\"kid\":\"a\",\"n\":\"AQAB\",\"e\":\"AQAB\"}]}"};
     for (size_t header = 0; header < ARRAY_LENGTH(HEADERS); header++)
         for (size_t set = 0; set < ARRAY_LENGTH(SETS); set++)
             signed_with(HEADERS[header], CLAIMS, SIGNATURE, SETS[set]);
@@ -75,11 +86,13 @@ TEST(a_missing_key_is_told_apart_from_a_wrong_signature, "M-08")
     struct err err = {0};
     bool unknown_key = false;
     /* {"alg":"ES256","kid":"b"}.{}. */
-    EXPECT(!id_token_verify(arena, "eyJhbGciOiJFUzI1NiIsImtpZCI6ImIifQ.e30.AAAA", &RULES, VIEW(EC_SET), &out, &unknown_key, &err));
+    EXPECT(!id_token_verify(arena, "eyJhbGciOiJFUzI1NiIsImtpZCI6ImIifQ.e30.AAAA", &RULES, VIEW(EC_SET), &out,
+                            &unknown_key, &err));
     EXPECT(unknown_key);
     err_clear(&err);
     /* {"alg":"ES256","kid":"a"}.{}. */
-    EXPECT(!id_token_verify(arena, "eyJhbGciOiJFUzI1NiIsImtpZCI6ImEifQ.e30.AAAA", &RULES, VIEW(EC_SET), &out, &unknown_key, &err));
+    EXPECT(!id_token_verify(arena, "eyJhbGciOiJFUzI1NiIsImtpZCI6ImEifQ.e30.AAAA", &RULES, VIEW(EC_SET), &out,
+                            &unknown_key, &err));
     EXPECT(!unknown_key);
 }
 

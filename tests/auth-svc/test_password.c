@@ -9,7 +9,8 @@ static struct passwords *open_with(int64_t memory_kib, int64_t passes, int lanes
 {
     struct err err = {0};
     struct passwords *passwords = passwords_open(
-        &(struct passwords_options){.memory_kib = memory_kib, .passes = passes, .lanes = lanes, .queue = 8, .workers = 4},
+        &(struct passwords_options){
+            .memory_kib = memory_kib, .passes = passes, .lanes = lanes, .queue = 8, .workers = 4},
         &err);
     EXPECT(passwords != NULL);
     return passwords;
@@ -60,7 +61,8 @@ static void *hash_some(void *payload)
     for (int i = 0; i < 20; i++) {
         char hash[PASSWORD_HASH_BYTES];
         struct err err = {0};
-        if (!password_hash(passwords, "same-Secret-1", hash, &err) || !password_matches(passwords, hash, "same-Secret-1"))
+        if (!password_hash(passwords, "same-Secret-1", hash, &err) ||
+            !password_matches(passwords, hash, "same-Secret-1"))
             return "wrong";
     }
     return NULL;

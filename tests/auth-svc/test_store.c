@@ -1,8 +1,9 @@
-/* Every statement on a real PostgreSQL, in a schema of its own: what constraints hold, what transactions leave behind. */
+/* Every statement on a real PostgreSQL, in a schema of its own: what constraints hold, what transactions leave behind.
+ */
+#include "test_store.h"
 #include "migrate.h"
 #include "problems.h"
 #include "store.h"
-#include "test_store.h"
 
 #include <pthread.h>
 
@@ -57,8 +58,12 @@ static void make_somebody(struct somebody *one)
     int n = __atomic_add_fetch(&count, 1, __ATOMIC_RELAXED);
     (void)snprintf(one->email, sizeof one->email, "s%d@yard.example", n);
     (void)snprintf(one->name, sizeof one->name, "somebody%d", n);
-    one->wish = (struct new_account){.email = one->email, .email_folded = one->email, .handle = one->name,
-                                     .nickname = {one->name, one->name}, .password_hash = "hash", .role = ROLE_USER};
+    one->wish = (struct new_account){.email = one->email,
+                                     .email_folded = one->email,
+                                     .handle = one->name,
+                                     .nickname = {one->name, one->name},
+                                     .password_hash = "hash",
+                                     .role = ROLE_USER};
 }
 
 static bool add_somebody(struct account *account, struct err *err)
@@ -118,8 +123,8 @@ TEST(the_code_of_a_conflict_says_which_name_is_taken, "P-01 S-01 M-01")
 TEST(the_schema_itself_refuses_what_the_rules_do, "P-01 D-01")
 {
     static const char *const BAD[] = {
-        "role = 'king'", "handle = 'Not OK'", "handle = NULL", "nickname_folded = NULL", "phone = '010-1234'", "gender = 'cat'",
-        "withdrawn_at = now()", /* with its names still there */
+        "role = 'king'",      "handle = 'Not OK'", "handle = NULL",        "nickname_folded = NULL",
+        "phone = '010-1234'", "gender = 'cat'",    "withdrawn_at = now()", /* with its names still there */
     };
     struct account account;
     struct err err = {0};
@@ -131,7 +136,8 @@ TEST(the_schema_itself_refuses_what_the_rules_do, "P-01 D-01")
         (void)snprintf(name, sizeof name, "bad_update_%zu", i);
         update = (struct pg_statement){name, sql};
         err_clear(&err);
-        test_check(!pg_exec(the_app()->db, &update, PARAMS(PG_TEXT(account.id)), NULL, &err), __FILE__, __LINE__, "%s", BAD[i]);
+        test_check(!pg_exec(the_app()->db, &update, PARAMS(PG_TEXT(account.id)), NULL, &err), __FILE__, __LINE__, "%s",
+                   BAD[i]);
     }
 }
 
@@ -151,7 +157,8 @@ TEST(every_change_of_an_account_leaves_an_event_with_the_next_version, "P-01 S-0
         EXPECT_I64(version, account.version);
     }
     EXPECT_TEXT("1,2,3,4", test_sql("SELECT string_agg(payload::jsonb ->> 'version', ',' ORDER BY id) FROM outbox "
-                                    "WHERE topic = 'accounts' AND key = '%s'", account.id));
+                                    "WHERE topic = 'accounts' AND key = '%s'",
+                                    account.id));
     struct nickname late = {"too late", "too late"};
     EXPECT(!store_rename(the_app(), &who, &late, NULL, 2, &ORIGIN, &account, &err));
     EXPECT_PROBLEM("stale_version", &err);
@@ -210,8 +217,10 @@ TEST(refresh_slides_but_never_past_the_session_s_end, "P-04 M-06")
     struct err err = {0};
     REQUIRE_OK(add_somebody(&account, &err), &err);
     REQUIRE_OK(open_session(account.id, false, &token, &err), &err);
-    (void)test_sql("UPDATE sessions SET ends_at = now() + interval '7 seconds', expires_at = now() + interval '3 seconds' "
-                   "WHERE id = '%s'", token.session_id);
+    (void)test_sql(
+        "UPDATE sessions SET ends_at = now() + interval '7 seconds', expires_at = now() + interval '3 seconds' "
+        "WHERE id = '%s'",
+        token.session_id);
     REQUIRE_OK(refresh_once(&token, &next, &err), &err);
     EXPECT_TEXT("t", test_sql("SELECT expires_at = ends_at FROM sessions WHERE id = '%s'", token.session_id));
     (void)test_sql("UPDATE sessions SET expires_at = now() WHERE id = '%s'", token.session_id);
@@ -255,7 +264,9 @@ TEST(revocation_numbers_have_no_holes_and_no_doubles, "P-05 D-02")
         EXPECT(pthread_join(threads[i], &wrong) == 0 && !wrong);
     }
     EXPECT_I64(first + THREADS * 10, strtoll(test_sql("SELECT n FROM revocation_counter"), NULL, 10));
-    EXPECT_I64(THREADS * 10, strtoll(test_sql("SELECT count(DISTINCT n) FROM revocations WHERE n > %lld", (long long)first), NULL, 10));
+    EXPECT_I64(
+        THREADS * 10,
+        strtoll(test_sql("SELECT count(DISTINCT n) FROM revocations WHERE n > %lld", (long long)first), NULL, 10));
     const char *again = tokens[0][0].session_id;
     struct err err = {0};
     REQUIRE_OK(store_log_out(the_app(), &again, 1, &ORIGIN, &err), &err);
@@ -332,7 +343,8 @@ TEST(who_left_is_found_by_the_former_names_until_somebody_takes_them, "P-06 M-11
     EXPECT(row.found && row.account.withdrawn);
     EXPECT_TEXT("hash", row.password_hash);
     EXPECT_TEXT("0", test_sql("SELECT count(*) FROM accounts WHERE accounts::text LIKE '%%%s%%'", one.name));
-    EXPECT_TEXT("0", test_sql("SELECT count(*) FROM withdrawn_logins WHERE withdrawn_logins::text LIKE '%%%s%%'", one.name));
+    EXPECT_TEXT("0",
+                test_sql("SELECT count(*) FROM withdrawn_logins WHERE withdrawn_logins::text LIKE '%%%s%%'", one.name));
     EXPECT(!open_session(account.id, false, &token, &err));
     EXPECT_PROBLEM("withdrawn", &err);
     REQUIRE_OK(store_add_account(the_app(), &one.wish, &ORIGIN, &heir, &err), &err);
@@ -363,8 +375,9 @@ TEST(keys_follow_each_other, "P-03 K-05")
     REQUIRE_OK(store_list_keys(the_app(), arena, &rows, &count, &err), &err);
     REQUIRE(count == 2);
     EXPECT(rows[0].signs && !rows[1].signs); /* published, but it does not sign yet */
-    EXPECT_TEXT("t", test_sql("SELECT signs_from = now_ + interval '60 s' FROM (SELECT created_at AS now_, signs_from FROM "
-                              "signing_keys WHERE kid = 'two') k"));
+    EXPECT_TEXT("t",
+                test_sql("SELECT signs_from = now_ + interval '60 s' FROM (SELECT created_at AS now_, signs_from FROM "
+                         "signing_keys WHERE kid = 'two') k"));
     (void)test_sql("UPDATE signing_keys SET signs_from = now() WHERE kid = 'two'");
     REQUIRE_OK(store_list_keys(the_app(), arena, &rows, &count, &err), &err);
     REQUIRE(count == 2);
@@ -408,7 +421,8 @@ TEST(an_outside_identity_is_one_account_whatever_its_e_mail, "M-08 D-03 K-01 S-0
 TEST(the_first_outcome_of_a_state_stays, "M-08")
 {
     AUTO(arena) arena = arena_open(1 << 20);
-    struct social_start start = {.provider = "kakao", .return_to = "https://app.example", .nonce = "n", .verifier = "v"};
+    struct social_start start = {
+        .provider = "kakao", .return_to = "https://app.example", .nonce = "n", .verifier = "v"};
     struct social_login login;
     struct err err = {0};
     crypto_random(start.state_hash, sizeof start.state_hash);
@@ -442,7 +456,8 @@ TEST(sweeping_ends_what_ran_out_and_keeps_what_is_in_use, "P-04 P-07")
     REQUIRE_OK(store_sweep(the_app(), &err), &err);
     EXPECT_TEXT("expired", test_sql("SELECT end_reason FROM sessions WHERE id = '%s'", old.session_id));
     EXPECT_TEXT("expired", test_sql("SELECT payload::jsonb ->> 'reason' FROM outbox WHERE topic = 'sessions.ended' AND "
-                                    "payload::jsonb ->> 'sid' = '%s'", old.session_id));
+                                    "payload::jsonb ->> 'sid' = '%s'",
+                                    old.session_id));
     EXPECT_TEXT("", test_sql("SELECT end_reason FROM sessions WHERE id = '%s'", young.session_id));
     EXPECT_TEXT("1", test_sql("SELECT count(*) FROM revocations WHERE session_id = '%s'", old.session_id));
     EXPECT_TEXT("0", test_sql("SELECT count(*) FROM revocations WHERE until < now()"));
