@@ -19,6 +19,7 @@ enum {
     TOKEN_TEXT_MIN = 100, /* the signature alone has 86 characters */
     TOKEN_TEXT_MAX = 4096,
     ARENA_MAX = 64 * 1024,
+    CACHE_LINE = 64,
 };
 
 /* A verified token, as it was presented and as it was understood: about 400 bytes and the token's length. */
@@ -36,11 +37,11 @@ struct set {
         uint64_t hash;
         struct known *known; /* NULL: free */
     } ways[WAYS];
-} __attribute__((aligned(64)));
+} __attribute__((aligned(CACHE_LINE)));
 
 struct shard {
     pthread_mutex_t lock;
-} __attribute__((aligned(64)));
+} __attribute__((aligned(CACHE_LINE)));
 
 struct token_verifier {
     struct token_options options;
@@ -140,6 +141,14 @@ static struct set *cache_lock(struct token_verifier *verifier, uint64_t hash, pt
     return &verifier->sets[at];
 }
 
+/* Asks for all of it at once: with thousands of tokens nothing of it is in the processor's cache, and one line after
+ * the other would cost a dozen waits. */
+static void prefetch(const struct known *known, size_t length)
+{
+    for (size_t at = 0; at < sizeof *known + length; at += CACHE_LINE)
+        __builtin_prefetch((const char *)known + at);
+}
+
 static bool cache_find(struct token_verifier *verifier, struct view token, uint64_t hash, struct known *out)
 {
     uint64_t epoch = keyset_epoch(verifier->options.keys);
@@ -148,8 +157,11 @@ static bool cache_find(struct token_verifier *verifier, struct view token, uint6
     const struct set *set = cache_lock(verifier, hash, &lock);
     for (size_t way = 0; way < WAYS && !found; way++) {
         const struct known *known = set->ways[way].known;
-        found = known && set->ways[way].hash == hash && known->token_length == token.length &&
-                memcmp(known->token, token.bytes, token.length) == 0 && known->epoch == epoch;
+        if (!known || set->ways[way].hash != hash)
+            continue;
+        prefetch(known, token.length);
+        found = known->token_length == token.length && memcmp(known->token, token.bytes, token.length) == 0 &&
+                known->epoch == epoch;
         if (found)
             *out = *known; /* without the text behind it */
     }
