@@ -18,14 +18,6 @@
 
 enum { BUCKETS = 65536, FINISH_MS = 10000, LOOK_EVERY_MS = 20 };
 
-struct routes *gateway_routes(struct gateway *gateway)
-{
-    (void)pthread_mutex_lock(&gateway->lock);
-    struct routes *routes = routes_share(gateway->routes);
-    (void)pthread_mutex_unlock(&gateway->lock);
-    return routes;
-}
-
 static void ask_loops(struct gateway *gateway, int what)
 {
     (void)pthread_mutex_lock(&gateway->lock);
