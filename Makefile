@@ -136,7 +136,7 @@ headers: ## each header compiles alone
 	@for h in common/*.h gateway/*.h $(SERVICES:%=%/*.h); do \
 		$(CC) $(ALL_CFLAGS) -MF /dev/null -I$$(dirname $$h) -fsyntax-only -x c $$h || exit 1; done; echo "headers: ok"
 tidy: ## clang-tidy
-	clang-tidy --quiet $(filter %.c,$(SOURCES)) -- -std=gnu11 -D_GNU_SOURCE -DVERSION='""' -Icommon -Igateway -Itests/support
+	clang-tidy --quiet $(filter %.c,$(SOURCES)) -- -std=gnu11 -D_GNU_SOURCE -DVERSION='""' -Icommon -Igateway -Iauth-svc -Iuser-svc -Itests/support $(PACKAGE_CFLAGS) 2>/dev/null
 format: ## clang-format, in place
 	clang-format -i $(SOURCES)
 format-check:
