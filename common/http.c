@@ -16,9 +16,10 @@
 
 enum {
     CONNECTIONS_MAX = 4096,
-    CONNECTION_MEMORY = 40 * 1024, /* bounds a request's line and headers; above 32 kB it is mapped, and goes back at the close */
-    IDLE_SECONDS = 75,             /* of a connection; longer than the gateway keeps one */
-    BODY_SECONDS = 15,             /* without a byte of an announced body */
+    CONNECTION_MEMORY =
+        40 * 1024,     /* bounds a request's line and headers; above 32 kB it is mapped, and goes back at the close */
+    IDLE_SECONDS = 75, /* of a connection; longer than the gateway keeps one */
+    BODY_SECONDS = 15, /* without a byte of an announced body */
     BACKLOG = 1024,
     STOP_MS = 10000,
     STOP_BODY_MS = 2000, /* of it for bodies that are not complete */
@@ -75,8 +76,8 @@ static void exchange_give_back(struct http_server *server, struct http_exchange 
     exchange->connection = NULL;
     exchange->peer = NULL;
     exchange->state = EXCHANGE_NEW;
-    exchange->counted = exchange->working = exchange->reading = exchange->refused = exchange->declared = exchange->again =
-        false;
+    exchange->counted = exchange->working = exchange->reading = exchange->refused = exchange->declared =
+        exchange->again = false;
     exchange->first_run_ms = 0;
     exchange->discarded = 0;
     exchange->compiled = NULL;
@@ -131,7 +132,8 @@ static bool check_framing(struct http_exchange *exchange, struct err *err)
     (void)MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, take_framing, &framing);
     unsigned long long length = framing.length ? strtoull(framing.length, NULL, 10) : 0;
     exchange->declared = framing.encodings || length > 0;
-    if (framing.encodings + framing.lengths > 1 || (framing.encodings && strcasecmp(framing.encoding, "chunked") != 0)) {
+    if (framing.encodings + framing.lengths > 1 ||
+        (framing.encodings && strcasecmp(framing.encoding, "chunked") != 0)) {
         exchange->declared = true; /* whatever follows is not read */
         return err_set(err, &ERR_BAD_INPUT, "The length of the body is not clear");
     }
@@ -493,10 +495,12 @@ static bool check_options(const struct http_options *options, struct err *err)
 {
     for (const struct route *route = options->routes; route->method; route++) {
         if (route->who != AUTH_OPEN && !options->tokens)
-            return err_set_internal(err, &ERR_INTERNAL, "route %s asks for a token, and nothing checks one", route->path);
+            return err_set_internal(err, &ERR_INTERNAL, "route %s asks for a token, and nothing checks one",
+                                    route->path);
     }
-    return options->workers > 0 && options->queue > 0 ? true
-                                                      : err_set_internal(err, &ERR_INTERNAL, "workers and queue: at least 1");
+    return options->workers > 0 && options->queue > 0
+               ? true
+               : err_set_internal(err, &ERR_INTERNAL, "workers and queue: at least 1");
 }
 
 struct http_server *http_server_start_owning(const struct http_options *options, void **owned, struct err *err)

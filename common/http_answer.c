@@ -75,12 +75,12 @@ static void count_and_log(struct http_exchange *exchange, bool ok)
     const struct err *err = &exchange->err;
     enum log_level level = !ok && exchange->status >= 500 ? err->problem->level : LOG_DEBUG;
     if (ok || err->problem != &ERR_OVERLOADED) /* overload is told once a second, by http.c */
-        log_event(level, "http_request", LOG_TEXT("http.request.method", exchange->req.method),
-                  LOG_TEXT("url.path", exchange->compiled ? exchange->compiled->route->path : exchange->path.text),
-                  LOG_I64("http.response.status_code", exchange->status), LOG_I64("event.duration", took_us * 1000),
-                  LOG_TEXT("client.ip", exchange->client_address),
-                  LOG_TEXT("error.type", ok ? NULL : err->problem->code),
-                  LOG_TEXT("error.message", ok ? NULL : err->message), LOG_TEXT("error.detail", ok ? NULL : err->detail));
+        log_event(
+            level, "http_request", LOG_TEXT("http.request.method", exchange->req.method),
+            LOG_TEXT("url.path", exchange->compiled ? exchange->compiled->route->path : exchange->path.text),
+            LOG_I64("http.response.status_code", exchange->status), LOG_I64("event.duration", took_us * 1000),
+            LOG_TEXT("client.ip", exchange->client_address), LOG_TEXT("error.type", ok ? NULL : err->problem->code),
+            LOG_TEXT("error.message", ok ? NULL : err->message), LOG_TEXT("error.detail", ok ? NULL : err->detail));
 }
 
 static void print_problem(struct http_exchange *exchange)
@@ -150,8 +150,9 @@ void http_answer_build(struct http_exchange *exchange, bool ok)
         str_clear(&reply->body);
     /* libmicrohttpd frees the bytes; without any it must not get a pointer to free later */
     struct MHD_Response *response =
-        reply->body.length ? MHD_create_response_from_buffer(reply->body.length, reply->body.bytes, MHD_RESPMEM_MUST_FREE)
-                           : MHD_create_response_from_buffer(0, (void *)"", MHD_RESPMEM_PERSISTENT);
+        reply->body.length
+            ? MHD_create_response_from_buffer(reply->body.length, reply->body.bytes, MHD_RESPMEM_MUST_FREE)
+            : MHD_create_response_from_buffer(0, (void *)"", MHD_RESPMEM_PERSISTENT);
     if (response && reply->body.length)
         reply->body = (struct str){0};
     str_free(&reply->body);

@@ -25,9 +25,9 @@
 #include <stdatomic.h>
 
 enum {
-    HTTP_BODY_MAX = 64 * 1024,          /* where the route says nothing */
+    HTTP_BODY_MAX = 64 * 1024,           /* where the route says nothing */
     HTTP_BODIES_MAX = 128 * 1024 * 1024, /* of all requests together: more get 503 */
-    HTTP_DISCARD_MAX = 1024 * 1024,     /* of a refused chunked body; then the connection is cut */
+    HTTP_DISCARD_MAX = 1024 * 1024,      /* of a refused chunked body; then the connection is cut */
     HTTP_ARENA_MAX = 64 * 1024 * 1024,
     HTTP_PATH_BYTES = 1024,
     HTTP_SEGMENTS_MAX = 16,
@@ -161,13 +161,13 @@ struct http_server {
     bool loop_runs;
     _Atomic(struct http_exchange *) answered; /* a stack: pushed by workers, taken whole by the loop */
     atomic_bool asleep;                       /* the loop waits, or is about to */
-    atomic_bool draining, stopping, hurried; /* hurried: the time for stopping is over */
+    atomic_bool draining, stopping, hurried;  /* hurried: the time for stopping is over */
 
     pthread_mutex_t lock; /* of the queue and the waiting list */
     pthread_cond_t ready;
     struct http_exchange *queue_first, **queue_last, *waiting, *waiting_last; /* waiting: by due_ms */
     _Atomic int queued, waiting_count, idle; /* changed under the lock; idle: workers that sleep */
-    bool closed; /* workers end when the queue is empty */
+    bool closed;                             /* workers end when the queue is empty */
 
     /* loop thread only */
     struct http_exchange *spare, *pending; /* pending: read in this turn of the loop, not yet in the queue */

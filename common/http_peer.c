@@ -58,7 +58,8 @@ bool http_networks_parse(struct http_networks *networks, const char *text, struc
         if (networks->count == sizeof networks->list / sizeof networks->list[0])
             return err_set(err, &ERR_BAD_INPUT, "GATEWAY_ADDRESSES: too many");
         if (!parse_network(text, length, &networks->list[networks->count++]))
-            return err_set(err, &ERR_BAD_INPUT, "GATEWAY_ADDRESSES: \"%.*s\" is no address or network", (int)length, text);
+            return err_set(err, &ERR_BAD_INPUT, "GATEWAY_ADDRESSES: \"%.*s\" is no address or network", (int)length,
+                           text);
         text += length;
     }
     return true;

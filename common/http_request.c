@@ -247,8 +247,7 @@ bool http_request_authorize(struct http_exchange *exchange, struct err *err)
         *err = wrong;
     if (!ok)
         return who == AUTH_OPEN;
-    bool allowed = who == AUTH_OPEN || who == AUTH_GUEST ||
-                   (who == AUTH_USER && req->identity->role >= ROLE_USER) ||
+    bool allowed = who == AUTH_OPEN || who == AUTH_GUEST || (who == AUTH_USER && req->identity->role >= ROLE_USER) ||
                    (who == AUTH_ADMIN && req->identity->role == ROLE_ADMIN);
     return allowed || err_set(err, &ERR_FORBIDDEN, "This needs role %s", who == AUTH_ADMIN ? "admin" : "user");
 }
@@ -317,8 +316,8 @@ const char *http_param_uuid(struct request *req, const char *name, struct err *e
     return text;
 }
 
-bool http_query_i64(struct request *req, const char *name, int64_t default_value, int64_t min, int64_t max, int64_t *out,
-                    struct err *err)
+bool http_query_i64(struct request *req, const char *name, int64_t default_value, int64_t min, int64_t max,
+                    int64_t *out, struct err *err)
 {
     const char *text = http_query(req, name);
     *out = default_value;

@@ -183,8 +183,8 @@ static void set_method(CURL *handle, const struct http_call *call)
         curl_easy_setopt(handle, CURLOPT_CUSTOMREQUEST, call->method);
 }
 
-static void set_options(struct httpclient *client, CURL *handle, const struct http_call *call, struct curl_slist *headers,
-                        struct transfer *transfer, char error[CURL_ERROR_SIZE])
+static void set_options(struct httpclient *client, CURL *handle, const struct http_call *call,
+                        struct curl_slist *headers, struct transfer *transfer, char error[CURL_ERROR_SIZE])
 {
     long timeout_ms = call->timeout_ms ? call->timeout_ms : client->options.timeout_ms;
     long connect_ms = client->options.connect_timeout_ms;
@@ -262,7 +262,8 @@ bool httpclient_call(struct httpclient *client, struct arena *arena, const struc
     struct transfer transfer = {.arena = arena, .answer = answer, .body_max = client->options.body_max};
     struct curl_slist *headers = NULL;
     CURL *handle = handle_take(client);
-    bool ok = handle ? make_headers(call, &headers, err) : err_set_internal(err, &ERR_INTERNAL, "libcurl gives no handle");
+    bool ok =
+        handle ? make_headers(call, &headers, err) : err_set_internal(err, &ERR_INTERNAL, "libcurl gives no handle");
     ok = ok && call_on(client, handle, call, headers, &transfer, err);
     if (handle)
         handle_give(client, handle);

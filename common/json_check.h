@@ -1,6 +1,6 @@
 /* json_check.h - the strict reading of RFC 8259 that comes before cJSON, which alone would take control bytes, invalid
- * UTF-8, lone surrogates, doubled members, numbers it can't hold, and text after the value. For json_decode.c and tests.
- * Pure function; works on the bytes in place. */
+ * UTF-8, lone surrogates, doubled members, numbers it can't hold, and text after the value. For json_decode.c and
+ * tests. Pure function; works on the bytes in place. */
 #ifndef MADANG_JSON_CHECK_H
 #define MADANG_JSON_CHECK_H
 

@@ -67,7 +67,8 @@ __attribute__((format(printf, 4, 5))) static bool wrong_because(struct decoder *
     return wrong(decoder, name, index, message);
 }
 
-static bool length_fits(struct decoder *decoder, const char *name, int index, const char *text, int64_t min, int64_t max)
+static bool length_fits(struct decoder *decoder, const char *name, int index, const char *text, int64_t min,
+                        int64_t max)
 {
     int64_t count = (int64_t)utf8_count(text, strlen(text));
     if (count > max)
@@ -135,7 +136,8 @@ static bool read_i64(struct view raw, int64_t *out, bool *integer)
     return !__builtin_mul_overflow(value, negative ? 1 : -1, out); /* summed up below zero, where there is one more */
 }
 
-static bool take_i64(struct decoder *decoder, const struct field *field, const cJSON *value, struct view raw, void *place)
+static bool take_i64(struct decoder *decoder, const struct field *field, const cJSON *value, struct view raw,
+                     void *place)
 {
     bool integer, any = field->min == 0 && field->max == 0;
     int64_t number, min = any ? INT64_MIN : field->min, max = field->max || any ? field->max : INT64_MAX;

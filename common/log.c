@@ -16,7 +16,8 @@ enum {
     TEXT_BYTES = 1024, /* of one value; more is cut */
 };
 
-static const char *const LEVEL_NAMES[] = {[LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error"};
+static const char *const LEVEL_NAMES[] = {
+    [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error"};
 
 static const char *service_name = "", *instance_name = "";
 static _Atomic int least_level = LOG_INFO;

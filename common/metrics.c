@@ -2,6 +2,7 @@
 
 #include "mem.h"
 
+#include <dirent.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -10,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <dirent.h>
 #include <unistd.h>
 
 enum { LABELS_MAX = 6, CHILDREN_MAX = 512, LABEL_BYTES = 256 };
@@ -239,7 +239,8 @@ void metric_forget(const void *payload)
     (void)pthread_mutex_unlock(&lock);
 }
 
-/* ---- printing -------------------------------------------------------------------------------------------------------- */
+/* ---- printing
+ * -------------------------------------------------------------------------------------------------------- */
 
 static void print_head(struct str *out, const char *name, const char *help, const char *kind)
 {

@@ -173,7 +173,8 @@ static bool timed_out(const redisContext *context, int reason)
 }
 
 /* One try on a lent connection, which is freed on failure. *dead: the connection was closed by the other side. */
-static redisReply *try_on(struct redis *redis, redisContext *context, const struct call *call, bool *dead, struct err *err)
+static redisReply *try_on(struct redis *redis, redisContext *context, const struct call *call, bool *dead,
+                          struct err *err)
 {
     errno = 0;
     redisReply *reply = redisCommandArgv(context, call->argc, call->argv, call->lengths);
@@ -226,7 +227,8 @@ static redisReply *attempt(struct redis *redis, struct call *call, struct err *e
 /* Errors of a server that can't serve now, as against a command that is wrong. */
 static bool is_passing(const char *text)
 {
-    static const char *const WORDS[] = {"LOADING", "MASTERDOWN", "READONLY", "CLUSTERDOWN", "TRYAGAIN", "MISCONF", "OOM", "BUSY"};
+    static const char *const WORDS[] = {"LOADING",  "MASTERDOWN", "READONLY", "CLUSTERDOWN",
+                                        "TRYAGAIN", "MISCONF",    "OOM",      "BUSY"};
     for (size_t i = 0; i < ARRAY_LENGTH(WORDS); i++) {
         if (strncmp(text, WORDS[i], strlen(WORDS[i])) == 0)
             return true;

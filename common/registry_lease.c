@@ -13,8 +13,8 @@
 
 enum { LEASE_MS = 6000, RENEW_MS = 2000, RETRY_MS = 500 };
 
-/* KEYS[1] the record; ARGV: record, epoch, lease, message, "1" to tell in any case. 0, or the newer epoch that stands there.
- * A record that was gone (Redis wiped, lease over) is told again too. */
+/* KEYS[1] the record; ARGV: record, epoch, lease, message, "1" to tell in any case. 0, or the newer epoch that stands
+ * there. A record that was gone (Redis wiped, lease over) is told again too. */
 static const char RENEW[] =
     "local old = redis.call('GET', KEYS[1]) "
     "if old then local ok, it = pcall(cjson.decode, old) "
@@ -77,8 +77,9 @@ static bool renew(struct registry_lease *lease, struct err *err)
     registry_message_print(&message, &lease->entry, draining ? "draining" : "up");
     (void)snprintf(epoch, sizeof epoch, "%lld", (long long)lease->entry.epoch);
     (void)snprintf(ms, sizeof ms, "%d", LEASE_MS);
-    AUTO(redis_reply) reply = REDIS_CALL(lease->redis, err, "EVAL", RENEW, "1", lease->key, record.bytes, epoch, ms,
-                                         message.bytes, tell ? "1" : "0");
+    AUTO(redis_reply)
+    reply = REDIS_CALL(lease->redis, err, "EVAL", RENEW, "1", lease->key, record.bytes, epoch, ms, message.bytes,
+                       tell ? "1" : "0");
     if (!reply)
         return false;
     lease->first = false;

@@ -78,7 +78,8 @@ bool registry_record_parse(struct arena *arena, const char *text, size_t length,
 void registry_message_print(struct str *out, const struct registry_entry *entry, const char *state)
 {
     json_encode(out, MESSAGE_FIELDS,
-                &(struct message){.service = entry->service, .instance = entry->instance, .state = state, .epoch = entry->epoch});
+                &(struct message){
+                    .service = entry->service, .instance = entry->instance, .state = state, .epoch = entry->epoch});
 }
 
 bool registry_message_says_gone(struct arena *arena, const char *text, size_t length, struct registry_entry *entry)

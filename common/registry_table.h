@@ -1,5 +1,5 @@
-/* registry_table.h - the table of instances and how a fresh reading changes it. Plain data, no clock of its own, no I/O:
- * the rules of the registry can be tested without Redis.
+/* registry_table.h - the table of instances and how a fresh reading changes it. Plain data, no clock of its own, no
+ * I/O: the rules of the registry can be tested without Redis.
  *
  * - What the reading has, counts.
  * - What was draining and is gone, is gone.
@@ -32,7 +32,8 @@ bool registry_table_merge(struct registry_table *table, struct registry_table *f
 /* This instance has said good-bye: the next reading that lacks it drops it at once. */
 void registry_table_note_gone(struct registry_table *table, const struct registry_entry *gone);
 /* The turn-th instance that is up, else draining, else suspect; NULL when there is none. */
-const struct registry_entry *registry_table_pick(const struct registry_table *table, const char *service, unsigned turn);
+const struct registry_entry *registry_table_pick(const struct registry_table *table, const char *service,
+                                                 unsigned turn);
 void registry_table_free(struct registry_table *table);
 
 #endif

@@ -91,7 +91,8 @@ static bool read_all(struct registry_watch *watch, struct registry_table *fresh,
 {
     char cursor[32] = "0";
     for (int scans = 0; scans < SCANS_MAX; scans++) {
-        AUTO(redis_reply) reply = REDIS_CALL(watch->redis, err, "SCAN", cursor, "MATCH", REGISTRY_PREFIX "*", "COUNT", "1000");
+        AUTO(redis_reply)
+        reply = REDIS_CALL(watch->redis, err, "SCAN", cursor, "MATCH", REGISTRY_PREFIX "*", "COUNT", "1000");
         if (!reply)
             return false;
         const char *next = redis_count(reply) == 2 ? redis_text(redis_item(reply, 0)) : NULL;
@@ -173,7 +174,8 @@ static void subscribe(struct registry_watch *watch)
     watch->ping_at_ms = now_ms + PING_MS;
 }
 
-/* "message", channel, text and "subscribe", channel, count (after which nothing is missed) ask for a read; PONGs don't. */
+/* "message", channel, text and "subscribe", channel, count (after which nothing is missed) ask for a read; PONGs don't.
+ */
 static bool asks_for_read(const redisReply *reply)
 {
     const char *kind = reply->type == REDIS_REPLY_ARRAY && reply->elements == 3 ? reply->element[0]->str : NULL;

@@ -115,7 +115,8 @@ bool service_wait_for_stop(void (*on_reload)(void *payload), void *payload, stru
     return !failed;
 }
 
-/* ---- before run ---------------------------------------------------------------------------------------------------- */
+/* ---- before run ----------------------------------------------------------------------------------------------------
+ */
 
 static void signals_open(void)
 {
@@ -169,7 +170,8 @@ static void instance_make(char *text, size_t size)
     }
     if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
         memcpy(random, &(int32_t){(int32_t)clock_now_us()}, sizeof random);
-    (void)snprintf(text, size, "%s-%02x%02x%02x%02x", *host ? host : "host", random[0], random[1], random[2], random[3]);
+    (void)snprintf(text, size, "%s-%02x%02x%02x%02x", *host ? host : "host", random[0], random[1], random[2],
+                   random[3]);
 }
 
 static bool instance_valid(const char *text)
@@ -201,7 +203,9 @@ static bool common_check(const char *name, struct service_config *common, struct
     if (!instance_valid(common->instance))
         return err_set(err, &ERR_BAD_INPUT, "INSTANCE: must be 1 to 63 of A-Z a-z 0-9 . _ -");
     log_open(name, common->instance, level);
-    const struct { const char *name, *value; } addresses[] = {
+    const struct {
+        const char *name, *value;
+    } addresses[] = {
         {"LISTEN", common->listen}, {"ADMIN_LISTEN", common->admin_listen}, {"ADVERTISE", common->advertise}};
     for (size_t i = 0; i < ARRAY_LENGTH(addresses); i++) {
         struct err wrong = {0};
@@ -252,7 +256,8 @@ int service_main(const char *name, int argc, char **argv, const struct setting *
     return ok ? 0 : 1;
 }
 
-/* ---- addresses ------------------------------------------------------------------------------------------------------- */
+/* ---- addresses
+ * ------------------------------------------------------------------------------------------------------- */
 
 static bool parse_port(const char *text, int *port)
 {

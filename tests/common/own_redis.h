@@ -1,5 +1,5 @@
-/* own_redis.h - a redis-server of the test's own on a free port, to be paused, killed and started again. It keeps nothing
- * on disk: a restart is a wipe. Header only. */
+/* own_redis.h - a redis-server of the test's own on a free port, to be paused, killed and started again. It keeps
+ * nothing on disk: a restart is a wipe. Header only. */
 #ifndef MADANG_TEST_OWN_REDIS_H
 #define MADANG_TEST_OWN_REDIS_H
 
@@ -72,8 +72,9 @@ static inline bool own_redis_start(struct own_redis *redis)
         int null = open("/dev/null", O_RDWR);
         (void)dup2(null, STDOUT_FILENO);
         (void)dup2(null, STDERR_FILENO);
-        (void)execlp("redis-server", "redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
-                     "--dir", "/tmp", redis->password ? "--requirepass" : (char *)NULL, redis->password, (char *)NULL);
+        (void)execlp("redis-server", "redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "",
+                     "--appendonly", "no", "--dir", "/tmp", redis->password ? "--requirepass" : (char *)NULL,
+                     redis->password, (char *)NULL);
         _exit(127);
     }
     return EVENTUALLY(10000, own_redis_answers(redis));

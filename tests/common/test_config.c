@@ -48,8 +48,8 @@ static void expect_refused(const char *name, const char *value, const char *told
     struct err err;
     value ? (void)setenv(name, value, 1) : (void)unsetenv(name);
     bool ok = load(&err);
-    test_check(!ok && strncmp(err.message, told, strlen(told)) == 0, __FILE__, __LINE__, "%s=%s: %s", name, value ? value : "(none)",
-               ok ? "taken" : err.message);
+    test_check(!ok && strncmp(err.message, told, strlen(told)) == 0, __FILE__, __LINE__, "%s=%s: %s", name,
+               value ? value : "(none)", ok ? "taken" : err.message);
     test_check(!strstr(err.message, "s3cret"), __FILE__, __LINE__, "tells the secret: %s", err.message);
     fresh();
 }

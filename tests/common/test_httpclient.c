@@ -57,9 +57,10 @@ static bool on_away(struct request *req, struct reply *reply, struct err *err)
 }
 
 static const struct route ROUTES[] = {
-    {"GET", "/tell", AUTH_OPEN, on_tell, 0},    {"POST", "/tell", AUTH_OPEN, on_tell, 1 << 20}, {"PUT", "/tell", AUTH_OPEN, on_tell, 1 << 20},
-    {"DELETE", "/tell", AUTH_OPEN, on_tell, 0}, {"GET", "/big", AUTH_OPEN, on_big, 0},          {"GET", "/busy", AUTH_OPEN, on_busy, 0},
-    {"GET", "/away", AUTH_OPEN, on_away, 0},    {0},
+    {"GET", "/tell", AUTH_OPEN, on_tell, 0},       {"POST", "/tell", AUTH_OPEN, on_tell, 1 << 20},
+    {"PUT", "/tell", AUTH_OPEN, on_tell, 1 << 20}, {"DELETE", "/tell", AUTH_OPEN, on_tell, 0},
+    {"GET", "/big", AUTH_OPEN, on_big, 0},         {"GET", "/busy", AUTH_OPEN, on_busy, 0},
+    {"GET", "/away", AUTH_OPEN, on_away, 0},       {0},
 };
 
 struct world {
@@ -72,11 +73,14 @@ struct world {
 static bool world_open(struct world *world)
 {
     struct err err = {0};
-    struct http_options options = {.listen = "127.0.0.1:0", .routes = ROUTES, .workers = 2, .queue = 64, .gateway_addresses = "127.0.0.1"};
+    struct http_options options = {
+        .listen = "127.0.0.1:0", .routes = ROUTES, .workers = 2, .queue = 64, .gateway_addresses = "127.0.0.1"};
     world->arena = arena_open(8 << 20);
     world->server = http_server_start(&options, &err);
-    world->client = httpclient_open(&(struct httpclient_options){.allow_http = true, .body_max = 40000, .timeout_ms = 5000}, &err);
-    (void)snprintf(world->url, sizeof world->url, "http://127.0.0.1:%d", world->server ? http_server_port(world->server) : 0);
+    world->client =
+        httpclient_open(&(struct httpclient_options){.allow_http = true, .body_max = 40000, .timeout_ms = 5000}, &err);
+    (void)snprintf(world->url, sizeof world->url, "http://127.0.0.1:%d",
+                   world->server ? http_server_port(world->server) : 0);
     return world->server && world->client;
 }
 
@@ -92,8 +96,8 @@ static void world_close(struct world *world)
     struct err err = {0};                                                                                              \
     REQUIRE(world_open(&world))
 
-static bool call(struct world *world, const char *method, const char *path, const char *body, const char *const *headers,
-                 struct http_answer *answer, struct err *err)
+static bool call(struct world *world, const char *method, const char *path, const char *body,
+                 const char *const *headers, struct http_answer *answer, struct err *err)
 {
     struct http_call it = {.method = method,
                            .url = arena_printf(world->arena, "%s%s", world->url, path),
@@ -104,7 +108,8 @@ static bool call(struct world *world, const char *method, const char *path, cons
 
 static bool says(const struct http_answer *answer, const char *words)
 {
-    return test_check(strstr(answer->body.bytes, words) != NULL, __FILE__, __LINE__, "expected %s in %s", words, answer->body.bytes);
+    return test_check(strstr(answer->body.bytes, words) != NULL, __FILE__, __LINE__, "expected %s in %s", words,
+                      answer->body.bytes);
 }
 
 TEST(httpclient_sends_methods_headers_and_bodies, "")
@@ -130,7 +135,8 @@ TEST(httpclient_sends_methods_headers_and_bodies, "")
     REQUIRE_OK(call(&world, "HEAD", "/tell", NULL, NULL, &answer, &err), &err);
     EXPECT_I64(200, answer.status);
     EXPECT_I64(0, answer.body.length);
-    REQUIRE_OK(call(&world, "GET", "/tell", NULL, NULL, &answer, &err), &err); /* nothing of the HEAD is left on the handle */
+    REQUIRE_OK(call(&world, "GET", "/tell", NULL, NULL, &answer, &err),
+               &err); /* nothing of the HEAD is left on the handle */
     says(&answer, "\"method\":\"GET\"");
 }
 
@@ -267,7 +273,8 @@ TEST(httpclient_ends_in_time_and_says_whether_it_was_sent, "")
     bad_server_close(&nobody); /* now nobody listens there */
     AUTO(arena) arena = arena_open(1 << 20);
     AUTO(httpclient) client = httpclient_open(&(struct httpclient_options){.allow_http = true}, &err);
-    struct http_call it = {.method = "POST", .url = arena_printf(arena, "http://127.0.0.1:%d/", port), .body = view_of("x")};
+    struct http_call it = {
+        .method = "POST", .url = arena_printf(arena, "http://127.0.0.1:%d/", port), .body = view_of("x")};
     EXPECT(!httpclient_call(client, arena, &it, &answer, &err));
     EXPECT(!answer.sent);
 }
@@ -285,7 +292,8 @@ static void *call_many(void *payload)
         struct http_answer answer;
         struct err err = {0};
         const char *own = arena_printf(arena, "X-Own: %p-%d", (void *)arena, i), *const headers[] = {own, NULL};
-        struct http_call it = {.method = "GET", .url = arena_printf(arena, "%s/tell", many->world->url), .headers = headers};
+        struct http_call it = {
+            .method = "GET", .url = arena_printf(arena, "%s/tell", many->world->url), .headers = headers};
         if (httpclient_call(many->world->client, arena, &it, &answer, &err) && strstr(answer.body.bytes, own + 7))
             many->good++;
         arena_reset(arena);

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-
 struct wish {
     const char *name, *colour, *id, *raw;
     int64_t count, price;
@@ -54,8 +53,8 @@ static void expect_refused(const char *text, const char *words)
     struct wish wish;
     struct err err = {0};
     bool ok = read_wish(text, &wish, &err);
-    test_check(!ok && strcmp(err.problem->code, "bad_input") == 0 && strstr(err.message, words) != NULL, __FILE__, __LINE__,
-               "%s: expected \"%s\", got %s \"%s\"", text, words, ok ? "ok" : err.problem->code, err.message);
+    test_check(!ok && strcmp(err.problem->code, "bad_input") == 0 && strstr(err.message, words) != NULL, __FILE__,
+               __LINE__, "%s: expected \"%s\", got %s \"%s\"", text, words, ok ? "ok" : err.problem->code, err.message);
 }
 
 /* Refused, with this field as the first wrong one. */
@@ -74,11 +73,13 @@ TEST(json_reads_every_kind_of_field, "I10")
 {
     struct wish wish;
     struct err err = {0};
-    REQUIRE_OK(read_wish(" { \"name\" : \"a\\u00e9\\ud83d\\ude00\\n\" , \"colour\":\"red\", \"count\":-9223372036854775808,\n"
-                         "\"price\":1000,\"on\":true,\"tags\":[\"x\",\"\\u1100\"], \"id\":\"0190A000-0000-7000-8000-00000000000F\","
-                         "\"raw\": { \"a b\" : [1 , 2.50, 9007199254740993, \"x \\\" y\" ] , \"n\":null } } ",
-                         &wish, &err),
-               &err);
+    REQUIRE_OK(
+        read_wish(
+            " { \"name\" : \"a\\u00e9\\ud83d\\ude00\\n\" , \"colour\":\"red\", \"count\":-9223372036854775808,\n"
+            "\"price\":1000,\"on\":true,\"tags\":[\"x\",\"\\u1100\"], \"id\":\"0190A000-0000-7000-8000-00000000000F\","
+            "\"raw\": { \"a b\" : [1 , 2.50, 9007199254740993, \"x \\\" y\" ] , \"n\":null } } ",
+            &wish, &err),
+        &err);
     EXPECT_TEXT("a\xc3\xa9\xf0\x9f\x98\x80\n", wish.name);
     EXPECT_TEXT("red", wish.colour);
     EXPECT_I64(INT64_MIN, wish.count);
@@ -222,7 +223,8 @@ TEST(json_checks_the_bounds_of_each_field_in_code_points, "I10")
 {
     struct wish wish;
     struct err err = {0};
-    EXPECT(read_wish("{\"name\":\"\xea\xb0\x80\xeb\x82\x98\xeb\x8b\xa4\xeb\x9d\xbc\xeb\xa7\x88\"}", &wish, &err)); /* five Hangul */
+    EXPECT(read_wish("{\"name\":\"\xea\xb0\x80\xeb\x82\x98\xeb\x8b\xa4\xeb\x9d\xbc\xeb\xa7\x88\"}", &wish,
+                     &err)); /* five Hangul */
     expect_field("{\"name\":\"abcdef\"}", "/name", "at most 5");
     expect_field("{\"name\":\"a\"}", "/name", "at least 2");
     expect_field("{\"name\":\"\"}", "/name", "not be empty");
@@ -272,24 +274,34 @@ TEST(json_lenient_skips_unknown_members_only, "I10")
 {
     struct strict strict;
     struct err err = {0};
-    REQUIRE_OK(JSON_DECODE_LENIENT(arena, view_of("{\"later\":{\"a\":[1]},\"must\":\"x\",\"number\":3}"), STRICT_FIELDS, &strict, &err),
+    REQUIRE_OK(JSON_DECODE_LENIENT(arena, view_of("{\"later\":{\"a\":[1]},\"must\":\"x\",\"number\":3}"), STRICT_FIELDS,
+                                   &strict, &err),
                &err);
     EXPECT_TEXT("x", strict.must);
     EXPECT(!JSON_DECODE_LENIENT(arena, view_of("{\"must\":5,\"number\":3}"), STRICT_FIELDS, &strict, &err));
-    EXPECT(!JSON_DECODE_LENIENT(arena, view_of("{\"later\":1,\"later\":2,\"must\":\"x\",\"number\":3}"), STRICT_FIELDS, &strict, &err));
+    EXPECT(!JSON_DECODE_LENIENT(arena, view_of("{\"later\":1,\"later\":2,\"must\":\"x\",\"number\":3}"), STRICT_FIELDS,
+                                &strict, &err));
 }
 
 TEST(json_encode_gives_what_decode_reads, "I10")
 {
     const char *tags[] = {"a\"b", "\xea\xb0\x80"};
-    struct wish wish = {.name = NULL, .colour = "red", .raw = "[1,{}]", .count = INT64_MIN, .price = 5, .on = true, .tags = {tags, 2}}, back;
+    struct wish wish = {.name = NULL,
+                        .colour = "red",
+                        .raw = "[1,{}]",
+                        .count = INT64_MIN,
+                        .price = 5,
+                        .on = true,
+                        .tags = {tags, 2}},
+                back;
     struct err err = {0};
     AUTO_STR out;
     str_init(&out);
     json_encode(&out, WISH_FIELDS, &wish);
-    EXPECT_TEXT("{\"name\":null,\"colour\":\"red\",\"raw\":[1,{}],\"count\":-9223372036854775808,\"price\":5,\"on\":true,"
-                "\"tags\":[\"a\\\"b\",\"\xea\xb0\x80\"]}",
-                out.bytes);
+    EXPECT_TEXT(
+        "{\"name\":null,\"colour\":\"red\",\"raw\":[1,{}],\"count\":-9223372036854775808,\"price\":5,\"on\":true,"
+        "\"tags\":[\"a\\\"b\",\"\xea\xb0\x80\"]}",
+        out.bytes);
     REQUIRE_OK(read_wish(out.bytes, &back, &err), &err);
     EXPECT_TEXT("a\"b", back.tags.items[0]);
     EXPECT_I64(INT64_MIN, back.count);
@@ -311,8 +323,9 @@ TEST(json_appender_places_commas, "I10")
     json_raw(&out, "raw", "{\"x\":1}");
     json_time(&out, "at", 1769903999123);
     json_close(&out, '}');
-    EXPECT_TEXT("{\"items\":[1,{},\"tail{\",false],\"next_cursor\":null,\"raw\":{\"x\":1},\"at\":\"2026-01-31T23:59:59.123Z\"}",
-                out.bytes);
+    EXPECT_TEXT(
+        "{\"items\":[1,{},\"tail{\",false],\"next_cursor\":null,\"raw\":{\"x\":1},\"at\":\"2026-01-31T23:59:59.123Z\"}",
+        out.bytes);
     str_clear(&out);
     str_add(&out, "data: ");
     json_open(&out, NULL, '[');

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 /* Runs `write` with stderr going to a file, and returns what was written. */
-static char *catch(void (*write_lines)(void))
+static char *catch (void (*write_lines)(void))
 {
     FILE *file = tmpfile();
     int saved = dup(STDERR_FILENO);
@@ -45,15 +45,15 @@ static void write_one(void)
 {
     log_open("test-svc", "host-1", LOG_INFO);
     log_set_request("req-1", "0af7651916cd43dd8448eb211c80319c");
-    log_event(LOG_INFO, "login_refused", LOG_TEXT("reason", "bad \"quotes\"\n\t\x01\x7f \\ 마당 \xff"), LOG_I64("tries", INT64_MIN),
-              LOG_BOOL("known", true), LOG_DOUBLE("share", 0.25), LOG_TEXT("none", NULL));
+    log_event(LOG_INFO, "login_refused", LOG_TEXT("reason", "bad \"quotes\"\n\t\x01\x7f \\ 마당 \xff"),
+              LOG_I64("tries", INT64_MIN), LOG_BOOL("known", true), LOG_DOUBLE("share", 0.25), LOG_TEXT("none", NULL));
     log_event(LOG_DEBUG, "not_seen");
     log_set_request(NULL, NULL);
 }
 
 TEST(log_lines_have_ecs_names_and_escaped_values, "I10")
 {
-    char *text AUTO_FREE = catch(write_one);
+    char *text AUTO_FREE = catch (write_one);
     EXPECT(strchr(text, '\n') == text + strlen(text) - 1); /* one line */
     cJSON *line = parse_line(text);
     EXPECT_I64(24, strlen(text_of(line, "@timestamp")));
@@ -77,12 +77,13 @@ static void write_long(void)
     for (size_t i = 0; i + 3 < sizeof big; i += 3)
         memcpy(big + i, "\xeb\xa7\x88", 3);
     log_event(LOG_WARN, "big", LOG_TEXT("a", big), LOG_I64("n", 1));
-    log_event(LOG_WARN, "bigger", LOG_TEXT("a", big), LOG_TEXT("b", big), LOG_TEXT("c", big), LOG_TEXT("d", big), LOG_I64("n", 1));
+    log_event(LOG_WARN, "bigger", LOG_TEXT("a", big), LOG_TEXT("b", big), LOG_TEXT("c", big), LOG_TEXT("d", big),
+              LOG_I64("n", 1));
 }
 
 TEST(log_lines_are_bounded_and_stay_json, "I9")
 {
-    char *text AUTO_FREE = catch(write_long), *rest = text;
+    char *text AUTO_FREE = catch (write_long), *rest = text;
     const char *first = strsep(&rest, "\n"), *second = strsep(&rest, "\n");
     EXPECT(strlen(second) < 4096);
     cJSON *line = parse_line(first);
@@ -108,7 +109,7 @@ static void write_err(void)
 
 TEST(log_tells_failures_at_their_own_level, "")
 {
-    char *text AUTO_FREE = catch(write_err);
+    char *text AUTO_FREE = catch (write_err);
     cJSON *line = parse_line(text);
     EXPECT_TEXT("warn", text_of(line, "log.level"));
     EXPECT_TEXT("job_failed", text_of(line, "event.action"));
@@ -121,7 +122,8 @@ TEST(log_tells_failures_at_their_own_level, "")
 static void *write_often(void *payload)
 {
     for (int i = 0; i < 500; i++)
-        log_event(LOG_INFO, "often", LOG_I64("thread", (intptr_t)payload), LOG_TEXT("text", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"));
+        log_event(LOG_INFO, "often", LOG_I64("thread", (intptr_t)payload),
+                  LOG_TEXT("text", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"));
     return NULL;
 }
 
@@ -137,7 +139,7 @@ static void write_from_threads(void)
 TEST(log_lines_of_threads_are_never_mixed, "")
 {
     int lines = 0;
-    char *text AUTO_FREE = catch(write_from_threads), *rest = text;
+    char *text AUTO_FREE = catch (write_from_threads), *rest = text;
     for (const char *one; (one = strsep(&rest, "\n")) && *one; lines++) {
         cJSON *line = parse_line(one);
         cJSON_Delete(line);

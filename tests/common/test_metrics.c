@@ -29,7 +29,8 @@ TEST(metrics_print_counters_and_gauges, "")
     metric_add(ok, 2);
     metric_add(METRIC_CHILD(logins, "a\"b\\c\nd", "x"), 1);
     metric_set(METRIC_CHILD(metric_gauge("t_depth", "Line\none \\ two", NULL)), -5);
-    has("# HELP t_logins_total Log-ins by result.\n# TYPE t_logins_total counter\nt_logins_total{result=\"ok\",how=\"web\"} 2\n");
+    has("# HELP t_logins_total Log-ins by result.\n# TYPE t_logins_total "
+        "counter\nt_logins_total{result=\"ok\",how=\"web\"} 2\n");
     has("t_logins_total{result=\"a\\\"b\\\\c\\nd\",how=\"x\"} 1\n");
     has("# HELP t_depth Line\\none \\\\ two\n# TYPE t_depth gauge\nt_depth -5\n");
     EXPECT_I64(2, metric_value(ok));
@@ -110,8 +111,12 @@ TEST(metrics_lose_nothing_between_threads, "")
 
 TEST(metrics_tell_of_the_process, "")
 {
-    static const char *const NAMES[] = {"process_cpu_seconds_total", "process_resident_memory_bytes", "process_virtual_memory_bytes",
-                                        "process_open_fds",          "process_max_fds",               "process_start_time_seconds",
+    static const char *const NAMES[] = {"process_cpu_seconds_total",
+                                        "process_resident_memory_bytes",
+                                        "process_virtual_memory_bytes",
+                                        "process_open_fds",
+                                        "process_max_fds",
+                                        "process_start_time_seconds",
                                         "process_threads"};
     for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
         char line[80];
@@ -122,5 +127,6 @@ TEST(metrics_tell_of_the_process, "")
         test_check(value > 0, __FILE__, __LINE__, "%s %g", NAMES[i], value);
     }
     has("madang_build_info{version=\"" VERSION "\"} 1\n");
-    EXPECT(printed()[strlen(printed()) - 1] == '\n');
+    const char *all = printed();
+    EXPECT(all[strlen(all) - 1] == '\n');
 }

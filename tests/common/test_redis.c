@@ -38,8 +38,18 @@ TEST(redis_reads_addresses_strictly, "I10")
     REQUIRE_OK(redis_address_parse(&address, "redis://:only@h", &err), &err);
     EXPECT_TEXT("", address.user);
     EXPECT_TEXT("only", address.password);
-    static const char *const BAD[] = {"", "127.0.0.1:6379", "http://h", "redis://", "redis://h:", "redis://h:70000", "redis://h:x",
-                                      "redis://h/x", "redis://h/0/1", "redis://h?x=1", "redis://[::1", "redis://s:ecret%zz@h"};
+    static const char *const BAD[] = {"",
+                                      "127.0.0.1:6379",
+                                      "http://h",
+                                      "redis://",
+                                      "redis://h:",
+                                      "redis://h:70000",
+                                      "redis://h:x",
+                                      "redis://h/x",
+                                      "redis://h/0/1",
+                                      "redis://h?x=1",
+                                      "redis://[::1",
+                                      "redis://s:ecret%zz@h"};
     for (size_t i = 0; i < ARRAY_LENGTH(BAD); i++) {
         bool ok = redis_address_parse(&address, BAD[i], &err);
         test_check(!ok && !strstr(err.message, "ecret"), __FILE__, __LINE__, "%s: %s", BAD[i], err.message);
@@ -135,9 +145,9 @@ TEST(redis_paused_fails_within_its_time_then_at_once_then_comes_back, "I5")
     EXPECT(strstr(err.detail, "not asked") != NULL);
     own_redis_go_on(&server);
     EXPECT(EVENTUALLY(10000, ({
-        AUTO(redis_reply) reply = REDIS_CALL(redis, &err, "PING");
-        reply != NULL;
-    })));
+                          AUTO(redis_reply) reply = REDIS_CALL(redis, &err, "PING");
+                          reply != NULL;
+                      })));
     EXPECT(redis_available(redis));
 }
 

@@ -1,4 +1,5 @@
-/* The registry: the rules of its table in memory, then leases and watches on a real Redis that is paused, wiped, killed. */
+/* The registry: the rules of its table in memory, then leases and watches on a real Redis that is paused, wiped,
+ * killed. */
 #include "registry.h"
 #include "registry_internal.h"
 #include "registry_table.h"
@@ -134,14 +135,25 @@ TEST(registry_records_are_read_strictly, "I10")
     registry_record_print(&out, &entry);
     REQUIRE(registry_record_parse(arena, out.bytes, out.length, &back));
     EXPECT(memcmp(&entry, &back, sizeof entry) == 0);
-    static const char *const BAD[] = {
-        "", "x", "{}", "[]", "{\"service\":\"s\",\"instance\":\"i\",\"address\":\"h:1\",\"epoch\":0,\"state\":\"up\"}",
-        "{\"service\":\"s\",\"instance\":\"i\",\"address\":\"h:1\",\"epoch\":1,\"state\":\"sideways\"}",
-        "{\"service\":\"sssssssssssssssssssssssssssssssss\",\"instance\":\"i\",\"address\":\"h:1\",\"epoch\":1,\"state\":\"up\"}",
-        "{\"service\":\"\xea\xb0\x80\xea\xb0\x80\xea\xb0\x80\xea\xb0\x80\xea\xb0\x80\xea\xb0\x80\xea\xb0\x80\xea\xb0\x80\xea\xb0\x80\xea\xb0\x80\xea\xb0\x80\","
-        "\"instance\":\"i\",\"address\":\"h:1\",\"epoch\":1,\"state\":\"up\"}"};
+#define RECORD(service, epoch, state)                                                                                  \
+    "{\"service\":\"" service "\",\"instance\":\"i\",\"address\":\"h:1\",\"epoch\":" epoch ",\"state\":\"" state "\"}"
+    REQUIRE(registry_record_parse(arena, RECORD("s", "1", "up"), strlen(RECORD("s", "1", "up")), &back));
+    static const char *const BAD[] = {"",
+                                      "x",
+                                      "{}",
+                                      "[]",
+                                      RECORD("s", "0", "up"),
+                                      RECORD("s", "1", "sideways"),
+                                      RECORD("sssssssssssssssssssssssssssssssss", "1", "up")};
     for (size_t i = 0; i < ARRAY_LENGTH(BAD); i++)
-        test_check(!registry_record_parse(arena, BAD[i], strlen(BAD[i]), &back), __FILE__, __LINE__, "taken: %s", BAD[i]);
+        test_check(!registry_record_parse(arena, BAD[i], strlen(BAD[i]), &back), __FILE__, __LINE__, "taken: %s",
+                   BAD[i]);
+    str_clear(&out);
+    str_add(&out, "{\"service\":\""); /* few enough characters, too many bytes */
+    for (int i = 0; i < 11; i++)
+        str_add(&out, "\xea\xb0\x80");
+    str_add(&out, "\",\"instance\":\"i\",\"address\":\"h:1\",\"epoch\":1,\"state\":\"up\"}");
+    EXPECT(!registry_record_parse(arena, out.bytes, out.length, &back));
 }
 
 /* ---- on Redis ---- */
@@ -177,12 +189,14 @@ TEST(registry_tells_of_instances_that_come_drain_and_go, "P-44 I8")
     changes = 0;
     AUTO(registry_lease) one = registry_announce(server.url, "user-svc", "one", "127.0.0.1:1001", &err);
     REQUIRE_OK(one, &err);
-    EXPECT(EVENTUALLY(2000, count_in(watch, "user-svc", INSTANCE_UP) == 1)); /* by message: sooner than the next reading */
+    EXPECT(
+        EVENTUALLY(2000, count_in(watch, "user-svc", INSTANCE_UP) == 1)); /* by message: sooner than the next reading */
     AUTO(registry_lease) two = registry_announce(server.url, "user-svc", "two", "127.0.0.1:1002", &err);
     EXPECT(EVENTUALLY(2000, count_in(watch, "user-svc", INSTANCE_UP) == 2));
     EXPECT(changes >= 2);
     char first[80], second[80];
-    EXPECT(registry_pick(watch, "user-svc", first, sizeof first) && registry_pick(watch, "user-svc", second, sizeof second));
+    EXPECT(registry_pick(watch, "user-svc", first, sizeof first) &&
+           registry_pick(watch, "user-svc", second, sizeof second));
     EXPECT(strcmp(first, second) != 0);
     EXPECT(!registry_pick(watch, "other-svc", first, sizeof first));
     struct registry_entry entry;
@@ -242,11 +256,13 @@ TEST(registry_keeps_its_table_while_redis_is_paused_and_when_it_is_wiped, "P-44 
     REQUIRE_OK(wiped, &err);
     char address[80];
     EXPECT(EVENTUALLY(10000, ({
-        AUTO(redis_reply) key = REDIS_CALL(redis, &err, "GET", "registry:user-svc:one"); /* announced again */
-        bool known = registry_pick(watch, "user-svc", address, sizeof address); /* and known at every moment */
-        test_check(known, __FILE__, __LINE__, "user-svc is lost");
-        key && !redis_is_nil(key);
-    })));
+                          AUTO(redis_reply)
+                          key = REDIS_CALL(redis, &err, "GET", "registry:user-svc:one"); /* announced again */
+                          bool known =
+                              registry_pick(watch, "user-svc", address, sizeof address); /* and known at every moment */
+                          test_check(known, __FILE__, __LINE__, "user-svc is lost");
+                          key && !redis_is_nil(key);
+                      })));
     EXPECT(EVENTUALLY(10000, !registry_watch_stale(watch) && count_in(watch, NULL, INSTANCE_UP) == 2));
 }
 
@@ -258,9 +274,10 @@ TEST(registry_lets_the_newer_of_two_with_one_id_win, "P-44")
     char address[80] = "";
     REQUIRE(EVENTUALLY(5000, registry_pick(watch, "user-svc", address, sizeof address)));
     AUTO(registry_lease) new = registry_announce(server.url, "user-svc", "same", "127.0.0.1:1002", &err);
-    EXPECT(EVENTUALLY(5000, registry_pick(watch, "user-svc", address, sizeof address) && strcmp(address, "127.0.0.1:1002") == 0));
-    registry_drain(old);             /* has no say any more */
-    registry_lease_release(&old);    /* and takes nothing with it */
+    EXPECT(EVENTUALLY(5000, registry_pick(watch, "user-svc", address, sizeof address) &&
+                                strcmp(address, "127.0.0.1:1002") == 0));
+    registry_drain(old);          /* has no say any more */
+    registry_lease_release(&old); /* and takes nothing with it */
     AUTO(redis_reply) key = REDIS_CALL(redis, &err, "GET", "registry:user-svc:same");
     REQUIRE_OK(key && redis_text(key), &err);
     EXPECT(strstr(redis_text(key), "127.0.0.1:1002") && strstr(redis_text(key), "\"state\":\"up\""));

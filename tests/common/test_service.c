@@ -85,7 +85,8 @@ static bool says(struct child *child, const char *words)
 static void environment(void)
 {
     (void)setenv("T_NEEDED", "x", 1);
-    static const char *const NAMES[] = {"LISTEN", "ADMIN_LISTEN", "ADVERTISE", "INSTANCE", "LOG_LEVEL", "PROFILE", "WORKERS"};
+    static const char *const NAMES[] = {"LISTEN",    "ADMIN_LISTEN", "ADVERTISE", "INSTANCE",
+                                        "LOG_LEVEL", "PROFILE",      "WORKERS"};
     for (size_t i = 0; i < ARRAY_LENGTH(NAMES); i++)
         (void)unsetenv(NAMES[i]);
 }
@@ -220,8 +221,9 @@ TEST(service_prints_help_and_version, "")
 
 TEST(service_refuses_wrong_settings_by_name, "I10")
 {
-    static const char *const BAD[][2] = {{"WORKERS", "0"}, {"LOG_LEVEL", "loud"}, {"PROFILE", "test"}, {"INSTANCE", "a b"},
-                                         {"LISTEN", "8080"}, {"ADMIN_LISTEN", "h:99999"}, {"ADVERTISE", "::1:80"}, {"T_NEEDED", ""}};
+    static const char *const BAD[][2] = {{"WORKERS", "0"},        {"LOG_LEVEL", "loud"}, {"PROFILE", "test"},
+                                         {"INSTANCE", "a b"},     {"LISTEN", "8080"},    {"ADMIN_LISTEN", "h:99999"},
+                                         {"ADVERTISE", "::1:80"}, {"T_NEEDED", ""}};
     struct child *child AUTO_FREE = mem_new(1, sizeof *child);
     for (size_t i = 0; i < ARRAY_LENGTH(BAD); i++) {
         environment();
@@ -236,10 +238,18 @@ TEST(service_refuses_wrong_settings_by_name, "I10")
 
 TEST(service_splits_addresses, "I10")
 {
-    static const struct { const char *text, *host; int port; } GOOD[] = {
-        {"127.0.0.1:80", "127.0.0.1", 80}, {"localhost:0", "localhost", 0}, {"[::1]:65535", "::1", 65535}, {"user-svc:8040", "user-svc", 8040}};
-    static const char *const BAD[] = {"", ":", ":80", "host", "host:", "host:x", "host:65536", "host:-1", "host: 1", "::1:80", "[::1]", "[::1]80",
-                                      "[]:80", "[::1:80", "h:1:2", "0123456789012345678901234567890123456789012345678901234567890123456789:1"};
+    static const struct {
+        const char *text, *host;
+        int port;
+    } GOOD[] = {{"127.0.0.1:80", "127.0.0.1", 80},
+                {"localhost:0", "localhost", 0},
+                {"[::1]:65535", "::1", 65535},
+                {"user-svc:8040", "user-svc", 8040}};
+    static const char *const BAD[] = {
+        "",        ":",       ":80",        "host",
+        "host:",   "host:x",  "host:65536", "host:-1",
+        "host: 1", "::1:80",  "[::1]",      "[::1]80",
+        "[]:80",   "[::1:80", "h:1:2",      "0123456789012345678901234567890123456789012345678901234567890123456789:1"};
     char host[64];
     int port;
     struct err err = {0};

@@ -1,5 +1,5 @@
-/* wire.h - a plain HTTP client on a socket for tests of servers: it sends any bytes, right or wrong, and reads one answer
- * at a time. Every read ends after 5 s. Header only, so that each test program stands alone. */
+/* wire.h - a plain HTTP client on a socket for tests of servers: it sends any bytes, right or wrong, and reads one
+ * answer at a time. Every read ends after 5 s. Header only, so that each test program stands alone. */
 #ifndef MADANG_TEST_WIRE_H
 #define MADANG_TEST_WIRE_H
 
@@ -114,7 +114,8 @@ static inline bool wire_read(struct wire *wire, struct answer *answer, bool bodi
         if (!wire_more(wire))
             return false;
     }
-    memcpy(answer->body, wire->buffer + head, answer->length < sizeof answer->body ? answer->length : sizeof answer->body - 1);
+    memcpy(answer->body, wire->buffer + head,
+           answer->length < sizeof answer->body ? answer->length : sizeof answer->body - 1);
     memmove(wire->buffer, wire->buffer + head + answer->length, wire->used -= head + answer->length);
     return true;
 }
