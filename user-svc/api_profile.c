@@ -97,7 +97,7 @@ bool profile_change(struct request *req, struct reply *reply, struct err *err)
     return store_change_profile(app->db, req->arena, &change, &after, err) && reply_own_profile(req, reply, &after);
 }
 
-/* GET /api/users/:id -> a public profile, with what we are to each other. */
+/* GET /api/users/:id -> a public profile, with what we are to each other; an admin also reads e-mail and role. */
 bool profile_view(struct request *req, struct reply *reply, struct err *err)
 {
     const struct user_app *app = req->app;
@@ -112,6 +112,7 @@ bool profile_view(struct request *req, struct reply *reply, struct err *err)
         return false;
     if (!store_view_profile(app->db, req->arena, id, me, &profile, &relation, err))
         return wait_for_copy(req, id, err);
-    codec_public_profile(&reply->body, &profile, self ? "self" : relation_word(&relation, side_of(me, id)));
+    codec_public_profile(&reply->body, &profile, self ? "self" : relation_word(&relation, side_of(me, id)),
+                         req->identity->role == ROLE_ADMIN);
     return true;
 }

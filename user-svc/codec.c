@@ -75,11 +75,19 @@ static void profile_members(struct str *out, const struct profile *profile)
     json_time(out, "created_at", profile->created_ms);
 }
 
-void codec_public_profile(struct str *out, const struct profile *profile, const char *relation)
+static void private_members(struct str *out, const struct profile *profile, const char *role)
+{
+    json_text(out, "email", *profile->email ? profile->email : NULL);
+    json_text(out, "role", role);
+}
+
+void codec_public_profile(struct str *out, const struct profile *profile, const char *relation, bool for_admin)
 {
     json_open(out, NULL, '{');
     profile_members(out, profile);
     json_text(out, "relation", relation);
+    if (for_admin)
+        private_members(out, profile, profile->role);
     json_close(out, '}');
 }
 
@@ -87,8 +95,7 @@ void codec_own_profile(struct str *out, const struct profile *profile, const cha
 {
     json_open(out, NULL, '{');
     profile_members(out, profile);
-    json_text(out, "email", *profile->email ? profile->email : NULL);
-    json_text(out, "role", role);
+    private_members(out, profile, role);
     json_close(out, '}');
 }
 

@@ -14,8 +14,8 @@ void codec_person(struct str *out, const char *name, const struct person *person
 void codec_person_at(struct str *out, const struct person *person, const char *time_name, int64_t at_ms);
 /* One found by search: a person and the masked e-mail. */
 void codec_found(struct str *out, struct arena *arena, const struct person *person, const char *email);
-/* The public profile; `relation` is the viewer's. */
-void codec_public_profile(struct str *out, const struct profile *profile, const char *relation);
+/* The public profile; `relation` is the viewer's. An admin reads e-mail and role too. */
+void codec_public_profile(struct str *out, const struct profile *profile, const char *relation, bool for_admin);
 /* One's own: the same with e-mail and role. */
 void codec_own_profile(struct str *out, const struct profile *profile, const char *role);
 

@@ -20,6 +20,11 @@ void person_picture_url(const char *id, const char *avatar_key, char url[PICTURE
 
 /* ---- profile ---- */
 
+struct profile profile_fresh(const char *id)
+{
+    return (struct profile){.person = {.id = id}, .email = "", .role = "", .bio = "", .location = ""};
+}
+
 static bool is_space(char c)
 {
     return c == ' ' || c == '\n' || c == '\t' || c == '\r';

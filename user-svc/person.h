@@ -68,6 +68,9 @@ struct search_wish {
 /* Where the picture of a person is: "/files/user/<key>", or one of the stock pictures, always the same for an id. */
 void person_picture_url(const char *id, const char *avatar_key, char url[PICTURE_URL_BYTES]);
 
+/* The profile of somebody new: empty, a stock picture, version 0. */
+struct profile profile_fresh(const char *id);
+
 /* NFC, no control characters, no edge white space, interests without doubles. err names every wrong field. */
 bool profile_wish_clean(struct arena *arena, struct profile_wish *wish, struct err *err);
 

@@ -24,7 +24,7 @@ static const struct pg_statement COPY_ACCOUNTS = {
     "    handle_folded = excluded.handle_folded, nickname_folded = excluded.nickname_folded,"
     "    email_folded = excluded.email_folded, grams = excluded.grams"
     " WHERE p.account_version < excluded.account_version"
-    " RETURNING user_id, withdrawn"};
+    " RETURNING user_id, withdrawn, xmax = 0"};
 
 /* Who withdrew: their pictures go, their profiles are blanked, and nothing holds between them and anybody. */
 static const struct pg_statement DROP_PICTURES = {
@@ -213,6 +213,20 @@ static bool end_withdrawn(struct pg_tx *tx, struct arena *arena, const struct pg
     return gone.count == 0 || (blank_profiles(tx, arena, &gone, err) && end_relations(tx, arena, &gone, err));
 }
 
+/* Somebody new: the profile as it begins goes out, so that who reads `profiles` knows a picture of everybody. */
+static bool tell_new(struct pg_tx *tx, struct arena *arena, const struct pg_result *copied, struct err *err)
+{
+    const struct origin origin = {0};
+    struct outbox_event *events = arena_alloc(arena, ((size_t)pg_rows(copied) + 1) * sizeof *events);
+    size_t count = 0;
+    for (int row = 0; row < pg_rows(copied); row++) {
+        const struct profile fresh = profile_fresh(pg_text(copied, row, 0));
+        if (pg_bool(copied, row, 2) && !pg_bool(copied, row, 1))
+            events[count++] = event_profile(arena, &fresh, &origin);
+    }
+    return count == 0 || outbox_add_all(tx, events, count, err);
+}
+
 static bool apply_accounts(struct pg_tx *tx, void *payload, struct err *err)
 {
     const struct copy_work *work = payload;
@@ -222,7 +236,7 @@ static bool apply_accounts(struct pg_tx *tx, void *payload, struct err *err)
     const struct copy_rows rows = copy_rows_of(work, first);
     if (rows.count > 0) {
         AUTO(pg_result) copied = copy_accounts(tx, &rows, err);
-        if (!copied || !end_withdrawn(tx, work->arena, copied, err))
+        if (!copied || !tell_new(tx, work->arena, copied, err) || !end_withdrawn(tx, work->arena, copied, err))
             return false;
     }
     return applied_end(tx, work->batch, err);

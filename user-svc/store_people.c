@@ -94,11 +94,16 @@ bool store_tx_make_own_row(struct pg_tx *tx, const struct identity *caller, stru
     AUTO(arena) arena = arena_open(64 * 1024);
     const struct search_names names = search_names_of(arena, caller->handle, caller->nickname, "");
     const int64_t made_ms = uuid_time_ms(caller->user_id);
-    return pg_tx_exec(tx, &MAKE_OWN_ROW,
-                      PARAMS(PG_TEXT(caller->user_id), PG_TEXT(caller->handle), PG_TEXT(caller->nickname),
-                             PG_TEXT(role_name(caller->role)), PG_I64(made_ms < 0 ? 0 : made_ms), PG_TEXT(names.handle),
-                             PG_TEXT(names.nickname), PG_TEXTS(names.grams, names.gram_count)),
-                      NULL, err);
+    int64_t made = 0;
+    if (!pg_tx_exec(tx, &MAKE_OWN_ROW,
+                    PARAMS(PG_TEXT(caller->user_id), PG_TEXT(caller->handle), PG_TEXT(caller->nickname),
+                           PG_TEXT(role_name(caller->role)), PG_I64(made_ms < 0 ? 0 : made_ms), PG_TEXT(names.handle),
+                           PG_TEXT(names.nickname), PG_TEXTS(names.grams, names.gram_count)),
+                    &made, err))
+        return false;
+    const struct profile fresh = profile_fresh(caller->user_id);
+    const struct outbox_event event = event_profile(arena, &fresh, &(struct origin){0});
+    return made == 0 || outbox_add(tx, &event, err);
 }
 
 /* ---- reading ---- */

@@ -13,14 +13,17 @@ static const struct pg_statement MAKE_PAIR = {"make_pair",
                                               "INSERT INTO pairs (a, b) VALUES ($1, $2) ON CONFLICT DO NOTHING"};
 static const struct pg_statement LOCK_PAIR = {
     "lock_pair", "SELECT " SQL_RELATION("r") " FROM pairs r WHERE r.a = $1 AND r.b = $2 FOR UPDATE"};
-static const struct pg_statement CHANGE_PAIR =
-    {
-        "change_pair",
-        "UPDATE pairs SET friends_since = " SQL_TIME(
-            "$3") ", requested_by = $4, requested_to = $5,"
-                  " requested_at = " SQL_TIME("$6") ", a_rejected_at = " SQL_TIME("$7") ", b_rejected_at = " SQL_TIME("$8") ", a_blocked_at = " SQL_TIME(
-                      "$9") ", b_blocked_at = " SQL_TIME("$10") ", a_told_at = " SQL_TIME("$11") ", b_told_at "
-                                                                                                 "= " SQL_TIME("$12") ", version = $13 WHERE a = $1 AND b = $2"};
+static const struct pg_statement CHANGE_PAIR = {
+    "change_pair",
+    "UPDATE pairs SET friends_since = " SQL_TIME(
+        "$3") ", requested_by = $4, requested_to = $5,"
+              " requested_at = " SQL_TIME("$6") ", a_rejected_at = " SQL_TIME("$7") ", b_rejected_at = " SQL_TIME("$8") ", a_blocked_at = " SQL_TIME(
+                  "$9") ", b_blocked_at = " SQL_TIME("$10") ", a_told_at = " SQL_TIME("$11") ", b_told_at "
+                                                                                             "= " SQL_TIME(
+                                                                                                 "$12") ", version = "
+                                                                                                        "$13 WHERE a = "
+                                                                                                        "$1 AND b = "
+                                                                                                        "$2"};
 static const struct pg_statement MAKE_FRIENDS = {"make_friends",
                                                  "INSERT INTO friends (user_id, friend_id, since)"
                                                  " VALUES ($1, $2, " SQL_TIME("$3") "), ($2, $1, " SQL_TIME("$3") ")"};

@@ -144,6 +144,14 @@ test('[M-12][P-10] the profile of another: no e-mail, no role, and what we are t
   assert.equal(await relation(kim, lee), 'blocked_by_me');
 });
 
+test('[K-06] an admin reads e-mail and role of others; nobody else does', async () => {
+  const [kim, lee, admin] = await world.people(3, (i) => (i === 2 ? { role: 'admin' } : {}));
+  const seen = (await admin.api.get(`/api/users/${kim.id}`)).json;
+  assert.deepEqual([seen.email, seen.role, seen.relation], [kim.email, 'user', 'none']);
+  const public_ = (await lee.api.get(`/api/users/${kim.id}`)).json;
+  assert.deepEqual([public_.email, public_.role], [undefined, undefined]);
+});
+
 test('[P-10][M-14] unknown, malformed, withdrawn, and who blocks me: 404', async () => {
   const [kim, gone, blocker] = await world.people(3);
   await world.withdraw(gone);

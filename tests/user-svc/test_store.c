@@ -426,7 +426,7 @@ TEST(a_profile_change_is_whole_and_leaves_its_event, "P-11 M-10 S-11")
     change.may = NULL;
     REQUIRE_OK(store_change_profile(database(), arena, &change, &after, &err), &err);
     EXPECT_I64(2, after.profile_version);
-    EXPECT_TEXT("1,2",
+    EXPECT_TEXT("0,1,2",
                 test_sql("SELECT string_agg(payload::json->>'version', ',' ORDER BY id) FROM outbox WHERE topic = "
                          "'profiles' AND key = '%s'",
                          kim.user_id));

@@ -106,6 +106,12 @@ function* friendRows({ pairs }) {
     yield [asked.id, asker.id, iso(since)];
   }
 }
+/** As user-svc/person.c has it: FNV-1a of the id. */
+function stockPicture(id) {
+  let hash = 2166136261;
+  for (const c of Buffer.from(id)) hash = Math.imul(hash ^ c, 16777619) >>> 0;
+  return `/files/user/stock/${1 + ((hash >>> 8) % 4)}`;
+}
 const event = (id, kind, now, members) => JSON.stringify({ v: 1, id, at: iso(now), kind, ...members });
 function* accountEvents({ people, now }) {
   for (const { id, handle, nickname, email, at } of people) {
@@ -119,6 +125,14 @@ function* relationEvents({ pairs, now }) {
   }
 }
 
+function* profileEvents({ people, now }) {
+  for (const { id } of people) yield ['profiles', id, event(id, 'profile', now, { user_id: id, avatar_url: stockPicture(id), bio: '', location: '', interests: [], version: 0 })];
+}
+function* userEvents(made) {
+  yield* profileEvents(made);
+  yield* relationEvents(made);
+}
+
 export async function load(pgUrl, made) {
   const url = new URL(pgUrl);
   await copy(url, 'auth.accounts', ['id', 'email', 'email_folded', 'email_verified', 'handle', 'nickname', 'nickname_folded', 'password_hash', 'locale', 'role', 'created_at'], accountRows(made));
@@ -126,7 +140,7 @@ export async function load(pgUrl, made) {
   await copy(url, 'users.pairs', ['a', 'b', 'friends_since', 'version'], pairRows(made));
   await copy(url, 'users.friends', ['user_id', 'friend_id', 'since'], friendRows(made));
   await copy(url, 'auth.outbox', ['topic', 'key', 'payload'], accountEvents(made));
-  await copy(url, 'users.outbox', ['topic', 'key', 'payload'], relationEvents(made));
+  await copy(url, 'users.outbox', ['topic', 'key', 'payload'], userEvents(made));
   for (const table of ['auth.accounts', 'users.people', 'users.pairs', 'users.friends']) await run(url, `VACUUM ANALYZE ${table}`);
 }
 
