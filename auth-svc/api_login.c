@@ -217,7 +217,8 @@ static bool refresh(struct request *req, struct reply *reply, struct err *err)
     refresh_successor(&app->secret, &presented, &next);
     struct session_grant grant;
     struct origin origin = origin_of(req);
-    return store_refresh(app, &presented, &next, &origin, &grant, err) && reply_grant(req, reply, &grant, &next, err);
+    return store_refresh(app, &presented, &next, req->arrived_ms, &origin, &grant, err) &&
+           reply_grant(req, reply, &grant, &next, err);
 }
 
 bool api_refresh(struct request *req, struct reply *reply, struct err *err)

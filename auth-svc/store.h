@@ -113,9 +113,10 @@ struct session_grant {
 /* bad_credentials when the password changed meanwhile, withdrawn. */
 bool store_open_session(const struct auth_app *app, const struct new_session *wish, const struct origin *origin,
                         struct session_grant *grant, struct err *err);
-/* refresh_reused (the family is dead then, and its owner told), refresh_expired. */
+/* refresh_reused (the family is dead then, and its owner told), refresh_expired. `arrived_ms` (monotonic): the grace
+ * counts up to the arrival of the request, for a tab is not to blame for our queue. */
 bool store_refresh(const struct auth_app *app, const struct refresh_token *presented, const struct refresh_token *next,
-                   const struct origin *origin, struct session_grant *grant, struct err *err);
+                   int64_t arrived_ms, const struct origin *origin, struct session_grant *grant, struct err *err);
 
 struct session_row {
     const char *id, *device_name, *ip;

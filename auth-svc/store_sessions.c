@@ -1,4 +1,5 @@
 /* store_sessions.c - sessions, their refresh tokens, and the feed of what ended. */
+#include "clock.h"
 #include "store_rows.h"
 
 #include <stdlib.h>
@@ -95,6 +96,7 @@ bool store_open_session(const struct auth_app *app, const struct new_session *wi
 struct refresh {
     const struct auth_app *app;
     const struct refresh_token *presented, *next;
+    int64_t arrived_ms;
     const struct origin *origin;
     struct session_grant *grant;
     enum refresh_verdict verdict; /* told by a member: a dead family must be committed, so it is no failure inside */
@@ -187,6 +189,7 @@ static bool refresh_in_tx(struct pg_tx *tx, void *payload, struct err *err)
     struct refresh_state state = {0};
     row_account(rows, 0, &grant->account);
     row_state(rows, &state);
+    state.rotated_ago_ms -= clock_monotonic_ms() - refresh->arrived_ms;
     refresh->verdict = refresh_judge(&state, refresh->presented, refresh->app->cfg->refresh_grace_seconds * 1000);
     grant->in_cookie = pg_bool(rows, 0, IN_COOKIE);
     grant->session_left_s = pg_i64(rows, 0, SESSION_LEFT);
@@ -198,9 +201,10 @@ static bool refresh_in_tx(struct pg_tx *tx, void *payload, struct err *err)
 }
 
 bool store_refresh(const struct auth_app *app, const struct refresh_token *presented, const struct refresh_token *next,
-                   const struct origin *origin, struct session_grant *grant, struct err *err)
+                   int64_t arrived_ms, const struct origin *origin, struct session_grant *grant, struct err *err)
 {
-    struct refresh refresh = {.app = app, .presented = presented, .next = next, .origin = origin, .grant = grant};
+    struct refresh refresh = {
+        .app = app, .presented = presented, .next = next, .arrived_ms = arrived_ms, .origin = origin, .grant = grant};
     if (!pg_transaction(app->db, refresh_in_tx, &refresh, err))
         return false;
     if (refresh.verdict == REFRESH_REUSED)

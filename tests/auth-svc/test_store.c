@@ -1,6 +1,7 @@
 /* Every statement on a real PostgreSQL, in a schema of its own: what constraints hold, what transactions leave behind.
  */
 #include "test_store.h"
+#include "clock.h"
 #include "migrate.h"
 #include "problems.h"
 #include "store.h"
@@ -87,7 +88,7 @@ static bool refresh_once(const struct refresh_token *token, struct refresh_token
 {
     struct session_grant grant;
     refresh_successor(&the_app()->secret, token, next);
-    return store_refresh(the_app(), token, next, &ORIGIN, &grant, err);
+    return store_refresh(the_app(), token, next, clock_monotonic_ms(), &ORIGIN, &grant, err);
 }
 
 static struct identity identity_of(const struct account *account, const struct refresh_token *token)

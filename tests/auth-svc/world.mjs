@@ -147,6 +147,7 @@ export class World {
     await Promise.all(this.daemons.map((daemon) => daemon.child.exitCode === null && daemon.child.signalCode === null && daemon.stop('SIGKILL')));
     await this.pool.end();
     await onDatabase(env.PG_URL, `DROP DATABASE IF EXISTS ${this.database} WITH (FORCE)`);
+    for (const { log } of this.daemons) assert.ok(!log.some((line) => /Sanitizer|runtime error/.test(line)), log.join('\n').slice(0, 5000));
   }
 }
 
