@@ -74,7 +74,7 @@ static void count_and_log(struct http_exchange *exchange, bool ok)
         metric_observe_us(exchange->compiled->seconds, took_us);
     const struct err *err = &exchange->err;
     enum log_level level = !ok && exchange->status >= 500 ? err->problem->level : LOG_DEBUG;
-    if (ok || err->problem != &ERR_OVERLOADED) /* overload is told once a second, by http.c */
+    if (ok || err->problem != &ERR_OVERLOADED) /* overload is told once a second, by http_exchange.c */
         log_event(
             level, "http_request", LOG_TEXT("http.request.method", exchange->req.method),
             LOG_TEXT("url.path", exchange->compiled ? exchange->compiled->route->path : exchange->path.text),

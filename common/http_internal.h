@@ -1,6 +1,7 @@
 /* http_internal.h - what the files of the HTTP server share; everybody else uses http.h.
  *
- *     http.c          the daemon, its one loop thread, the life of an exchange, start and stop
+ *     http.c          start and stop, the one loop thread
+ *     http_exchange.c the life of an exchange on the loop thread: header, body, dispatch, answer
  *     http_work.c     the bounded queue, the workers, requests that wait to run again
  *     http_request.c  an exchange becomes a struct request: ids, token, query, headers
  *     http_path.c     percent-decoding of path and query
@@ -36,6 +37,7 @@ enum {
     HTTP_REQUEST_ID_BYTES = 65,
     HTTP_TRACEPARENT_BYTES = 56,
     HTTP_SPARE_EXCHANGES = 32,
+    HTTP_IDLE_SECONDS = 75, /* of a connection; longer than the gateway keeps one */
 };
 
 /* ---- http_path.c ---- */
@@ -174,6 +176,7 @@ struct http_server {
     int spare_count, pending_count;
     int reading, working; /* exchanges whose body is on its way; those that are suspended */
     size_t body_bytes;
+    int64_t peak; /* most in flight since memory was given back */
     int64_t overloaded_logged_ms;
 
     _Atomic int64_t in_flight;
@@ -184,6 +187,17 @@ struct http_server {
 
 /* Takes *owned, which is freed with the server, before any thread can look at it. */
 struct http_server *http_server_start_owning(const struct http_options *options, void **owned, struct err *err);
+
+/* ---- http_exchange.c: called by libmicrohttpd on the loop thread ---- */
+
+enum MHD_Result http_on_request(void *payload, struct MHD_Connection *connection, const char *url, const char *method,
+                                const char *version, const char *bytes, size_t *size, void **place);
+void *http_on_uri(void *payload, const char *uri, struct MHD_Connection *connection);
+void http_on_completed(void *payload, struct MHD_Connection *connection, void **place,
+                       enum MHD_RequestTerminationCode code);
+void http_on_connection(void *payload, struct MHD_Connection *connection, void **context,
+                        enum MHD_ConnectionNotificationCode code);
+void http_exchange_free(struct http_exchange *exchange);
 
 /* ---- http_work.c ---- */
 
