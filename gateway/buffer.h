@@ -9,6 +9,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* With a sanitizer nothing is kept for reuse, so that it sees each one's end. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define GATEWAY_REUSES 0
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) && !defined(GATEWAY_REUSES)
+#define GATEWAY_REUSES 0
+#endif
+#ifndef GATEWAY_REUSES
+#define GATEWAY_REUSES 1
+#endif
+
 enum { BUFFER_CLASSES = 9, BUFFER_SMALLEST = 1024 }; /* 1 KiB .. 256 KiB, header included */
 
 struct buffer {

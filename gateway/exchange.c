@@ -40,7 +40,7 @@ static void exchange_free(struct exchange *x)
     struct loop *loop = x->loop;
     loop_routes_done(x->table);
     buffer_give(&loop->buffers, &x->request);
-    if (loop->free_exchange_count >= SPARE_EXCHANGES) {
+    if (!GATEWAY_REUSES || loop->free_exchange_count >= SPARE_EXCHANGES) {
         free(x);
         return;
     }

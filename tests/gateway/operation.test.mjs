@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import tls from 'node:tls';
 import { request } from '../support/http.mjs';
 import { pause } from '../support/wait.mjs';
-import { Authority, bearer, eventually, exchange, Gateway, get, keep, RawService, root, Service, temporaryFolder, upgradeTo, Wire } from './world.mjs';
+import { assertFlat, Authority, bearer, eventually, exchange, Gateway, get, keep, RawService, root, Service, temporaryFolder, upgradeTo, Wire } from './world.mjs';
 
 const P = '/api/game/x';
 
@@ -309,6 +309,6 @@ test('[P-43] bearer tokens and requests of a thousand kinds in a row leave nothi
   await rounds(30);
   const before = own.memory().Pss;
   await rounds(150);
-  assert.ok(own.memory().Pss - before < 1500, `PSS grew by ${own.memory().Pss - before} kB`);
+  assertFlat(own, before, 1500);
   await eventually(4000, async () => (await own.metric('madang_gateway_in_flight')) === 0);
 });

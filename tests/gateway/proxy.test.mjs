@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { request } from '../support/http.mjs';
-import { Authority, bearer, eventually, exchange, Gateway, get, newUser, RawService, Service, Wire } from './world.mjs';
+import { assertFlat, Authority, bearer, eventually, exchange, Gateway, get, newUser, RawService, Service, Wire } from './world.mjs';
 
 let authority, service, gateway;
 
@@ -215,7 +215,7 @@ test('[P-43] 100 MB of body to a refusing gateway: a reply arrives and memory st
     if (!wire.socket.write(piece)) await Promise.race([new Promise((resolve) => wire.socket.once('drain', resolve)), new Promise((resolve) => wire.socket.once('close', resolve))]);
   }
   assert.equal((await wire.answer()).status, 413);
-  assert.ok(gateway.memory().Pss - memory < 3000, `PSS grew by ${gateway.memory().Pss - memory} kB`);
+  assertFlat(gateway, memory, 3000);
   wire.close();
 });
 
@@ -225,7 +225,7 @@ test('[P-43] a large body streams through, both ways, and memory stays flat', as
   const body = Buffer.alloc(5 * 1024 * 1024, 'abcdefg');
   const replies = await Promise.all(Array.from({ length: 8 }, () => request('PUT', `${gateway.url}/api/users/me/avatar`, { token, body })));
   for (const reply of replies) assert.equal(reply.json.length, body.length);
-  assert.ok(gateway.memory().Pss - memory < 6000, `PSS grew by ${gateway.memory().Pss - memory} kB`);
+  assertFlat(gateway, memory, 6000);
 });
 
 test('[P-43] answers of every framing arrive whole', async (t) => {
@@ -294,7 +294,7 @@ test('[P-43] a slow reader slows the service down; nothing is buffered without b
     return still;
   }, 'the service stops writing', 300);
   assert.ok(written < 32 << 20, `${written} bytes were taken from the service`);
-  assert.ok(own.memory().Pss - memory < 2000, `PSS grew by ${own.memory().Pss - memory} kB`);
+  assertFlat(own, memory, 2000);
   let read = 0;
   wire.socket.on('data', (part) => {
     read += part.length;

@@ -4,7 +4,7 @@ import crypto from 'node:crypto';
 import { after, before, test } from 'node:test';
 import WebSocket, { WebSocketServer } from 'ws';
 import { pause } from '../support/wait.mjs';
-import { Authority, bearer, echoSockets, eventually, exchange, Gateway, get, keep, newUser, RawService, Service, upgradeTo, websocketAccept, websocketKey, Wire } from './world.mjs';
+import { assertFlat, Authority, bearer, echoSockets, eventually, exchange, Gateway, get, keep, measured, newUser, RawService, Service, upgradeTo, websocketAccept, websocketKey, Wire } from './world.mjs';
 
 let authority, service, gateway;
 
@@ -201,7 +201,7 @@ test('[P-43] a tunnel whose reader stops: memory stays flat, and it goes on when
     last = written;
     return still;
   }, 'the service stops writing', 300);
-  assert.ok(own.memory().Pss - memory < 2000);
+  assertFlat(own, memory, 2000);
   let read = 0;
   wire.socket.on('data', (part) => {
     read += part.length;
@@ -254,7 +254,7 @@ test('[P-43] 1,000 idle tunnels', { timeout: 60000 }, async (t) => {
   for (const wire of wires) wire.send('hello');
   await eventually(10000, () => wires.every((wire) => wire.text === 'hello'), 'all of them carry bytes');
   // what the burst used goes back within seconds
-  const grown = await eventually(15000, () => own.memory().Pss - before_.Pss <= 4096 && { kb: own.memory().Pss - before_.Pss }, 'at most 4 MB more', 500);
+  const grown = await eventually(15000, () => (own.memory().Pss - before_.Pss <= 4096 || !measured) && { kb: own.memory().Pss - before_.Pss }, 'at most 4 MB more', 500);
   t.diagnostic(`1,000 idle tunnels: ${grown.kb} kB more (PSS ${before_.Pss} kB before)`);
   for (const wire of wires) wire.close();
   await eventually(10000, async () => (await own.metric('madang_gateway_connections')) === 0);

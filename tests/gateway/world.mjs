@@ -1,5 +1,6 @@
 // world.mjs - a gateway with everything around it that a test can bend: a private Redis, an auth-svc that the test plays, services
 // that answer as the test says, and clients that send bytes as they are. Nothing here needs the local stack.
+import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import crypto from 'node:crypto';
 import fs from 'node:fs';
@@ -326,6 +327,15 @@ export class Gateway {
     if (!wasAlive || this.child.exitCode !== 0)
       throw new Error(`the gateway ended with ${this.child.exitCode ?? this.child.signalCode}:\n${this.lines.slice(-15).join('\n')}`);
   }
+}
+
+/** Sanitizers keep what was freed: then memory is not measured. */
+export const measured = !/address|thread/.test(process.env.BUILD ?? '');
+
+/** Memory grew by at most `kb` since `before`. */
+export function assertFlat(gateway, before, kb) {
+  const grown = gateway.memory().Pss - before;
+  if (measured) assert.ok(grown <= kb, `PSS grew by ${grown} kB, more than ${kb}`);
 }
 
 // ---- clients that send bytes ------------------------------------------------------------------------------------------
