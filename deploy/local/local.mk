@@ -6,7 +6,8 @@ INBOX := $(BUILD)/bin/madang-inbox
 SUPERVISE_OBJECTS := $(patsubst %,$(BUILD)/deploy/local/%.o,supervise unit services strays runfiles probe client)
 
 # A build that is silent when there is nothing to do, and otherwise says that it takes a moment.
-quiet_build = @+$(MAKE) --no-print-directory -sq $(1) 2>/dev/null || echo "building into $(BUILD)"; $(MAKE) --no-print-directory -s $(1)
+quiet_build = @+$(MAKE) --no-print-directory -sq $(1) 2>/dev/null || echo "building into $(BUILD)"; \
+	$(MAKE) --no-print-directory -s $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc)) $(1)
 
 .PHONY: run up down restart stores stores-down status inbox clean-data
 
