@@ -46,10 +46,28 @@ bool account_is_profane(struct arena *arena, const char *text)
     return false;
 }
 
+/* No character that others can't see or that turns their text around (bidi overrides, line separators, private use).
+ * The joiner of emoji is one that people mean. */
+static bool can_be_shown(const char *text)
+{
+    enum { ZERO_WIDTH_JOINER = 0x200d };
+    size_t length = strlen(text), at = 0;
+    while (at < length) {
+        uint32_t code;
+        at += utf8_decode(text + at, length - at, &code);
+        utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)code);
+        if (code != ZERO_WIDTH_JOINER &&
+            (category == UTF8PROC_CATEGORY_CC || category == UTF8PROC_CATEGORY_CF || category == UTF8PROC_CATEGORY_CO ||
+             category == UTF8PROC_CATEGORY_ZL || category == UTF8PROC_CATEGORY_ZP))
+            return false;
+    }
+    return true;
+}
+
 bool account_nickname(struct arena *arena, const char *text, struct nickname *nickname, struct err *err)
 {
     const char *nfc = text_nfc(arena, text, false);
-    if (!nfc)
+    if (!nfc || !can_be_shown(nfc))
         return err_add_field(err, "/nickname", "holds characters that can't be shown");
     nickname->shown = text_trim(arena, nfc);
     nickname->folded = text_fold(arena, nickname->shown);
@@ -167,7 +185,7 @@ bool account_birth_date(const char *text, const char *today, struct err *err)
 const char *account_name(struct arena *arena, const char *text, struct err *err)
 {
     const char *nfc = text_nfc(arena, text, false);
-    const char *name = nfc ? text_trim(arena, nfc) : NULL;
+    const char *name = nfc && can_be_shown(nfc) ? text_trim(arena, nfc) : NULL;
     size_t length = name ? utf8_count(name, strlen(name)) : 0;
     if (length < 1 || length > NAME_MAX_LENGTH) {
         err_add_field(err, "/name", "must have 1 to %d characters", NAME_MAX_LENGTH);

@@ -42,6 +42,13 @@ TEST(nicknames_have_2_to_20_characters, "P-01 S-01 M-01")
     EXPECT(!nickname_ok("  a  "));
     EXPECT(!nickname_ok("a\nb"));
     EXPECT(!nickname_ok("\xe2\x80\x8b\xe2\x80\x8b\xe2\x80\x8b")); /* three invisible characters are no name */
+    EXPECT(!nickname_ok("a\xe2\x80\xae"
+                        "b")); /* a bidi override */
+    EXPECT(!nickname_ok("a\xe2\x80\xa8"
+                        "b")); /* a line separator */
+    EXPECT(!nickname_ok("a\xee\x80\x80"
+                        "b"));                                                /* private use */
+    EXPECT(nickname_ok("\xf0\x9f\x91\xa9\xe2\x80\x8d\xf0\x9f\x9a\x80 yard")); /* an astronaut */
 }
 
 TEST(nicknames_that_look_the_same_are_the_same, "M-01 M-02")
