@@ -146,11 +146,14 @@ static int listen_on(const char *address, int *port, struct err *err)
               bind(fd, found->ai_addr, found->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0;
     reason = errno;
     freeaddrinfo(found);
-    struct sockaddr_storage bound;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in four;
+        struct sockaddr_in6 six;
+    } bound = {.six = {0}};
     socklen_t size = sizeof bound;
-    if (ok && getsockname(fd, (struct sockaddr *)&bound, &size) == 0) {
-        bool six = bound.ss_family == AF_INET6;
-        *port = ntohs(six ? ((struct sockaddr_in6 *)&bound)->sin6_port : ((struct sockaddr_in *)&bound)->sin_port);
+    if (ok && getsockname(fd, &bound.any, &size) == 0) {
+        *port = ntohs(bound.any.sa_family == AF_INET6 ? bound.six.sin6_port : bound.four.sin_port);
         return fd;
     }
     if (fd >= 0)

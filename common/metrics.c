@@ -324,8 +324,10 @@ static int64_t boot_time_s(void)
     long long at = 0;
     FILE *file = fopen("/proc/stat", "re");
     while (file && fgets(line, sizeof line, file)) {
-        if (sscanf(line, "btime %lld", &at) == 1)
+        if (strncmp(line, "btime ", 6) == 0) {
+            at = strtoll(line + 6, NULL, 10);
             break;
+        }
     }
     if (file)
         (void)fclose(file);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
@@ -18,11 +19,10 @@ enum {
     CONNECTIONS_MAX = 64,
 };
 
-/* hiredis' own type stands behind ours. */
-static redisReply *inner(const struct redis_reply *reply)
-{
-    return (redisReply *)(uintptr_t)reply;
-}
+/* hiredis' own type stands behind ours: a pointer to a struct is one to its first member. */
+struct redis_reply {
+    redisReply inner;
+};
 
 struct redis {
     struct redis_address address;
@@ -34,7 +34,7 @@ struct redis {
 
     /* the breaker */
     int failures;
-    int64_t open_until_ms; /* 0: closed */
+    _Atomic int64_t open_until_ms; /* 0: closed; changed under the lock */
     bool probing;
 };
 
@@ -68,11 +68,7 @@ void redis_release(struct redis **place)
 
 bool redis_available(const struct redis *redis)
 {
-    struct redis *it = (struct redis *)(uintptr_t)redis;
-    (void)pthread_mutex_lock(&it->lock);
-    bool available = it->open_until_ms == 0;
-    (void)pthread_mutex_unlock(&it->lock);
-    return available;
+    return atomic_load(&redis->open_until_ms) == 0;
 }
 
 static bool breaker_admits(struct redis *redis)
@@ -148,7 +144,8 @@ static void pool_drop_idle(struct redis *redis)
     redisContext *dead[CONNECTIONS_MAX];
     (void)pthread_mutex_lock(&redis->lock);
     int count = redis->idle_count;
-    memcpy(dead, redis->idle, sizeof dead[0] * (size_t)count);
+    for (int i = 0; i < count; i++)
+        dead[i] = redis->idle[i];
     redis->idle_count = 0;
     redis->open -= count;
     (void)pthread_mutex_unlock(&redis->lock);
@@ -251,10 +248,12 @@ struct redis_reply *redis_call(struct redis *redis, int argc, const char *const 
         err_set_internal(err, &ERR_UNAVAILABLE, "Redis is away: not asked");
         return NULL;
     }
-    struct call call = {.argc = argc,
-                        .argv = (const char **)(uintptr_t)argv, /* hiredis forgot a const */
-                        .lengths = lengths,
-                        .until_ms = clock_monotonic_ms() + REDIS_TIMEOUT_MS};
+    union {
+        const char *const *given;
+        const char **wanted; /* hiredis forgot a const */
+    } words = {.given = argv};
+    struct call call = {
+        .argc = argc, .argv = words.wanted, .lengths = lengths, .until_ms = clock_monotonic_ms() + REDIS_TIMEOUT_MS};
     struct err failure = {0};
     redisReply *reply = attempt(redis, &call, &failure);
     bool ok = reply && (check_reply(reply, &call, &failure) || failure.problem == &ERR_INTERNAL);
@@ -272,35 +271,34 @@ struct redis_reply *redis_call(struct redis *redis, int argc, const char *const 
 void redis_reply_release(struct redis_reply **reply)
 {
     if (*reply)
-        freeReplyObject(inner(*reply));
+        freeReplyObject(&(*reply)->inner);
     *reply = NULL;
 }
 
 bool redis_is_nil(const struct redis_reply *reply)
 {
-    return inner(reply)->type == REDIS_REPLY_NIL;
+    return reply->inner.type == REDIS_REPLY_NIL;
 }
 
 int64_t redis_i64(const struct redis_reply *reply)
 {
-    const redisReply *it = inner(reply);
-    if (it->type == REDIS_REPLY_INTEGER)
-        return it->integer;
-    return it->type == REDIS_REPLY_STRING ? strtoll(it->str, NULL, 10) : 0;
+    if (reply->inner.type == REDIS_REPLY_INTEGER)
+        return reply->inner.integer;
+    return reply->inner.type == REDIS_REPLY_STRING ? strtoll(reply->inner.str, NULL, 10) : 0;
 }
 
 const char *redis_text(const struct redis_reply *reply)
 {
-    const redisReply *it = inner(reply);
-    return it->type == REDIS_REPLY_STRING || it->type == REDIS_REPLY_STATUS ? it->str : NULL;
+    bool text = reply->inner.type == REDIS_REPLY_STRING || reply->inner.type == REDIS_REPLY_STATUS;
+    return text ? reply->inner.str : NULL;
 }
 
 size_t redis_count(const struct redis_reply *reply)
 {
-    return inner(reply)->type == REDIS_REPLY_ARRAY ? inner(reply)->elements : 0;
+    return reply->inner.type == REDIS_REPLY_ARRAY ? reply->inner.elements : 0;
 }
 
 const struct redis_reply *redis_item(const struct redis_reply *reply, size_t index)
 {
-    return (const struct redis_reply *)inner(reply)->element[index];
+    return (const struct redis_reply *)reply->inner.element[index];
 }

@@ -8,6 +8,7 @@
 #include "str.h"
 
 #define REGISTRY_PREFIX "registry:"
+#define REGISTRY_PATTERN "registry:*"
 #define REGISTRY_CHANGES "registry:changes"
 
 /* {service, instance, address, version, started, epoch, weight, state}; started in milliseconds since 1970. */

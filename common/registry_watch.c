@@ -92,7 +92,7 @@ static bool read_all(struct registry_watch *watch, struct registry_table *fresh,
     char cursor[32] = "0";
     for (int scans = 0; scans < SCANS_MAX; scans++) {
         AUTO(redis_reply)
-        reply = REDIS_CALL(watch->redis, err, "SCAN", cursor, "MATCH", REGISTRY_PREFIX "*", "COUNT", "1000");
+        reply = REDIS_CALL(watch->redis, err, "SCAN", cursor, "MATCH", REGISTRY_PATTERN, "COUNT", "1000");
         if (!reply)
             return false;
         const char *next = redis_count(reply) == 2 ? redis_text(redis_item(reply, 0)) : NULL;

@@ -264,7 +264,7 @@ static bool parse_port(const char *text, int *port)
     size_t digits = strspn(text, "0123456789");
     if (digits == 0 || digits > 5 || text[digits])
         return false;
-    *port = atoi(text);
+    *port = (int)strtol(text, NULL, 10);
     return *port <= 65535;
 }
 
