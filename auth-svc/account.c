@@ -6,7 +6,6 @@
 #include "words.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
 
@@ -168,6 +167,15 @@ static int days_of(int year, int month)
     return DAYS[month - 1] + (month == 2 && leap);
 }
 
+/* The value of digits that are known to be digits. */
+static int number_of(const char *digits, int count)
+{
+    int value = 0;
+    for (int i = 0; i < count; i++)
+        value = value * 10 + (digits[i] - '0');
+    return value;
+}
+
 bool account_birth_date(const char *text, const char *today, struct err *err)
 {
     static const char FORM[] = "dddd-dd-dd";
@@ -175,7 +183,7 @@ bool account_birth_date(const char *text, const char *today, struct err *err)
     for (size_t i = 0; formed && i < sizeof FORM - 1; i++)
         formed = FORM[i] == 'd' ? text[i] >= '0' && text[i] <= '9' : text[i] == FORM[i];
     if (formed) {
-        int year = atoi(text), month = atoi(text + 5), day = atoi(text + 8);
+        int year = number_of(text, 4), month = number_of(text + 5, 2), day = number_of(text + 8, 2);
         formed = year >= 1900 && month >= 1 && month <= 12 && day >= 1 && day <= days_of(year, month) &&
                  strncmp(text, today, sizeof FORM - 1) <= 0;
     }

@@ -46,7 +46,7 @@ static bool split(struct arena *arena, const char *token, struct parts *parts, s
     if (strlen(token) > TOKEN_MAX)
         return refuse(err, "too long");
     const char *first = strchr(token, '.'), *second = first ? strchr(first + 1, '.') : NULL;
-    struct view signature;
+    struct view signature = {0};
     if (!second || strchr(second + 1, '.') || !decode_part(arena, token, first, &parts->header) ||
         !decode_part(arena, first + 1, second, &parts->payload) ||
         !decode_part(arena, second + 1, second + strlen(second), &signature) || signature.length > SIGNATURE_MAX)
@@ -283,9 +283,9 @@ static bool judge_claims(struct arena *arena, const struct claims *claims, const
 bool id_token_verify(struct arena *arena, const char *token, const struct id_token_rules *rules, struct view jwks,
                      struct id_token *out, bool *unknown_key, struct err *err)
 {
-    struct parts parts;
-    struct header header;
-    struct claims claims;
+    struct parts parts = {0};
+    struct header header = {0};
+    struct claims claims = {0};
     *unknown_key = false;
     if (!split(arena, token, &parts, err))
         return false;

@@ -194,11 +194,16 @@ bool password_matches(struct passwords *passwords, const char *hash, const char 
     return real && code == ARGON2_OK;
 }
 
+/* The number after `name` in the hash's parameters; 0 when it is not there. */
+static unsigned long parameter(const char *hash, const char *name)
+{
+    const char *at = strstr(hash, name);
+    return at ? strtoul(at + strlen(name), NULL, 10) : 0;
+}
+
 bool password_is_old(const struct passwords *passwords, const char *hash)
 {
-    unsigned version, memory_kib, passes;
-    if (sscanf(hash, "$argon2id$v=%u$m=%u,t=%u,", &version, &memory_kib, &passes) != 3)
-        return true;
-    return version < ARGON2_VERSION_NUMBER || memory_kib < passwords->options.memory_kib ||
-           passes < passwords->options.passes;
+    return strncmp(hash, "$argon2id$", 10) != 0 || parameter(hash, "$v=") < ARGON2_VERSION_NUMBER ||
+           parameter(hash, "$m=") < (unsigned long)passwords->options.memory_kib ||
+           parameter(hash, ",t=") < (unsigned long)passwords->options.passes;
 }

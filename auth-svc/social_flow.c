@@ -113,7 +113,7 @@ static const struct field TOKEN_FIELDS[] = {
 /* What decides is the access token, not the status: Naver tells failures with 200. */
 static bool read_tokens(struct social_call *call, const struct http_answer *answer, struct err *err)
 {
-    struct token_reply reply;
+    struct token_reply reply = {0};
     if (!JSON_DECODE_LENIENT(call->arena, answer->body, TOKEN_FIELDS, &reply, err))
         return err_set(err, &ERR_BAD_INPUT, "%s: the token endpoint answered %ld and no JSON we understand",
                        call->provider->name, answer->status);
@@ -213,7 +213,7 @@ static const struct field USERINFO_FIELDS[] = {
 static bool ask_userinfo(struct social_call *call, struct social_person *person, struct err *err)
 {
     struct view body;
-    struct userinfo info;
+    struct userinfo info = {0};
     if (!social_get(call->social, call->arena, call->endpoints.user_url, call->access_token, &body, err))
         return false;
     if (!JSON_DECODE_LENIENT(call->arena, body, USERINFO_FIELDS, &info, err) || strcmp(info.sub, person->subject) != 0)
@@ -227,7 +227,7 @@ static bool ask_userinfo(struct social_call *call, struct social_person *person,
 
 bool identify_openid(struct social_call *call, struct social_person *person, struct err *err)
 {
-    struct id_token token;
+    struct id_token token = {0};
     if (!read_id_token(call, &token, err))
         return false;
     person->subject = token.subject;
@@ -265,7 +265,7 @@ static const struct field KAKAO_PROFILE_FIELDS[] = {FIELD_TEXT(struct kakao_prof
 bool identify_kakao(struct social_call *call, struct social_person *person, struct err *err)
 {
     struct view body;
-    struct kakao_user user;
+    struct kakao_user user = {0};
     struct kakao_account account = {0};
     struct kakao_profile profile = {0};
     if (!social_get(call->social, call->arena, call->endpoints.user_url, call->access_token, &body, err))
@@ -277,7 +277,7 @@ bool identify_kakao(struct social_call *call, struct social_person *person, stru
         (account.profile &&
          !JSON_DECODE_LENIENT(call->arena, view_of(account.profile), KAKAO_PROFILE_FIELDS, &profile, err)))
         return odd(call, "the user reply is not understood", err);
-    struct id_token token;
+    struct id_token token = {0};
     if (*call->provider->issuer && (!read_id_token(call, &token, err) || strcmp(token.subject, user.id) != 0))
         return err->problem ? false : odd(call, "id_token and user reply name two people", err);
     person->subject = user.id;
@@ -313,8 +313,8 @@ static const struct field NAVER_USER_FIELDS[] = {
 bool identify_naver(struct social_call *call, struct social_person *person, struct err *err)
 {
     struct view body;
-    struct naver_reply reply;
-    struct naver_user user;
+    struct naver_reply reply = {0};
+    struct naver_user user = {0};
     if (!social_get(call->social, call->arena, call->endpoints.user_url, call->access_token, &body, err))
         return false;
     if (!JSON_DECODE_LENIENT(call->arena, body, NAVER_REPLY_FIELDS, &reply, err) ||

@@ -34,10 +34,9 @@ static void signed_with(const char *header, const char *payload, const char *sig
     "{\"iss\":\"https://"                                                                                              \
     "id.example\",\"sub\":\"1\",\"aud\":\"us\",\"nonce\":\"n\",\"exp\":1700000100,\"iat\":1700000000}"
 /* A key pair of this test only; the signature below is no signature of it. */
-#define EC_SET                                                                                                         \
-    "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"a\",\"x\":"                                                \
-    "\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\","                                                                 \
-    "\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0\"}]}"
+static const char EC_SET[] = "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"a\",\"x\":"
+                             "\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\","
+                             "\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0\"}]}";
 
 TEST(what_is_no_jwt_is_refused, "M-08 P-03")
 {
