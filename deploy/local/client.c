@@ -104,7 +104,8 @@ static void count_unready(const char *instance, void *payload)
 int client_wait(void)
 {
     const char *wish = getenv("READY_SECONDS");
-    int64_t deadline = now_ms() + 1000L * (wish && atoi(wish) > 0 ? atoi(wish) : 60);
+    long seconds = wish ? run_number(wish) : 0;
+    int64_t deadline = now_ms() + 1000L * (seconds > 0 ? seconds : 60);
     struct waiting waiting;
     do {
         waiting = (struct waiting){0};
@@ -192,7 +193,7 @@ static void print_row(const char *name, const char *url, const char *admin, bool
     char file[NAME_MAX], pid_text[32];
     snprintf(file, sizeof file, "%s.pid", name);
     run_read(file, pid_text, sizeof pid_text);
-    int pid = atoi(pid_text);
+    pid_t pid = (pid_t)run_number(pid_text);
     bool runs = pid > 0 && (kill(pid, 0) == 0 || errno == EPERM);
     const char *state = runs ? "running" : pid > 0 ? "dead" : "external";
     bool ready = (runs || pid == 0) && probe(probed);

@@ -82,6 +82,14 @@ void run_remove(const char *name)
         fail("remove", path);
 }
 
+long run_number(const char *text)
+{
+    char *end;
+    errno = 0;
+    long number = strtol(text, &end, 10);
+    return errno == 0 && end != text && *end == 0 ? number : 0;
+}
+
 /* Held until the process ends; this process supervises one part only. */
 static int lock_fd = -1;
 
@@ -116,14 +124,15 @@ void run_lock_state(const char *part, const char *word)
 
 pid_t run_holder(const char *part, char *state, size_t size)
 {
-    char path[PATH_MAX], text[64] = {0}, word[32] = "";
-    int pid = 0;
+    char path[PATH_MAX], text[64] = {0}, digits[16] = "", word[32] = "";
+    pid_t pid = 0;
     run_path(path, "%s.lock", part);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd >= 0) {
         bool held = flock(fd, LOCK_SH | LOCK_NB) != 0;
-        if (!held || pread(fd, text, sizeof text - 1, 0) <= 0 || sscanf(text, "%d %31s", &pid, word) != 2 ||
-            (kill(pid, 0) != 0 && errno == ESRCH)) /* the words of a predecessor that was killed */
+        if (held && pread(fd, text, sizeof text - 1, 0) > 0 && sscanf(text, "%15s %31s", digits, word) == 2)
+            pid = (pid_t)run_number(digits);
+        if (pid > 0 && kill(pid, 0) != 0 && errno == ESRCH) /* the words of a predecessor that was killed */
             pid = 0;
         close(fd);
         if (held && pid == 0) { /* just taken, nothing written yet */

@@ -18,6 +18,9 @@ void run_write_pid(const char *unit, pid_t pid);
 void run_read(const char *name, char *out, size_t size);
 void run_remove(const char *name);
 
+/* The number that a text is, all of it; 0 for anything else. */
+long run_number(const char *text);
+
 /* The lock of a part, "stores" or "daemons": held by its one supervisor for life (flock, so it ends with the process).
  * run_lock: true when this process has it now. run_lock_state tells the others how far it is, in a word.
  * run_holder: the supervisor's pid, 0 if there is none; its word in `state` (may be NULL). */

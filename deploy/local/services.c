@@ -75,9 +75,9 @@ static int port_setting(const char *name, int otherwise)
 {
     char digits[16];
     snprintf(digits, sizeof digits, "%d", otherwise);
-    int port = atoi(setting(name, digits));
+    long port = run_number(setting(name, digits));
     if (port > 0 && port < 65536)
-        return port;
+        return (int)port;
     fprintf(stderr, "madang: %s is not a port\n", name);
     exit(1);
 }

@@ -14,15 +14,15 @@
 
 void strays_kill_children(const pid_t known[], int count)
 {
-    char path[64];
-    int child;
+    char path[64], digits[16];
     snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
     FILE *file = fopen(path, "re");
-    while (file && fscanf(file, "%d", &child) == 1) {
+    while (file && fscanf(file, "%15s", digits) == 1) {
+        pid_t child = (pid_t)run_number(digits);
         bool is_known = false;
         for (int i = 0; i < count; i++)
             is_known = is_known || known[i] == child;
-        if (!is_known)
+        if (!is_known && child > 0)
             kill(child, SIGKILL);
     }
     if (file)
@@ -51,8 +51,8 @@ void strays_kill_postgres(void)
     run_path(folder, "stores/postgres");
     DIR *processes = stat(folder, &data) == 0 ? opendir("/proc") : NULL;
     for (struct dirent *entry; processes && (entry = readdir(processes));)
-        if (atoi(entry->d_name) > 0 && serves(entry->d_name, &data))
-            kill(atoi(entry->d_name), SIGKILL);
+        if (run_number(entry->d_name) > 0 && serves(entry->d_name, &data))
+            kill((pid_t)run_number(entry->d_name), SIGKILL);
     if (processes)
         closedir(processes);
 }
