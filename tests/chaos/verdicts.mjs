@@ -225,7 +225,7 @@ export async function judge({ base, doors, readyWithin, newcomers, editors, coup
   await verdict('[P-20] topic notify.requests: no request to a friend is told more often than it was made', async () => {
     const ids = new Map();
     for (const { value } of await readTopic('notify.requests')) {
-      if (value.kind !== 'friend_request') continue;
+      if (value?.kind !== 'friend_request') continue;
       const to = value.to.user;
       if (!ids.has(to)) ids.set(to, new Set());
       ids.get(to).add(value.dedupe_id);

@@ -117,7 +117,7 @@ test('[P-20] a request and its acceptance are told to the other side', async () 
     async () => {
       const mine = (await readTopic('notify.requests'))
         .map((record) => record.value)
-        .filter((value) => [a.id, b.id].includes(value.to.user));
+        .filter((value) => [a.id, b.id].includes(value?.to?.user));
       return mine.length >= 2 && mine;
     },
     'both notices are on the topic',

@@ -16,8 +16,18 @@ export async function readTopic(topic) {
     .split('\n')
     .filter((line) => line.startsWith('{'))
     .map((line) => JSON.parse(line))
-    .map(({ partition, offset, key, payload }) => ({ partition, offset, key, value: payload === null ? null : JSON.parse(payload) }))
+    .map(({ partition, offset, key, payload }) => ({ partition, offset, key, value: valueOf(payload) }))
     .sort((a, b) => a.partition - b.partition || a.offset - b.offset);
+}
+
+/** What is no JSON (the inbox has a test that sends such things) becomes {unreadable}. */
+function valueOf(payload) {
+  if (payload === null) return null;
+  try {
+    return JSON.parse(payload);
+  } catch {
+    return { unreadable: payload };
+  }
 }
 
 /** The last value of each key. */

@@ -21,6 +21,9 @@ const IDS = [
   'D-54',
 ];
 
+// Of the whole product: tests may name what other issues bring.
+const ALL = new Set([...span('P', 1, 49), ...span('S', 1, 55), ...span('M', 1, 67), ...span('K', 1, 58), ...span('D', 1, 62)]);
+
 // What waits for other services. `all`: nothing of it can be shown yet.
 const LATER = {
   'M-11': { part: 'owned clubs and meetups end with the account', why: 'comes with meet-svc' },
@@ -62,7 +65,7 @@ for (const mark of files(tests).sort().flatMap(marks)) {
   count++;
   for (const id of new Set(mark.ids)) {
     if (byId.has(id)) byId.get(id).push(mark);
-    else strangers.push(`${mark.where}: ${id}`);
+    else if (!ALL.has(id)) strangers.push(`${mark.where}: ${id}`);
   }
 }
 
