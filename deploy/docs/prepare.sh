@@ -12,6 +12,7 @@ trap 'rm -rf "$folder.wanted.$$" "$folder.new.$$"' EXIT
 cmp -s "$folder.wanted.$$" "$folder/.made-of" && exit 0
 command -v mvn >/dev/null || { echo "docs: no Maven, so no /docs page" >&2; exit 0; }
 if ! mvn -q -B -f "$here/pom.xml" dependency:unpack-dependencies -DoutputDirectory="$folder.new.$$" \
+    -DmarkersDirectory="$folder.new.$$/markers" \
     -Dmdep.unpack.includes='**/swagger-ui.css,**/swagger-ui-bundle.js' >"$folder.log" 2>&1; then
     echo "docs: Swagger UI could not be fetched (see $folder.log), so no /docs page" >&2
     exit 0
