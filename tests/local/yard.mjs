@@ -1,6 +1,6 @@
 // yard.mjs - a local stack of a test's own: RUN_DIR in a folder of its own, free ports, the real supervisor and real stores, and
 // stand-ins for the daemons (daemon.cjs) whose behaviour a test sets. The commands are those that the make targets call.
-import { execFile, spawn } from 'node:child_process';
+import { execFile, execFileSync, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
@@ -57,7 +57,9 @@ export class Yard {
     fs.mkdirSync(path.join(yard.home, 'cache/kafka'), { recursive: true });
     const jars = path.join(root, '.cache/kafka/lib');
     if (fs.existsSync(jars)) fs.symlinkSync(jars, path.join(yard.home, 'cache/kafka/lib'));
+    // Fetched once for all tests, instead of once for each.
     const docs = path.join(root, '.cache/docs');
+    execFileSync(path.join(root, 'deploy/docs/prepare.sh'), [docs]);
     if (fs.existsSync(docs)) fs.cpSync(docs, path.join(yard.home, 'cache/docs'), { recursive: true });
     if (owner) for (const name of ['.', 'cache', 'cache/kafka']) fs.chownSync(path.join(yard.home, name), owner.uid, owner.gid);
     yard.port = await freePorts();
