@@ -219,6 +219,10 @@ mode_soak() {
 # ---- ------------------------------------------------------------------------------------------------------------------
 
 mkdir -p "$OUT"
+if [ "$MODE" != c ]; then
+    exec 9>build/test/lock # closed for suites, so that nothing they leave behind holds it
+    flock -n 9 || { echo "another run works in build/test of this checkout"; exit 1; }
+fi
 trap finish EXIT
 trap 'exit 130' INT TERM HUP
 case $MODE in

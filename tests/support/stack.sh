@@ -18,7 +18,7 @@ stack_make() {
     local base=$STACK_PORTS
     env -u PG_URL -u REDIS_URL -u KAFKA_BROKERS RUN_DIR="$STACK_DIR" PROFILE=bench PG_PORT="$base" REDIS_PORT=$((base + 1)) \
         KAFKA_PORT=$((base + 2)) KAFKA_CONTROLLER_PORT=$((base + 3)) GATEWAY_PORT=$((base + 10)) SERVICE_PORT_BASE=$((base + 30)) \
-        ADMIN_PORT_BASE=$((base + 60)) make --no-print-directory "$@"
+        ADMIN_PORT_BASE=$((base + 60)) make --no-print-directory "$@" 9>&-
 }
 export -f stack_make
 

@@ -28,7 +28,7 @@ run_group() {
     local limit=$1 output=$2 status=0
     shift 2
     [ "$(type -t "$1")" != function ] || { export -f "${1?}" && set -- bash -c '"$@"' run "$@"; }
-    setsid timeout --foreground -k 10 "$limit" "$@" >"$output" 2>&1 </dev/null &
+    setsid timeout --foreground -k 10 "$limit" "$@" >"$output" 2>&1 </dev/null 9>&- &
     RUNNING=$!
     wait "$RUNNING" || status=$?
     kill -KILL -- "-$RUNNING" 2>/dev/null
