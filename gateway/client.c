@@ -13,7 +13,8 @@
 
 enum {
     REQUESTS_PER_TURN = 16,   /* of one connection that has more of them ready, before others have their turn */
-    LINGER_MS = 2000,         /* bytes that follow a refusal are thrown away this long */
+    LINGER_MS = 2000,         /* bytes that follow a refusal are thrown away this long, */
+    LINGER_BYTES = 1 << 20,   /* and at most so many */
     HALF_CLOSED_MS = 1000,    /* a client that has finished sending still gets an answer that comes this soon */
 };
 
@@ -224,16 +225,21 @@ static void linger(struct client *client)
     client_arm(client);
 }
 
-/* Throws away what comes after the last answer. */
+/* Throws away what comes after the last answer, up to LINGER_BYTES: a body that was on its way when it was refused. Whoever sends on and on
+ * is left with full buffers until the time is over; the answer waits in front of them. */
 static void drain_linger(struct client *client)
 {
     for (int reads = 0; reads < 64 && client->readable; reads++) {
+        if (client->drained > LINGER_BYTES)
+            return;
         ssize_t n = recv(client->fd, client->loop->in, LOOP_READ_BYTES, 0);
         if (n < 0 && errno == EAGAIN) {
             client->readable = false;
         } else if (n <= 0) {
             client->broken = true;
             return;
+        } else {
+            client->drained += n;
         }
     }
     if (client->readable)
