@@ -78,6 +78,19 @@ bool api_change_phone(struct request *req, struct reply *reply, struct err *err)
            reply_account(req, reply, &account);
 }
 
+bool hash_new_password(struct request *req, const struct login_row *row, const char *wanted, char hash[PASSWORD_HASH_BYTES],
+                       struct err *err)
+{
+    const struct auth_app *app = req->app;
+    const char *names[] = {row->account.email, row->account.handle, row->account.nickname};
+    if (!account_password(req->arena, wanted, names, ARRAY_LENGTH(names), "/new_password", err))
+        return false;
+    const char *form = account_password_form(req->arena, wanted);
+    if (password_matches(app->passwords, row->password_hash, form))
+        return err_set(err, &ERR_PASSWORD_UNCHANGED, "choose another password");
+    return password_hash(app->passwords, form, hash, err);
+}
+
 /* PUT /password {old_password, new_password} -> 204, all other sessions end; password_unchanged, no_password. */
 bool api_change_password(struct request *req, struct reply *reply, struct err *err)
 {
@@ -89,15 +102,9 @@ bool api_change_password(struct request *req, struct reply *reply, struct err *e
         return false;
     if (!row.account.has_password)
         return err_set(err, &ERR_NO_PASSWORD, "use a code to your e-mail address");
-    const char *names[] = {row.account.email, row.account.handle, row.account.nickname};
-    if (!account_password(req->arena, wish.new_password, names, ARRAY_LENGTH(names), "/new_password", err))
-        return false;
-    const char *form = account_password_form(req->arena, wish.new_password);
-    if (password_matches(app->passwords, row.password_hash, form))
-        return err_set(err, &ERR_PASSWORD_UNCHANGED, "choose another password");
     char hash[PASSWORD_HASH_BYTES];
     struct origin origin = origin_of(req);
-    return password_hash(app->passwords, form, hash, err) &&
+    return hash_new_password(req, &row, wish.new_password, hash, err) &&
            store_change_password(app, req->identity, row.password_hash, hash, &origin, err) && reply_empty(reply, 204);
 }
 

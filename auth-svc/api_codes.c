@@ -100,14 +100,8 @@ bool api_reset_password(struct request *req, struct reply *reply, struct err *er
     struct login_row row = {0};
     if (!turn || !CODEC_READ(req, RESET_FIELDS, &wish, err) || !store_find_reset(app, wish.proof, &row, err))
         return false;
-    const char *names[] = {row.account.email, row.account.handle, row.account.nickname};
-    if (!account_password(req->arena, wish.new_password, names, ARRAY_LENGTH(names), "/new_password", err))
-        return false;
-    const char *form = account_password_form(req->arena, wish.new_password);
-    if (password_matches(app->passwords, row.password_hash, form))
-        return err_set(err, &ERR_PASSWORD_UNCHANGED, "choose another password");
     char hash[PASSWORD_HASH_BYTES];
     struct origin origin = origin_of(req);
-    return password_hash(app->passwords, form, hash, err) &&
+    return hash_new_password(req, &row, wish.new_password, hash, err) &&
            store_reset_password(app, wish.proof, hash, &origin, err) && reply_empty(reply, 204);
 }

@@ -8,17 +8,6 @@
 
 const char *const AUTH_TOPICS[] = {TOPIC_ACCOUNTS, TOPIC_SESSIONS_ENDED, TOPIC_NOTIFY_REQUESTS, NULL};
 
-/* What every event begins with; `id` has room for UUID_TEXT_BYTES. */
-static void open_event(struct str *out, const char *kind, char *id)
-{
-    uuid_new(id);
-    json_open(out, NULL, '{');
-    json_i64(out, "v", 1);
-    json_text(out, "id", id);
-    json_time(out, "at", clock_now_ms());
-    json_text(out, "kind", kind);
-}
-
 static bool send(struct pg_tx *tx, const char *topic, const char *key, struct str *payload, const struct origin *origin,
                  struct err *err)
 {
@@ -36,7 +25,7 @@ bool event_account(struct pg_tx *tx, const struct account *account, const struct
 {
     AUTO_STR out = {0};
     char id[UUID_TEXT_BYTES];
-    open_event(&out, "account", id);
+    event_open(&out, "account", id);
     json_text(&out, "user_id", account->id);
     json_text(&out, "handle", account->handle);
     json_text(&out, "nickname", account->nickname);
@@ -59,7 +48,7 @@ bool event_sessions_ended(struct pg_tx *tx, const struct ended_session *sessions
     struct outbox_event *events = mem_new(count, sizeof *events);
     for (size_t i = 0; i < count; i++) {
         char id[UUID_TEXT_BYTES];
-        open_event(&payloads[i], "session_ended", id);
+        event_open(&payloads[i], "session_ended", id);
         json_text(&payloads[i], "user_id", sessions[i].user_id);
         json_text(&payloads[i], "sid", sessions[i].id);
         json_text(&payloads[i], "reason", reason);
@@ -82,7 +71,7 @@ bool event_code(struct pg_tx *tx, const struct code_event *code, const struct or
 {
     AUTO_STR out = {0};
     char id[UUID_TEXT_BYTES], key[SHA256_HEX_BYTES];
-    open_event(&out, "code", id);
+    event_open(&out, "code", id);
     json_open(&out, "to", '{');
     json_text(&out, code->by_sms ? "phone" : "email", code->address);
     json_close(&out, '}');
@@ -104,7 +93,7 @@ bool event_session_reused(struct pg_tx *tx, const struct account *account, const
 {
     AUTO_STR out = {0};
     char id[UUID_TEXT_BYTES];
-    open_event(&out, "session_reused", id);
+    event_open(&out, "session_reused", id);
     json_open(&out, "to", '{');
     json_text(&out, "user", account->id);
     json_close(&out, '}');

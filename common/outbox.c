@@ -31,6 +31,18 @@ enum {
 /* ---- adding
  * ---------------------------------------------------------------------------------------------------------- */
 
+void event_open(struct str *out, const char *kind, char *id)
+{
+    char made[UUID_TEXT_BYTES];
+    id = id ? id : made;
+    uuid_new(id);
+    json_open(out, NULL, '{');
+    json_i64(out, "v", 1);
+    json_text(out, "id", id);
+    json_time(out, "at", clock_now_ms());
+    json_text(out, "kind", kind);
+}
+
 /* ids are given in the order of the list */
 static const struct pg_statement ADD = {
     "outbox_add", "INSERT INTO outbox (topic, key, payload, request_id, traceparent) SELECT topic, key, payload, "

@@ -7,12 +7,17 @@
 
 #include "kafka.h"
 #include "pg.h"
+#include "uuid.h"
 
 struct outbox_event {
     const char *topic, *key;
     const char *payload; /* JSON */
     const char *request_id, *traceparent; /* become headers; NULL leaves them out */
 };
+
+/* What every event's payload begins with: '{', v, id (a new one, also written to `id` unless it is NULL), at, kind. The caller adds its members and closes
+ * with json_close(out, '}'). */
+void event_open(struct str *out, const char *kind, char *id);
 
 bool outbox_add(struct pg_tx *tx, const struct outbox_event *event, struct err *err);
 bool outbox_add_all(struct pg_tx *tx, const struct outbox_event *events, size_t count, struct err *err); /* one statement */

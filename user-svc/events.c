@@ -8,17 +8,6 @@ const char *const USER_TOPICS[] = {TOPIC_ACCOUNTS, TOPIC_PROFILES, TOPIC_RELATIO
 
 /* ---- out ---- */
 
-static void event_open(struct str *out, const char *kind)
-{
-    char id[UUID_TEXT_BYTES];
-    uuid_new(id);
-    json_open(out, NULL, '{');
-    json_i64(out, "v", 1);
-    json_text(out, "id", id);
-    json_time(out, "at", clock_now_ms());
-    json_text(out, "kind", kind);
-}
-
 static struct outbox_event event_close(struct arena *arena, struct str *out, const char *topic, const char *key,
                                        const struct origin *origin)
 {
@@ -38,7 +27,7 @@ struct outbox_event event_profile(struct arena *arena, const struct profile *pro
     person_picture_url(profile->person.id, profile->person.avatar_key, url);
     AUTO_STR out;
     str_init(&out);
-    event_open(&out, "profile");
+    event_open(&out, "profile", NULL);
     json_text(&out, "user_id", profile->person.id);
     json_text(&out, "avatar_url", url);
     json_text(&out, "bio", profile->bio);
@@ -58,7 +47,7 @@ struct outbox_event event_relation(struct arena *arena, const char *a, const cha
     const char *const ids[SIDES] = {a, b};
     AUTO_STR out;
     str_init(&out);
-    event_open(&out, "relation");
+    event_open(&out, "relation", NULL);
     json_text(&out, "a", a);
     json_text(&out, "b", b);
     json_bool(&out, "friend", friends);
@@ -81,7 +70,7 @@ struct outbox_event event_notice(struct arena *arena, enum relation_notice notic
     const char *kind = notice == NOTICE_REQUEST ? "friend_request" : "friend_accepted";
     AUTO_STR out;
     str_init(&out);
-    event_open(&out, kind);
+    event_open(&out, kind, NULL);
     json_open(&out, "to", '{');
     json_text(&out, "user", to);
     json_close(&out, '}');
