@@ -189,9 +189,12 @@ static void tell(struct auth_feed *feed, bool ok, const struct err *err)
 /* ---- the thread ----------------------------------------------------------------------------------------------------
  */
 
-/* Monotonic; a wanted refresh makes the keys due earlier. */
+/* Monotonic; a wanted refresh makes the keys due earlier. Revocations come first: with keys alone, a token whose session has ended
+ * would be believed. */
 static int64_t keys_due(const struct auth_feed *feed)
 {
+    if (!feed->revoked_known)
+        return INT64_MAX;
     int64_t earliest_ms = feed->keys_asked_ms + KEYS_REFRESH_MIN_MS;
     return feed->refresh_wanted && earliest_ms < feed->keys_due_ms ? earliest_ms : feed->keys_due_ms;
 }

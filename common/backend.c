@@ -68,8 +68,7 @@ static bool find_auth(void *payload, char *address, size_t size)
 static void want_keys(void *payload)
 {
     struct backend *backend = payload;
-    if (backend->feed)
-        auth_feed_refresh(backend->feed);
+    auth_feed_refresh(backend->feed);
 }
 
 /* ---- the instance slot: what makes a restarted process the same Kafka member ---- */
@@ -126,6 +125,13 @@ static void slot_keep(struct backend *backend)
 
 /* ---- open ---- */
 
+/* The feed starts before the server that asks this. */
+static bool tokens_ready(void *payload)
+{
+    const struct backend *backend = payload;
+    return auth_feed_ready(backend->feed);
+}
+
 static bool tokens_open(struct backend *backend, struct err *err)
 {
     backend->keys = keyset_open();
@@ -137,6 +143,7 @@ static bool tokens_open(struct backend *backend, struct err *err)
                                 .audience = TOKEN_AUDIENCE,
                                 .cache_entries = TOKEN_CACHE_ENTRIES,
                                 .unknown_kid = want_keys,
+                                .ready = tokens_ready,
                                 .payload = backend},
         err);
     return backend->tokens != NULL;
@@ -286,6 +293,13 @@ static bool parts_start(struct backend *backend, const struct backend_parts *par
         if (!backend->worker)
             return false;
     }
+    backend->feed = auth_feed_start(&(struct auth_feed_options){.keys = backend->keys,
+                                                                .revoked = backend->revoked,
+                                                                .find = find_auth,
+                                                                .payload = backend},
+                                    err);
+    if (!backend->feed)
+        return false;
     backend->http = http_server_start(&(struct http_options){.listen = config->listen,
                                                              .routes = parts->routes,
                                                              .app = parts->app,
@@ -295,14 +309,7 @@ static bool parts_start(struct backend *backend, const struct backend_parts *par
                                                              .queue = (int)config->queue,
                                                              .metrics_prefix = parts->metrics_prefix},
                                       err);
-    if (!backend->http)
-        return false;
-    backend->feed = auth_feed_start(&(struct auth_feed_options){.keys = backend->keys,
-                                                                .revoked = backend->revoked,
-                                                                .find = find_auth,
-                                                                .payload = backend},
-                                    err);
-    return backend->feed != NULL;
+    return backend->http != NULL;
 }
 
 static bool admin_start(struct backend *backend, const struct backend_parts *parts, struct err *err)

@@ -243,10 +243,10 @@ bool http_request_authorize(struct http_exchange *exchange, struct err *err)
     }
     if (ok)
         req->identity = &exchange->identity;
-    else if (who != AUTH_OPEN)
+    else if (who != AUTH_OPEN || err_is(&wrong, &ERR_UNAVAILABLE)) /* who can't be known yet is not nobody */
         *err = wrong;
     if (!ok)
-        return who == AUTH_OPEN;
+        return !err->problem;
     bool allowed = who == AUTH_OPEN || who == AUTH_GUEST || (who == AUTH_USER && req->identity->role >= ROLE_USER) ||
                    (who == AUTH_ADMIN && req->identity->role == ROLE_ADMIN);
     return allowed || err_set(err, &ERR_FORBIDDEN, "This needs role %s", who == AUTH_ADMIN ? "admin" : "user");

@@ -280,6 +280,8 @@ bool token_verify(struct token_verifier *verifier, struct view token, struct ide
 {
     if (token.length < TOKEN_TEXT_MIN || token.length > TOKEN_TEXT_MAX)
         return err_set(err, &ERR_TOKEN_INVALID, "the token is malformed: length");
+    if (verifier->options.ready && !verifier->options.ready(verifier->options.payload))
+        return err_set_retry(err, &ERR_UNAVAILABLE, 1, "tokens can't be checked yet");
     struct known known;
     uint64_t hash = token_hash(verifier, token);
     bool cached = verifier->set_count > 0 && cache_find(verifier, token, hash, &known);

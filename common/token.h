@@ -56,6 +56,7 @@ struct token_options {
     const char *audience;      /* "madang" for access tokens, "ticket" for socket tickets */
     size_t cache_entries;      /* 0: no cache; rounded up to a power of two; about 1.2 kB each when filled */
     void (*unknown_kid)(void *payload); /* asks for a fresh key set (auth_feed_refresh); may be NULL */
+    bool (*ready)(void *payload); /* keys and revocations are known (auth_feed_ready); until then: unavailable. NULL: always */
     void *payload;
 };
 #define TOKEN_ISSUER "madang"
@@ -67,7 +68,8 @@ struct token_verifier *token_verifier_open(const struct token_options *options, 
 void token_verifier_release(struct token_verifier **verifier);
 
 /* `token` is the compact form without "Bearer ". err: token_invalid, token_expired, session_ended, token_stale.
- * An expired token with a good signature says token_expired, all other faults token_invalid. */
+ * An expired token with a good signature says token_expired, all other faults token_invalid. Before the first key set and the first list of
+ * revocations nobody can be believed or refused: unavailable. */
 bool token_verify(struct token_verifier *verifier, struct view token, struct identity *identity, struct err *err);
 
 /* Splits and decodes a token without believing it (fuzzed): the three parts, alg and kid. */

@@ -36,6 +36,7 @@ void client_accept(struct loop *loop, int fd, const struct sockaddr_storage *fro
         loop->clients->previous = client;
     loop->clients = client;
     bool known = address_of(from, &client->address);
+    address_print(&client->address, client->address_text);
     client->address_key = limits_key(gateway->limits, LIMIT_CONNECTIONS, 0, address_owner(&client->address));
     client->counted = !gateway->bench && !networks_have(&gateway->trusted, &client->address);
     if (client->counted &&

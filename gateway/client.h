@@ -38,6 +38,7 @@ struct client {
     struct timer timer;
     int64_t head_since_ms;
     struct address address;
+    char address_text[ADDRESS_TEXT_BYTES];
     uint64_t address_key; /* for the count of connections */
     bool counted;
 };

@@ -111,6 +111,7 @@ static void believe_forwarded(struct exchange *x)
             at--; /* the comma */
     }
     x->peer = address;
+    address_print(&x->peer, x->address);
 }
 
 void forward_identify(struct exchange *x)
@@ -118,9 +119,9 @@ void forward_identify(struct exchange *x)
     const struct http1_headers *headers = &x->loop->request.headers;
     x->peer = x->client->address;
     x->proxied = networks_have(&x->loop->gateway->trusted, &x->client->address);
+    memcpy(x->address, x->client->address_text, sizeof x->address);
     if (x->proxied)
         believe_forwarded(x);
-    address_print(&x->peer, x->address);
     const struct http1_header *parent = http1_header(headers, HEADER_TRACEPARENT);
     x->traced = parent && traceparent_valid(parent->value);
     if (x->traced) {
@@ -154,18 +155,12 @@ static void write_forwarded(struct exchange *x, struct writer *out)
     const struct http1_header *chain = x->proxied ? http1_header(headers, HEADER_FORWARDED_FOR) : NULL;
     const struct http1_header *scheme = x->proxied ? http1_header(headers, HEADER_FORWARDED_PROTO) : NULL;
     bool https = scheme ? view_equals_nocase(scheme->value, VIEW("https")) : x->client->tls != NULL;
-    char peer[ADDRESS_TEXT_BYTES];
-    const char *seen = x->address;
-    if (x->proxied) {
-        address_print(&x->client->address, peer);
-        seen = peer;
-    }
     WRITE_LITERAL(out, "X-Forwarded-For: ");
     if (chain) {
         write_view(out, chain->value);
         WRITE_LITERAL(out, ", ");
     }
-    write_text(out, seen);
+    write_text(out, x->client->address_text);
     WRITE_LITERAL(out, "\r\nX-Forwarded-Proto: ");
     write_text(out, https ? "https" : "http");
     /* RFC 7239: the one whom we believe to be the client */
