@@ -36,12 +36,12 @@ async function inBatches(list, size, work) {
   return out.flat();
 }
 
-/** First appearances of the versions of one key must rise, and a version that comes again must be the same event. */
-function orderOf(records, { consecutive }) {
+/** First appearances of the versions of one key must rise (from `first`), and a version that comes again must be the same event. */
+function orderOf(records, { consecutive, first = 1 }) {
   const keys = new Map();
   const wrong = [];
   for (const { key, value } of records) {
-    if (!keys.has(key)) keys.set(key, { versions: new Map(), last: 0 });
+    if (!keys.has(key)) keys.set(key, { versions: new Map(), last: first - 1 });
     const state = keys.get(key);
     const text = JSON.stringify(value),
       known = state.versions.get(value.version);
@@ -191,7 +191,7 @@ export async function judge({ base, doors, readyWithin, newcomers, editors, coup
   });
 
   await verdict('topic profiles: every change once and in order, the last one as in the database', async () => {
-    const { wrong, final } = orderOf(await readTopic('profiles'), { consecutive: true });
+    const { wrong, final } = orderOf(await readTopic('profiles'), { consecutive: true, first: 0 });
     for (const row of await sql(
       'SELECT user_id AS id, bio, location, interests, profile_version AS version FROM users.people WHERE profile_version > 0',
     )) {
