@@ -35,9 +35,9 @@ export function load(n, act, judge = lost) {
   return state;
 }
 
-/** Failed = no reply or a 5xx. */
+/** Failed = no reply, a 5xx, or a token that was good a moment ago. */
 export function lost(reply, error) {
   if (error) return `no reply: ${error.code ?? ''} ${error.message}`;
-  if (reply && reply.status >= 500) return `${reply.status} ${reply.problem ?? reply.text?.slice(0, 100)}`;
+  if (reply && (reply.status >= 500 || reply.status === 401)) return `${reply.status} ${reply.problem ?? reply.text?.slice(0, 100)}`;
   return undefined;
 }
