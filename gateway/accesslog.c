@@ -131,9 +131,9 @@ void accesslog_flush(struct loop *loop)
 /* ---- lines ---- */
 
 /* Parameters whose values open doors: tickets, sign-in codes, signed links. */
-static const char *const SECRETS[] = {"ticket",    "code",  "state",        "token", "access_token", "refresh_token",
-                                      "signature", "sig",   "proof",        "key",   "password",     "id_token",
-                                      "expires",   "email", "phone",        NULL};
+static const char *const SECRETS[] = {"ticket",    "code",  "state", "token", "access_token", "refresh_token",
+                                      "signature", "sig",   "proof", "key",   "password",     "id_token",
+                                      "expires",   "email", "phone", NULL};
 
 static bool secret(struct view name)
 {
@@ -182,10 +182,11 @@ void accesslog_line(struct exchange *x)
     struct str *out = &x->loop->log;
     char now[CLOCK_TEXT_BYTES];
     clock_format(clock_now_ms(), now);
-    str_printf(out,
-               "{\"@timestamp\":\"%s\",\"log.level\":\"info\",\"event.action\":\"request\",\"service.name\":\"gateway\","
-               "\"service.node.name\":\"%s\",\"http.request.id\":\"%s\",\"trace.id\":\"%s\"",
-               now, log->instance, x->request_id, x->trace_id);
+    str_printf(
+        out,
+        "{\"@timestamp\":\"%s\",\"log.level\":\"info\",\"event.action\":\"request\",\"service.name\":\"gateway\","
+        "\"service.node.name\":\"%s\",\"http.request.id\":\"%s\",\"trace.id\":\"%s\"",
+        now, log->instance, x->request_id, x->trace_id);
     if (x->parsed)
         str_printf(out, ",\"http.request.method\":\"%s\"", HTTP1_METHOD_NAMES[x->method]);
     str_printf(out, ",\"http.response.status_code\":%d,\"event.duration\":%lld,\"client.ip\":\"%s\"", x->status,

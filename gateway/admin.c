@@ -31,7 +31,8 @@ bool admin_ready_traffic(void *payload)
 
 /* ---- /registry ---- */
 
-static const char *const STATES[] = {[INSTANCE_UP] = "up", [INSTANCE_DRAINING] = "draining", [INSTANCE_SUSPECT] = "suspect"};
+static const char *const STATES[] = {
+    [INSTANCE_UP] = "up", [INSTANCE_DRAINING] = "draining", [INSTANCE_SUSPECT] = "suspect"};
 
 static int by_name(const void *a, const void *b)
 {
@@ -134,7 +135,8 @@ static void print_html(struct gateway *gateway, const struct instance **sorted, 
                  ".n{text-align:right}.up,.closed{color:#080}.draining,.half-open{color:#a60}.suspect,.open{color:#c00}"
                  "</style><h1>Registry</h1>");
     if (registry_watch_stale(gateway->watch))
-        str_add(out, "<p class=\"suspect\">Redis is away or lost most instances at once: this is the last good table.</p>");
+        str_add(out,
+                "<p class=\"suspect\">Redis is away or lost most instances at once: this is the last good table.</p>");
     str_add(out, "<table><tr><th>service<th>instance<th>address<th>version<th>state<th>in flight<th>requests<th>errors"
                  "<th>breaker</tr>\n");
     for (size_t i = 0; i < count; i++)

@@ -41,7 +41,8 @@ void buffer_give(struct buffer_pool *pool, struct buffer **buffer)
     struct buffer *old = TAKE(*buffer);
     if (!old)
         return;
-    if (!GATEWAY_REUSES || pool->count[old->class] >= (1024u * 1024 >> old->class) / BUFFER_SMALLEST) { /* 1 MiB a size */
+    if (!GATEWAY_REUSES ||
+        pool->count[old->class] >= (1024u * 1024 >> old->class) / BUFFER_SMALLEST) { /* 1 MiB a size */
         free(old);
         return;
     }

@@ -10,10 +10,10 @@
 enum { LISTS = 256, ENTRY_BYTES_MAX = 64 * 1024, KEY_MAX = 1024, FILLING_MAX = 256 };
 
 struct cache_entry {
-    struct cache_entry *next;            /* of the same hash */
-    struct cache_entry *newer, *older;   /* kept ones by age */
-    struct exchange *filler;             /* NULL: it is kept, and can be given */
-    struct exchange *waiting;            /* who wait for it, linked by exchange.next */
+    struct cache_entry *next;          /* of the same hash */
+    struct cache_entry *newer, *older; /* kept ones by age */
+    struct exchange *filler;           /* NULL: it is kept, and can be given */
+    struct exchange *waiting;          /* who wait for it, linked by exchange.next */
     int64_t made_ms, until_ms;
     uint32_t list;
     struct str key, headers, body;
@@ -209,7 +209,8 @@ void cache_take_head(struct exchange *x, const struct http1_response *response)
     }
     for (size_t i = 0; i < response->headers.count; i++) {
         const struct http1_header *header = &response->headers.list[i];
-        if (header->id == HEADER_DATE || header->id == HEADER_VARY || !forward_passes(&response->headers, header, HEADER_RES))
+        if (header->id == HEADER_DATE || header->id == HEADER_VARY ||
+            !forward_passes(&response->headers, header, HEADER_RES))
             continue;
         str_add_bytes(&entry->headers, header->name.bytes, header->name.length);
         str_add(&entry->headers, ": ");

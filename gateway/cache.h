@@ -1,8 +1,9 @@
 /* cache.h - short-lived copies of answers to open GETs, per loop: many clients, one question to the service.
  *
- * Kept: 200 to a GET on a route with cache=..., asked without Authorization, Cookie or body; not what says no-store, private,
- * sets cookies or varies by anything but Origin. While the first asks, others with the same target wait for its answer
- * (single flight) and ask themselves when it turns out not to be kept. Bounded by CACHE_KB; the oldest goes first. */
+ * Kept: 200 to a GET on a route with cache=..., asked without Authorization, Cookie or body; not what says no-store,
+ * private, sets cookies or varies by anything but Origin. While the first asks, others with the same target wait for
+ * its answer (single flight) and ask themselves when it turns out not to be kept. Bounded by CACHE_KB; the oldest goes
+ * first. */
 #ifndef GATEWAY_CACHE_H
 #define GATEWAY_CACHE_H
 

@@ -4,11 +4,11 @@
 #include "mem.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
-#include <linux/sockios.h>
 #include <unistd.h>
 
 static void on_event(struct source *source, uint32_t events);
@@ -135,24 +135,49 @@ bool channel_untouched(const struct channel *channel, size_t sent)
     return ioctl(channel->fd, SIOCOUTQ, &unacknowledged) == 0 && (size_t)unacknowledged >= sent;
 }
 
+void channel_probe(struct loop *loop, struct upstream *upstream)
+{
+    upstream->probe = connect_new(loop, upstream);
+}
+
+static void probed(struct channel *channel, bool taken)
+{
+    struct upstream *upstream = channel->upstream;
+    upstream->probe = NULL;
+    if (taken) {
+        channel_keep(channel);
+        return;
+    }
+    breaker_failure(&upstream->breaker, channel->loop->now_ms);
+    channel_close(channel);
+}
+
 /* The connection has been made, or not. */
 static void connected(struct channel *channel)
 {
     int code = 0;
     socklen_t length = sizeof code;
-    struct exchange *exchange = channel->exchange;
-    if (getsockopt(channel->fd, SOL_SOCKET, SO_ERROR, &code, &length) != 0 || code != 0) {
-        exchange_failed(exchange, FAILED_CONNECT);
-        return;
-    }
+    bool taken = getsockopt(channel->fd, SOL_SOCKET, SO_ERROR, &code, &length) == 0 && code == 0;
     channel->connecting = false;
-    exchange_push(exchange);
+    if (!channel->exchange)
+        probed(channel, taken);
+    else if (taken)
+        exchange_push(channel->exchange);
+    else
+        exchange_failed(channel->exchange, FAILED_CONNECT);
 }
 
 static void on_event(struct source *source, uint32_t events)
 {
     struct channel *channel = (struct channel *)source;
     struct exchange *exchange = channel->exchange;
+    if (!exchange && channel->connecting) {
+        if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) {
+            channel->writable = true;
+            connected(channel);
+        }
+        return;
+    }
     if (!exchange) { /* idle: bytes are of no use, and an end is an end; being writable is nothing new */
         if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
             channel_close(channel);
@@ -185,7 +210,10 @@ static void on_timer(struct timer *timer)
     struct channel *channel = (struct channel *)((char *)timer - offsetof(struct channel, timer));
     struct exchange *exchange = channel->exchange;
     if (!exchange) {
-        channel_close(channel);
+        if (channel->connecting)
+            probed(channel, false);
+        else
+            channel_close(channel);
         return;
     }
     struct client *client = exchange->client;

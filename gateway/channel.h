@@ -15,14 +15,16 @@ struct channel {
     bool hung_up;            /* the other side has closed, or an error waits: read until it shows */
     struct loop *loop;
     struct upstream *upstream;
-    struct exchange *exchange; /* NULL: idle */
+    struct exchange *exchange;       /* NULL: idle, or connecting as a probe */
     struct channel *next, *previous; /* idle ones of the upstream */
-    struct buffer *in;         /* the beginning of a response head */
+    struct buffer *in;               /* the beginning of a response head */
     struct timer timer;
 };
 
 /* An idle connection (unless `fresh`), else a new one that is being made. NULL: it could not even begin. */
 struct channel *channel_open(struct loop *loop, struct upstream *upstream, bool fresh);
+/* Sees whether the instance takes a connection; one that it takes goes into the pool. */
+void channel_probe(struct loop *loop, struct upstream *upstream);
 /* Into the pool, for the next exchange. */
 void channel_keep(struct channel *channel);
 void channel_close(struct channel *channel);

@@ -12,10 +12,10 @@
 #include <unistd.h>
 
 enum {
-    REQUESTS_PER_TURN = 16,   /* of one connection that has more of them ready, before others have their turn */
-    LINGER_MS = 2000,         /* bytes that follow a refusal are thrown away this long, */
-    LINGER_BYTES = 1 << 20,   /* and at most so many */
-    HALF_CLOSED_MS = 1000,    /* a client that has finished sending still gets an answer that comes this soon */
+    REQUESTS_PER_TURN = 16, /* of one connection that has more of them ready, before others have their turn */
+    LINGER_MS = 2000,       /* bytes that follow a refusal are thrown away this long, */
+    LINGER_BYTES = 1 << 20, /* and at most so many */
+    HALF_CLOSED_MS = 1000,  /* a client that has finished sending still gets an answer that comes this soon */
 };
 
 static void on_event(struct source *source, uint32_t events);
@@ -62,6 +62,16 @@ void client_accept(struct loop *loop, int fd, const struct sockaddr_storage *fro
     client_arm(client);
 }
 
+/* Its memory goes at the end of this round; the queue may last longer. */
+static void leave_queue(struct client *client)
+{
+    struct client **at = &client->loop->ready;
+    while (client->queued && *at && *at != client)
+        at = &(*at)->next_ready;
+    if (client->queued && *at)
+        *at = client->next_ready;
+}
+
 void client_close(struct client *client)
 {
     struct loop *loop = client->loop;
@@ -80,6 +90,7 @@ void client_close(struct client *client)
     timer_remove(&client->timer);
     buffer_give(&loop->buffers, &client->in);
     buffer_give(&loop->buffers, &client->out);
+    leave_queue(client);
     tls_close(&client->tls, client->broken);
     (void)close(client->fd);
     loop_bury(loop, &client->source);
@@ -226,8 +237,8 @@ static void linger(struct client *client)
     client_arm(client);
 }
 
-/* Throws away what comes after the last answer, up to LINGER_BYTES: a body that was on its way when it was refused. Whoever sends on and on
- * is left with full buffers until the time is over; the answer waits in front of them. */
+/* Throws away what comes after the last answer, up to LINGER_BYTES: a body that was on its way when it was refused.
+ * Whoever sends on and on is left with full buffers until the time is over; the answer waits in front of them. */
 static void drain_linger(struct client *client)
 {
     for (int reads = 0; reads < 64 && client->readable; reads++) {
@@ -273,28 +284,37 @@ static bool skip_body(struct client *client)
     return true;
 }
 
-/* Brings what is there into loop->in. 0: nothing new; -1: the end. */
+/* All that was kept goes to the front of loop->in. */
+static long take_kept(struct client *client)
+{
+    size_t have = buffer_length(client->in);
+    memcpy(client->loop->in, client->in->bytes + client->in->start, have);
+    buffer_give(&client->loop->buffers, &client->in);
+    return (long)have;
+}
+
+/* Brings what is there into loop->in. 0: nothing that could end a head; -1: the end. */
 static long gather(struct client *client)
 {
     struct loop *loop = client->loop;
-    size_t have = buffer_length(client->in);
-    bool fresh = have && !client->in_partial;
-    if (!fresh && !client->readable)
-        return 0;
-    if (have) {
-        memcpy(loop->in, client->in->bytes + client->in->start, have);
-        buffer_give(&loop->buffers, &client->in);
+    if (client->in && !client->in_partial)
+        return take_kept(client);
+    while (client->readable) {
+        size_t have = buffer_length(client->in);
+        long n = client_read(client, loop->in, LOOP_READ_BYTES);
+        if (n == -1)
+            return 0;
+        if (n <= 0)
+            return -1;
+        if (!have)
+            return n;
+        /* a head that drips in is looked at line by line, not byte by byte */
+        bool line = memchr(loop->in, '\n', (size_t)n) || have + (size_t)n >= HTTP1_HEAD_MAX;
+        buffer_add(&loop->buffers, &client->in, loop->in, (size_t)n);
+        if (line)
+            return take_kept(client);
     }
-    long n = fresh ? 0 : client_read(client, loop->in + have, LOOP_READ_BYTES);
-    if (n == -1 && have) { /* nothing came after all: back */
-        buffer_add(&loop->buffers, &client->in, loop->in, have);
-        return 0;
-    }
-    if (n == -1)
-        return 0;
-    if (n == -2 || (n == 0 && !fresh))
-        return -1;
-    return (long)have + n;
+    return 0;
 }
 
 /* Reads one request's head and starts it. False: nothing more to do now. */

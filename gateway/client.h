@@ -32,7 +32,7 @@ struct client {
     struct buffer *in;  /* bytes that came too early or are not complete */
     struct buffer *out; /* bytes that the client did not take yet */
     struct exchange *exchange;
-    int64_t skip; /* bytes of a refused request's body still to be thrown away */
+    int64_t skip;    /* bytes of a refused request's body still to be thrown away */
     int64_t drained; /* bytes thrown away after the last answer */
     int64_t requests;
     struct timer timer;

@@ -74,8 +74,8 @@ void cors_release(struct cors **cors)
 
 static bool is_localhost(struct view origin)
 {
-    static const char *const HOSTS[] = {"http://localhost", "https://localhost", "http://127.0.0.1",
-                                        "https://127.0.0.1", "http://[::1]", "https://[::1]"};
+    static const char *const HOSTS[] = {"http://localhost",  "https://localhost", "http://127.0.0.1",
+                                        "https://127.0.0.1", "http://[::1]",      "https://[::1]"};
     for (size_t i = 0; i < ARRAY_LENGTH(HOSTS); i++) {
         if (!starts_with(origin, HOSTS[i]))
             continue;

@@ -45,9 +45,13 @@ static const char *type_of(const char *name)
 {
     static const struct {
         const char *ending, *type;
-    } TYPES[] = {{".html", "text/html; charset=utf-8"}, {".css", "text/css; charset=utf-8"},
-                 {".js", "text/javascript; charset=utf-8"}, {".json", "application/json"},
-                 {".yaml", "application/yaml; charset=utf-8"}, {".png", "image/png"}, {".svg", "image/svg+xml"},
+    } TYPES[] = {{".html", "text/html; charset=utf-8"},
+                 {".css", "text/css; charset=utf-8"},
+                 {".js", "text/javascript; charset=utf-8"},
+                 {".json", "application/json"},
+                 {".yaml", "application/yaml; charset=utf-8"},
+                 {".png", "image/png"},
+                 {".svg", "image/svg+xml"},
                  {".map", "application/json"}};
     const char *dot = strrchr(name, '.');
     for (size_t i = 0; dot && i < ARRAY_LENGTH(TYPES); i++)

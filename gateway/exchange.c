@@ -194,8 +194,10 @@ void exchange_connect(struct exchange *x)
 
 static void report(struct exchange *x, enum failure failure)
 {
-    static const char *const WORDS[] = {[FAILED_CONNECT] = "connect", [FAILED_LOST] = "lost",
-                                        [FAILED_TIMEOUT] = "timeout", [FAILED_RESPONSE] = "bad_response"};
+    static const char *const WORDS[] = {[FAILED_CONNECT] = "connect",
+                                        [FAILED_LOST] = "lost",
+                                        [FAILED_TIMEOUT] = "timeout",
+                                        [FAILED_RESPONSE] = "bad_response"};
     struct upstream *upstream = x->upstream;
     if (failure == FAILED_UNTOUCHED)
         return; /* an idle connection that ended: nobody's fault */
@@ -235,7 +237,8 @@ static void refuse_failure(struct exchange *x, enum failure failure)
         if (safe)
             err_set(&err, &ERR_BAD_GATEWAY, "%s was lost before it answered", x->route->service);
         else
-            err_set(&err, &ERR_OUTCOME_UNKNOWN, "%s was lost before it answered: look before you repeat", x->route->service);
+            err_set(&err, &ERR_OUTCOME_UNKNOWN, "%s was lost before it answered: look before you repeat",
+                    x->route->service);
         break;
     }
     exchange_refuse(x, &err);
@@ -293,8 +296,8 @@ void exchange_channel_ended(struct exchange *x, bool clean)
         exchange_end_close_delimited(x);
         return;
     }
-    bool untouched = clean && !x->response_started && !x->channel->in && x->replayable &&
-                     channel_untouched(x->channel, x->sent);
+    bool untouched =
+        clean && !x->response_started && !x->channel->in && x->replayable && channel_untouched(x->channel, x->sent);
     exchange_failed(x, untouched ? FAILED_UNTOUCHED : FAILED_LOST);
 }
 

@@ -17,6 +17,7 @@
 enum {
     REQUEST_ID_BYTES = 65,
     REPLAY_BYTES = 64 * 1024, /* of a body, kept for a second try */
+    PORTIONS_PER_TURN = 16,   /* reads of one side before other connections have their turn */
     TRIES_MAX = 3,            /* instances that are asked when none takes the connection */
 };
 
@@ -41,9 +42,9 @@ struct exchange {
     enum http1_method method;
     bool http10, keep_alive, websocket, idempotent, korean;
     bool awaits_continue; /* the client holds its body back until we say so */
-    bool parsed;           /* false: not even a head */
-    bool counted;          /* in loop->in_flight */
-    bool trial;            /* the one request of a half-open breaker */
+    bool parsed;          /* false: not even a head */
+    bool counted;         /* in loop->in_flight */
+    bool trial;           /* the one request of a half-open breaker */
     /* the request on its way */
     struct http1_body request_body;
     bool chunk_request; /* sent on in chunks */
@@ -59,8 +60,8 @@ struct exchange {
     bool channel_reusable; /* the service keeps its connection open */
     struct http1_body response_body;
     int status;
-    int informational; /* 1xx that came before */
-    struct view rest;       /* of an answer of ours that did not fit at once */
+    int informational;       /* 1xx that came before */
+    struct view rest;        /* of an answer of ours that did not fit at once */
     struct docs_table *docs; /* holds it */
     struct cache_entry *filling, *awaited;
     bool resume; /* what it awaited will not come: goes on at its client's next turn */
@@ -73,7 +74,7 @@ struct exchange {
     struct limit_rate route_rate; /* of a route with its own */
     /* for the answer and the log */
     const struct problem *problem; /* why we refused */
-    bool origin_allowed; /* and told so */
+    bool origin_allowed;           /* and told so */
     char origin[128];
     int64_t started_us, bytes_in, bytes_out;
     struct address peer; /* the client's, behind proxies that we trust */
@@ -82,7 +83,7 @@ struct exchange {
     char address[ADDRESS_TEXT_BYTES];
     char request_id[REQUEST_ID_BYTES], trace_id[33], user_id[37];
     char instance[64]; /* the last one that was asked */
-    char target[200]; /* without secrets */
+    char target[200];  /* without secrets */
 };
 
 /* Starts with the head in loop->request; `rest` is what came after it. Leaves what is not ours in client->in. */
@@ -123,8 +124,8 @@ void exchange_finish(struct exchange *exchange);
 
 /* Answers with a problem; ends the exchange. */
 void exchange_refuse(struct exchange *exchange, const struct err *err);
-/* Answers by ourselves. `headers`: whole lines, each ended by CR LF. A body above 64 KiB must live as long as the exchange
- * (x->docs); it goes out as fast as the client takes it. */
+/* Answers by ourselves. `headers`: whole lines, each ended by CR LF. A body above 64 KiB must live as long as the
+ * exchange (x->docs); it goes out as fast as the client takes it. */
 void exchange_answer(struct exchange *exchange, int status, const char *content_type, const char *headers,
                      struct view body);
 

@@ -249,7 +249,8 @@ void forward_common(struct exchange *x, struct writer *out, bool has_policy)
 {
     WRITE_LITERAL(out, "X-Request-Id: ");
     write_text(out, x->request_id);
-    WRITE_LITERAL(out, "\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\nX-Frame-Options: DENY\r\n");
+    WRITE_LITERAL(out,
+                  "\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\nX-Frame-Options: DENY\r\n");
     if (!has_policy)
         WRITE_LITERAL(out, "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n");
     if (x->client->tls)

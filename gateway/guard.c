@@ -82,7 +82,8 @@ static bool check_failures(struct exchange *x, uint64_t *key, struct err *err)
     return err_set_retry(err, &ERR_RATE_LIMITED, (int)state.retry_s, "too many wrong tokens from this address");
 }
 
-static bool verify(struct exchange *x, struct token_verifier *verifier, struct view token, enum role *role, struct err *err)
+static bool verify(struct exchange *x, struct token_verifier *verifier, struct view token, enum role *role,
+                   struct err *err)
 {
     struct gateway *gateway = x->loop->gateway;
     uint64_t key;
@@ -248,7 +249,8 @@ bool guard_admit(struct exchange *x, struct err *err)
         return false;
     if (is_preflight(x) || docs_have(x->loop->gateway->docs, x->loop->request.path))
         return true;
-    return check_route(x, err) && check_who(x, err) && check_user(x, err) && check_size(x, err) && check_streams(x, err);
+    return check_route(x, err) && check_who(x, err) && check_user(x, err) && check_size(x, err) &&
+           check_streams(x, err);
 }
 
 bool guard_answer(struct exchange *x)

@@ -23,18 +23,6 @@ const char *http1_fault_words(enum http1_fault fault)
 
 const char *const HTTP1_METHOD_NAMES[HTTP1_METHODS] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
 
-const unsigned char HTTP1_HEADER_FLAGS[HEADER_IDS] = {
-#define HTTP1_HEADER_FLAG(id, name, flags) [id] = (flags),
-    HTTP1_HEADER_TABLE(HTTP1_HEADER_FLAG)
-#undef HTTP1_HEADER_FLAG
-};
-
-static const struct view HEADER_NAMES[HEADER_IDS] = {
-#define HTTP1_HEADER_VIEW(id, name, flags) [id] = {(name), sizeof(name) - 1},
-    HTTP1_HEADER_TABLE(HTTP1_HEADER_VIEW)
-#undef HTTP1_HEADER_VIEW
-};
-
 /* ---- classes of bytes ---- */
 
 enum { IN_TOKEN = 1, IN_PATH = 2, IN_QUERY = 4, IN_HOST = 8, IS_HEX = 16, IS_DIGIT = 32 };
@@ -118,45 +106,6 @@ static const char *value_end(const char *at, const char *end)
 
 /* ---- header lines ---- */
 
-/* Bit n: the header with id n has a name of this length. Filled before main, constant afterwards. */
-static uint64_t ids_of_length[40];
-_Static_assert(HEADER_IDS <= 64, "one bit per header");
-
-__attribute__((constructor)) static void index_headers(void)
-{
-    for (int id = 1; id < HEADER_IDS; id++)
-        ids_of_length[HEADER_NAMES[id].length] |= (uint64_t)1 << id;
-}
-
-/* Equal but for case, and for '_' where `known` has '-'. */
-static bool same_name(const char *known, struct view name, bool *look_alike)
-{
-    *look_alike = false;
-    for (size_t i = 0; i < name.length; i++) {
-        char c = lower(name.bytes[i]);
-        if (c == known[i])
-            continue;
-        if (c != '_' || known[i] != '-')
-            return false;
-        *look_alike = true;
-    }
-    return true;
-}
-
-static enum http1_header_id header_find(struct view name, bool *look_alike)
-{
-    *look_alike = false;
-    if (name.length >= sizeof ids_of_length / sizeof ids_of_length[0])
-        return HEADER_OTHER;
-    for (uint64_t ids = ids_of_length[name.length]; ids; ids &= ids - 1) {
-        int id = __builtin_ctzll(ids);
-        if (same_name(HEADER_NAMES[id].bytes, name, look_alike))
-            return *look_alike ? HEADER_OTHER : (enum http1_header_id)id;
-    }
-    *look_alike = false;
-    return HEADER_OTHER;
-}
-
 static enum http1_result bad(enum http1_fault *fault, enum http1_fault why)
 {
     *fault = why;
@@ -209,7 +158,7 @@ static enum http1_result parse_header(const char **at, const char *end, struct h
     struct http1_header *header = &headers->list[headers->count++];
     header->name = (struct view){name, name_length};
     header->value = (struct view){value, (size_t)(stop - value)};
-    enum http1_header_id id = header_find(header->name, &header->look_alike);
+    enum http1_header_id id = http1_header_find(header->name, &header->look_alike);
     header->id = (unsigned char)id;
     *at = c;
     if (id == HEADER_OTHER)
@@ -228,8 +177,8 @@ static enum http1_result parse_header(const char **at, const char *end, struct h
 }
 
 /* All header lines and the empty line that ends them. */
-static enum http1_result parse_headers(const char *bytes, const char **at, const char *end, struct http1_headers *headers,
-                                       enum http1_fault *fault)
+static enum http1_result parse_headers(const char *bytes, const char **at, const char *end,
+                                       struct http1_headers *headers, enum http1_fault *fault)
 {
     headers->count = 0;
     memset(headers->first, 0, sizeof headers->first);
@@ -534,7 +483,8 @@ static void check_upgrade(struct http1_request *out)
     out->upgrade = !out->websocket;
 }
 
-enum http1_result http1_parse_request(const char *bytes, size_t length, struct http1_request *out, enum http1_fault *fault)
+enum http1_result http1_parse_request(const char *bytes, size_t length, struct http1_request *out,
+                                      enum http1_fault *fault)
 {
     *fault = HTTP1_FAULT_NONE;
     size_t whole = length;

@@ -1,10 +1,10 @@
 /* http1.h - HTTP/1.1 on the wire (RFC 9112), read so that no second reader can read it differently.
  *
- * Idea: a head is parsed whole from the bytes at hand; too few bytes give HTTP1_MORE and the same call is made again with
- * more, so the result never depends on how the bytes were cut. Bodies go through a small decoder that keeps its place.
- * What could be read in two ways is a fault, never repaired: both lengths, two lengths, bare LF or CR, space before a
- * colon, folded lines, control bytes, odd chunk sizes, codings other than exactly "chunked".
- * Pure: no I/O, no allocation, no clock. Views point into the caller's bytes. */
+ * Idea: a head is parsed whole from the bytes at hand; too few bytes give HTTP1_MORE and the same call is made again
+ * with more, so the result never depends on how the bytes were cut. Bodies go through a small decoder that keeps its
+ * place. What could be read in two ways is a fault, never repaired: both lengths, two lengths, bare LF or CR, space
+ * before a colon, folded lines, control bytes, odd chunk sizes, codings other than exactly "chunked". Pure: no I/O, no
+ * allocation, no clock. Views point into the caller's bytes. */
 #ifndef GATEWAY_HTTP1_H
 #define GATEWAY_HTTP1_H
 
@@ -15,16 +15,17 @@
 #include <stdint.h>
 
 enum {
-    HTTP1_LINE_MAX = 8192,      /* request target */
-    HTTP1_HEAD_MAX = 16384,     /* request or status line and all header lines */
+    HTTP1_LINE_MAX = 8192,  /* request target */
+    HTTP1_HEAD_MAX = 16384, /* request or status line and all header lines */
     HTTP1_HEADERS_MAX = 100,
-    HTTP1_CHUNK_LINE_MAX = 256, /* one chunk's size and extensions */
+    HTTP1_CHUNK_LINE_MAX = 256,   /* one chunk's size and extensions */
     HTTP1_CHUNK_NOISE_MAX = 4096, /* extensions and trailers of one body */
 };
 
 enum http1_result { HTTP1_MORE, HTTP1_DONE, HTTP1_BAD };
 
-/* Why a head or body was refused: the status for a client (an upstream's fault is always 502) and words for its reply. */
+/* Why a head or body was refused: the status for a client (an upstream's fault is always 502) and words for its reply.
+ */
 #define HTTP1_FAULTS(X)                                                                                                \
     X(HTTP1_FAULT_NONE, 0, "")                                                                                         \
     X(HTTP1_FAULT_LINE, 400, "the first line is not valid HTTP/1.1")                                                   \
@@ -57,7 +58,16 @@ enum http1_fault {
 int http1_fault_status(enum http1_fault fault);
 const char *http1_fault_words(enum http1_fault fault);
 
-enum http1_method { HTTP1_GET, HTTP1_HEAD, HTTP1_POST, HTTP1_PUT, HTTP1_PATCH, HTTP1_DELETE, HTTP1_OPTIONS, HTTP1_METHODS };
+enum http1_method {
+    HTTP1_GET,
+    HTTP1_HEAD,
+    HTTP1_POST,
+    HTTP1_PUT,
+    HTTP1_PATCH,
+    HTTP1_DELETE,
+    HTTP1_OPTIONS,
+    HTTP1_METHODS
+};
 extern const char *const HTTP1_METHOD_NAMES[HTTP1_METHODS];
 
 /* What we do with a header by its name. HOP: concerns one connection, never passed on. REQ, RES: ours to write on the
@@ -119,7 +129,7 @@ enum http1_header_id {
 #define HTTP1_HEADER_NAME(id, name, flags) id,
     HTTP1_HEADER_TABLE(HTTP1_HEADER_NAME)
 #undef HTTP1_HEADER_NAME
-    HEADER_IDS,
+        HEADER_IDS,
 };
 extern const unsigned char HTTP1_HEADER_FLAGS[HEADER_IDS];
 
@@ -143,16 +153,16 @@ static inline const struct http1_header *http1_header(const struct http1_headers
 
 struct http1_request {
     enum http1_method method;
-    struct view target; /* origin-form: path and query, starts with '/' */
+    struct view target;      /* origin-form: path and query, starts with '/' */
     struct view path, query; /* query without '?' */
-    struct view host; /* "" only for HTTP/1.0 */
-    int minor;        /* of HTTP/1.x */
+    struct view host;        /* "" only for HTTP/1.0 */
+    int minor;               /* of HTTP/1.x */
     bool chunked;
     int64_t content_length; /* -1: none */
     bool keep_alive;
     bool expect_continue;
-    bool websocket;   /* asks to become a WebSocket, and the request is a correct handshake (RFC 6455 4.1) */
-    bool upgrade;     /* asks for some other protocol, or wrongly */
+    bool websocket; /* asks to become a WebSocket, and the request is a correct handshake (RFC 6455 4.1) */
+    bool upgrade;   /* asks for some other protocol, or wrongly */
     size_t head_length;
     struct http1_headers headers;
 };
@@ -169,10 +179,13 @@ struct http1_response {
 };
 
 /* Reads a head from the first bytes. HTTP1_MORE: not complete, and nothing wrong so far. HTTP1_BAD sets *fault. */
-enum http1_result http1_parse_request(const char *bytes, size_t length, struct http1_request *out, enum http1_fault *fault);
+enum http1_result http1_parse_request(const char *bytes, size_t length, struct http1_request *out,
+                                      enum http1_fault *fault);
 enum http1_result http1_parse_response(const char *bytes, size_t length, struct http1_response *out,
                                        enum http1_fault *fault);
 
+/* HEADER_OTHER for an unknown name; look_alike: a known one but for '_' in place of '-'. */
+enum http1_header_id http1_header_find(struct view name, bool *look_alike);
 /* A byte of a token (RFC 9110 5.6.2): header names, methods. */
 bool http1_token_byte(char c);
 /* True when the comma-separated list has this token (case does not count). */

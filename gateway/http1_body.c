@@ -2,13 +2,13 @@
 #include "http1.h"
 
 enum {
-    CHUNK_SIZE,     /* hex digits */
+    CHUNK_SIZE, /* hex digits */
     CHUNK_EXTENSION,
     CHUNK_SIZE_LF,
     CHUNK_DATA,
     CHUNK_DATA_CR,
     CHUNK_DATA_LF,
-    CHUNK_TRAILER,  /* first byte of a trailer line or of the empty line */
+    CHUNK_TRAILER, /* first byte of a trailer line or of the empty line */
     CHUNK_TRAILER_NAME,
     CHUNK_TRAILER_VALUE,
     CHUNK_TRAILER_LF,

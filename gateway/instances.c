@@ -26,7 +26,8 @@ static bool add_fixed(struct instances *instances, struct view word, struct err 
     *instance = (struct instance){.entry = {.weight = 1, .state = INSTANCE_UP}};
     struct registry_entry *entry = &instance->entry;
     if (!name || name >= sizeof entry->service || !rest || rest >= sizeof entry->address)
-        return err_set(err, &ERR_BAD_INPUT, "UPSTREAMS: \"%.*s\" is not service=host:port", (int)word.length, word.bytes);
+        return err_set(err, &ERR_BAD_INPUT, "UPSTREAMS: \"%.*s\" is not service=host:port", (int)word.length,
+                       word.bytes);
     memcpy(entry->service, word.bytes, name);
     memcpy(entry->address, equals + 1, rest);
     (void)snprintf(entry->instance, sizeof entry->instance, "fixed-%.50s", entry->address);

@@ -148,7 +148,8 @@ static bool take(struct limits *limits, uint64_t key, const struct limit_rate *r
     return true;
 }
 
-bool limits_take(struct limits *limits, uint64_t key, const struct limit_rate *rate, int64_t now_us, struct limit_state *state)
+bool limits_take(struct limits *limits, uint64_t key, const struct limit_rate *rate, int64_t now_us,
+                 struct limit_state *state)
 {
     return take(limits, key, rate, now_us, state, 1);
 }

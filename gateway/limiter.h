@@ -1,9 +1,9 @@
 /* limiter.h - how often one address or one user may come, and how many things one may hold open.
  *
- * Rates are token buckets of one number each (GCRA: the time at which the bucket would be full again), in a table of fixed
- * size that all loops share without locks; a newcomer takes the place of the bucket that is fullest, so whoever is
- * limited stays limited. Counts (open streams, connections) are exact, behind a lock that no request passes.
- * Keys are hashed with a secret: nobody can choose who shares a place with whom. Thread-safe. */
+ * Rates are token buckets of one number each (GCRA: the time at which the bucket would be full again), in a table of
+ * fixed size that all loops share without locks; a newcomer takes the place of the bucket that is fullest, so whoever
+ * is limited stays limited. Counts (open streams, connections) are exact, behind a lock that no request passes. Keys
+ * are hashed with a secret: nobody can choose who shares a place with whom. Thread-safe. */
 #ifndef GATEWAY_LIMITER_H
 #define GATEWAY_LIMITER_H
 
@@ -29,7 +29,8 @@ struct limit_state {
     int64_t full_s;  /* when the whole burst is there again */
 };
 /* Takes one. False: none was left. */
-bool limits_take(struct limits *limits, uint64_t key, const struct limit_rate *rate, int64_t now_us, struct limit_state *state);
+bool limits_take(struct limits *limits, uint64_t key, const struct limit_rate *rate, int64_t now_us,
+                 struct limit_state *state);
 /* Looks without taking. */
 bool limits_allows(struct limits *limits, uint64_t key, const struct limit_rate *rate, int64_t now_us,
                    struct limit_state *state);

@@ -186,7 +186,8 @@ int loop_port(const struct loop *loop)
     socklen_t length = sizeof at;
     if (getsockname(loop->listen_fd, (struct sockaddr *)&at, &length) != 0)
         return 0;
-    return ntohs(at.ss_family == AF_INET ? ((struct sockaddr_in *)&at)->sin_port : ((struct sockaddr_in6 *)&at)->sin6_port);
+    return ntohs(at.ss_family == AF_INET ? ((struct sockaddr_in *)&at)->sin_port
+                                         : ((struct sockaddr_in6 *)&at)->sin6_port);
 }
 
 /* ---- what others ask ---- */
@@ -255,6 +256,7 @@ static void each_second(struct loop *loop)
     (void)strftime(loop->date, sizeof loop->date, "%a, %d %b %Y %H:%M:%S GMT", &utc);
     buffer_pool_trim(&loop->buffers);
     stats_publish(loop);
+    fleets_probe(loop);
     if (!loop->finishing)
         accept_on(loop, true);
 }

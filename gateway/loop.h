@@ -1,10 +1,10 @@
 /* loop.h - one thread with its epoll set: its listener (SO_REUSEPORT), its connections of both sides, its timers.
  *
- * Idea: every descriptor is registered once, edge-triggered for both directions; a handler reads and writes until it would
- * block and remembers what it may still do (`readable`, `writable`). On the path of a request nothing is shared with other
- * loops: route table and instance table are snapshots that a loop changes over to between two rounds.
- * Bytes pass through two scratch areas of the loop; connections own buffers only for what had to wait.
- * Memory of a dead connection goes at the end of the round, as later events of the round may still name it. */
+ * Idea: every descriptor is registered once, edge-triggered for both directions; a handler reads and writes until it
+ * would block and remembers what it may still do (`readable`, `writable`). On the path of a request nothing is shared
+ * with other loops: route table and instance table are snapshots that a loop changes over to between two rounds. Bytes
+ * pass through two scratch areas of the loop; connections own buffers only for what had to wait. Memory of a dead
+ * connection goes at the end of the round, as later events of the round may still name it. */
 #ifndef GATEWAY_LOOP_H
 #define GATEWAY_LOOP_H
 

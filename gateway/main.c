@@ -224,12 +224,13 @@ static bool serve(struct gateway *gateway, struct err *err)
                                          {"tokens", admin_ready_tokens, gateway},
                                          {"traffic", admin_ready_traffic, gateway},
                                          {0}};
-    AUTO(http_server) admin =
-        admin_server_start(config->admin_listen, checks, ADMIN_ROUTES, gateway, config->profile, err);
+    AUTO(http_server)
+    admin = admin_server_start(config->admin_listen, checks, ADMIN_ROUTES, gateway, config->profile, err);
     if (!admin || !start_loops(gateway, err))
         return false;
-    AUTO(registry_lease) lease = registry_announce(config->redis_url, "gateway", config->instance,
-                                                   *config->advertise ? config->advertise : gateway->listen, err);
+    AUTO(registry_lease)
+    lease = registry_announce(config->redis_url, "gateway", config->instance,
+                              *config->advertise ? config->advertise : gateway->listen, err);
     if (!lease)
         return false;
     log_event(LOG_INFO, "started", LOG_TEXT("listen", gateway->listen), LOG_I64("admin_port", http_server_port(admin)),

@@ -185,8 +185,13 @@ void exchange_relay(struct exchange *x)
         tunnel_from_channel(x);
         return;
     }
-    while (client->exchange == x && x->channel == channel && !x->tunnel && channel->readable && !client->out &&
-           !client->broken) {
+    for (int portions = 0; client->exchange == x && x->channel == channel && !x->tunnel && channel->readable &&
+                           !client->out && !client->broken;
+         portions++) {
+        if (portions == PORTIONS_PER_TURN) {
+            client_queue(client);
+            return;
+        }
         size_t have = buffer_length(channel->in);
         if (have) {
             memcpy(loop->in, channel->in->bytes + channel->in->start, have);

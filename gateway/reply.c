@@ -13,13 +13,28 @@ static const char *reason_of(int status)
     static const struct {
         int status;
         const char *reason;
-    } REASONS[] = {{200, "OK"}, {204, "No Content"}, {301, "Moved Permanently"}, {304, "Not Modified"},
-                   {400, "Bad Request"}, {401, "Unauthorized"}, {403, "Forbidden"}, {404, "Not Found"},
-                   {405, "Method Not Allowed"}, {408, "Request Timeout"}, {413, "Content Too Large"},
-                   {414, "URI Too Long"}, {417, "Expectation Failed"}, {426, "Upgrade Required"},
-                   {429, "Too Many Requests"}, {431, "Request Header Fields Too Large"},
-                   {500, "Internal Server Error"}, {501, "Not Implemented"}, {502, "Bad Gateway"},
-                   {503, "Service Unavailable"}, {504, "Gateway Timeout"}, {505, "HTTP Version Not Supported"}};
+    } REASONS[] = {{200, "OK"},
+                   {204, "No Content"},
+                   {301, "Moved Permanently"},
+                   {304, "Not Modified"},
+                   {400, "Bad Request"},
+                   {401, "Unauthorized"},
+                   {403, "Forbidden"},
+                   {404, "Not Found"},
+                   {405, "Method Not Allowed"},
+                   {408, "Request Timeout"},
+                   {413, "Content Too Large"},
+                   {414, "URI Too Long"},
+                   {417, "Expectation Failed"},
+                   {426, "Upgrade Required"},
+                   {429, "Too Many Requests"},
+                   {431, "Request Header Fields Too Large"},
+                   {500, "Internal Server Error"},
+                   {501, "Not Implemented"},
+                   {502, "Bad Gateway"},
+                   {503, "Service Unavailable"},
+                   {504, "Gateway Timeout"},
+                   {505, "HTTP Version Not Supported"}};
     for (size_t i = 0; i < sizeof REASONS / sizeof REASONS[0]; i++)
         if (REASONS[i].status == status)
             return REASONS[i].reason;

@@ -32,7 +32,8 @@ static void describe(struct exchange *x)
     if (request->chunked)
         http1_body_start(&x->request_body, HTTP1_BODY_CHUNKED, 0);
     else
-        http1_body_start(&x->request_body, HTTP1_BODY_LENGTH, request->content_length > 0 ? request->content_length : 0);
+        http1_body_start(&x->request_body, HTTP1_BODY_LENGTH,
+                         request->content_length > 0 ? request->content_length : 0);
     x->chunk_request = request->chunked;
     x->request_done = http1_body_done(&x->request_body);
     x->awaits_continue = request->expect_continue;
@@ -210,7 +211,11 @@ void exchange_pull(struct exchange *x)
         tunnel_from_client(x);
         return;
     }
-    while (!x->request_done && !client->broken) {
+    for (int portions = 0; !x->request_done && !client->broken; portions++) {
+        if (portions == PORTIONS_PER_TURN) {
+            client_queue(client);
+            break;
+        }
         if (buffer_length(x->request) - x->sent >= REPLAY_BYTES) {
             exchange_push(x);
             if (client->exchange != x || buffer_length(x->request) - x->sent >= REPLAY_BYTES)

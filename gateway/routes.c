@@ -170,8 +170,8 @@ struct routes *routes_parse(struct view text, struct err *err)
         size_t length = (size_t)((stop ? stop : end) - at);
         struct words words;
         struct path_route route;
-        bool fine = split_line((struct view){at, length}, &words) ||
-                    err_set(err, &ERR_BAD_INPUT, "line %d: too long", line);
+        bool fine =
+            split_line((struct view){at, length}, &words) || err_set(err, &ERR_BAD_INPUT, "line %d: too long", line);
         if (fine && words.count)
             fine = read_route(&words, line, &route, err) && add_route(routes, &route, line, err);
         if (!fine) {

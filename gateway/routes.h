@@ -1,4 +1,5 @@
-/* routes.h - which service answers a path, and on what terms: a table read from a text (routes.conf), one line a prefix.
+/* routes.h - which service answers a path, and on what terms: a table read from a text (routes.conf), one line a
+ * prefix.
  *
  *     # prefix     service   who    options
  *     /api/users   user-svc  guest  body=6m timeout=15s
@@ -17,9 +18,9 @@
 enum { ROUTES_MAX = 200 };
 
 enum who {
-    WHO_OPEN,   /* anybody; tokens are looked at only for the limits per user */
-    WHO_GUEST,  /* any valid access token */
-    WHO_USER,   /* role user, tutor or admin */
+    WHO_OPEN,  /* anybody; tokens are looked at only for the limits per user */
+    WHO_GUEST, /* any valid access token */
+    WHO_USER,  /* role user, tutor or admin */
     WHO_ADMIN,
     WHO_STREAM, /* role user by token, a ticket's signature, or the cookie of a stream (the service checks it) */
     WHOS,

@@ -12,7 +12,7 @@
 enum { VIEWS_MAX = 512, CLASSES = 5 };
 
 struct route_stats {
-    uint64_t by_class[CLASSES + 1];                  /* by the first digit of the status; 0: none was sent */
+    uint64_t by_class[CLASSES + 1];                       /* by the first digit of the status; 0: none was sent */
     struct metric_child *requests[CLASSES + 1], *seconds; /* looked up once */
 };
 
@@ -51,7 +51,8 @@ void loop_stats_open(struct loop *loop)
     char thread[12];
     (void)snprintf(thread, sizeof thread, "%d", loop->index);
     stats->open = METRIC_CHILD(metric_gauge("madang_gateway_connections", "Open client connections", "thread"), thread);
-    stats->in_flight = METRIC_CHILD(metric_gauge("madang_gateway_in_flight", "Requests being answered", "thread"), thread);
+    stats->in_flight =
+        METRIC_CHILD(metric_gauge("madang_gateway_in_flight", "Requests being answered", "thread"), thread);
 }
 
 void loop_stats_close(struct loop *loop)
@@ -73,10 +74,10 @@ void loop_stats_add(struct loop *loop, enum loop_stat stat)
 
 void stats_open(struct loop_routes *routes)
 {
-    struct metric *requests =
-        metric_counter("madang_gateway_requests_total", "Requests by route and class of status", "route,service,status");
-    struct metric *seconds =
-        metric_histogram("madang_gateway_request_seconds", "From the head of a request to the end of its answer", "route");
+    struct metric *requests = metric_counter("madang_gateway_requests_total", "Requests by route and class of status",
+                                             "route,service,status");
+    struct metric *seconds = metric_histogram("madang_gateway_request_seconds",
+                                              "From the head of a request to the end of its answer", "route");
     routes->stats = mem_new((size_t)routes->routes->count, sizeof *routes->stats);
     for (int i = 0; i < routes->routes->count; i++) {
         const struct path_route *route = &routes->routes->list[i];
@@ -129,13 +130,14 @@ static void publish_upstream(struct upstream *upstream)
     } counters[] = {
         {"madang_gateway_upstream_requests_total", "Requests sent to an instance", upstream->requests,
          &upstream->told_requests},
-        {"madang_gateway_upstream_failures_total", "Connections that failed, ended or took too long", upstream->failures,
-         &upstream->told_failures},
+        {"madang_gateway_upstream_failures_total", "Connections that failed, ended or took too long",
+         upstream->failures, &upstream->told_failures},
         {"madang_gateway_upstream_errors_total", "Answers of 5xx", upstream->errors, &upstream->told_errors},
     };
     for (size_t i = 0; i < ARRAY_LENGTH(counters); i++) {
         struct metric *metric = metric_counter(counters[i].name, counters[i].help, LABELS);
-        metric_add(METRIC_CHILD(metric, entry->service, entry->instance), (int64_t)(counters[i].now - *counters[i].told));
+        metric_add(METRIC_CHILD(metric, entry->service, entry->instance),
+                   (int64_t)(counters[i].now - *counters[i].told));
         *counters[i].told = counters[i].now;
     }
 }

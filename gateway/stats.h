@@ -3,8 +3,8 @@
 #ifndef GATEWAY_STATS_H
 #define GATEWAY_STATS_H
 
-#include <stdint.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct exchange;
 struct gateway;
@@ -30,7 +30,7 @@ enum loop_stat {
 #define LOOP_STAT_NAME(name, metric, help) name,
     LOOP_STATS(LOOP_STAT_NAME)
 #undef LOOP_STAT_NAME
-    LOOP_STAT_COUNT,
+        LOOP_STAT_COUNT,
 };
 
 void loop_stats_open(struct loop *loop);

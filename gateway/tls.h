@@ -1,6 +1,6 @@
 /* tls.h - TLS 1.2 and 1.3 on the client's side (OpenSSL), non-blocking.
- * The certificate is one context that new connections take; a reload swaps it, and connections that are open keep theirs.
- * Threads: tls_open, tls_reload and tls_accept any; the rest on the connection's loop. */
+ * The certificate is one context that new connections take; a reload swaps it, and connections that are open keep
+ * theirs. Threads: tls_open, tls_reload and tls_accept any; the rest on the connection's loop. */
 #ifndef GATEWAY_TLS_H
 #define GATEWAY_TLS_H
 

@@ -10,7 +10,8 @@ void tunnel_begin(struct exchange *x, struct view early)
 {
     exchange_becomes_stream(x);
     x->tunnel = true;
-    buffer_give(&x->loop->buffers, &x->request); /* the handshake; from now on it holds what the instance did not take */
+    buffer_give(&x->loop->buffers,
+                &x->request); /* the handshake; from now on it holds what the instance did not take */
     x->sent = 0;
     x->replayable = false;
     x->keep_alive = false;
@@ -31,7 +32,11 @@ void tunnel_from_client(struct exchange *x)
     struct channel *channel = x->channel;
     struct loop *loop = x->loop;
     exchange_push(x);
-    while (client->readable && !x->request && !client->broken) {
+    for (int portions = 0; client->readable && !x->request && !client->broken; portions++) {
+        if (portions == PORTIONS_PER_TURN) {
+            client_queue(client);
+            return;
+        }
         long n = client_read(client, loop->in, LOOP_READ_BYTES);
         if (n == -1)
             return;
@@ -56,7 +61,11 @@ void tunnel_from_channel(struct exchange *x)
     struct client *client = x->client;
     struct channel *channel = x->channel;
     struct loop *loop = x->loop;
-    while (channel->readable && !client->out && !client->broken) {
+    for (int portions = 0; channel->readable && !client->out && !client->broken; portions++) {
+        if (portions == PORTIONS_PER_TURN) {
+            client_queue(client);
+            return;
+        }
         long n = channel_read(channel, loop->in, LOOP_READ_BYTES);
         if (n == -1)
             return;

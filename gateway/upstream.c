@@ -62,6 +62,8 @@ static void close_idle(struct upstream *upstream)
 {
     while (upstream->idle)
         channel_close(upstream->idle);
+    if (upstream->probe)
+        channel_close(TAKE(upstream->probe));
 }
 
 static bool same_instance(const struct instance *a, const struct instance *b)
@@ -132,6 +134,16 @@ void fleets_release(struct loop *loop)
         loop->fleets = fleet->next;
         free(fleet);
     }
+}
+
+void fleets_probe(struct loop *loop)
+{
+    for (struct fleet *fleet = loop->fleets; fleet; fleet = fleet->next)
+        for (int i = 0; i < fleet->count; i++) {
+            struct upstream *upstream = fleet->members[i];
+            if (upstream->instance.entry.state == INSTANCE_SUSPECT && !upstream->idle && !upstream->probe)
+                channel_probe(loop, upstream);
+        }
 }
 
 /* ---- picking ---- */

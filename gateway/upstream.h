@@ -1,9 +1,9 @@
 /* upstream.h - the instances of each service as one loop sees them: idle connections, requests in flight, breaker.
  *
- * Picking: the one with fewer requests in flight of two random ones that are up and whose breaker lets requests through;
- * draining ones only when there is no other, suspect ones last. Five failures in a row open the breaker for 1 s, then one
- * request tries; each new failure doubles the time, up to 10 s.
- * Threads: a loop's own; nothing here is shared. */
+ * Picking: the one with fewer requests in flight of two random ones that are up and whose breaker lets requests
+ * through; draining ones only when there is no other, suspect ones last. Five failures in a row open the breaker for 1
+ * s, then one request tries; each new failure doubles the time, up to 10 s. Threads: a loop's own; nothing here is
+ * shared. */
 #ifndef GATEWAY_UPSTREAM_H
 #define GATEWAY_UPSTREAM_H
 
@@ -15,10 +15,16 @@
 struct channel;
 struct loop;
 
-enum { FLEET_MAX = 64, BREAKER_FAILURES = 5, BREAKER_FIRST_MS = 1000, BREAKER_MOST_MS = 10000, IDLE_CHANNELS_MAX = 512 };
+enum {
+    FLEET_MAX = 64,
+    BREAKER_FAILURES = 5,
+    BREAKER_FIRST_MS = 1000,
+    BREAKER_MOST_MS = 10000,
+    IDLE_CHANNELS_MAX = 512
+};
 
 struct breaker {
-    int failures;        /* in a row */
+    int failures;          /* in a row */
     int64_t open_until_ms; /* 0: closed */
     int64_t open_for_ms;
     bool trying; /* half-open: one request is out */
@@ -26,12 +32,13 @@ struct breaker {
 
 struct upstream {
     struct instance instance;
-    bool gone; /* not in the table any more; freed with its last connection */
+    struct channel *probe; /* being tried, without a request; NULL: none */
+    bool gone;             /* not in the table any more; freed with its last connection */
     unsigned in_flight, connections;
     struct channel *idle; /* last used first */
     unsigned idle_count;
     struct breaker breaker;
-    uint64_t requests, failures, errors; /* errors: answers of 5xx */
+    uint64_t requests, failures, errors;                /* errors: answers of 5xx */
     uint64_t told_requests, told_failures, told_errors; /* what the metrics know */
 };
 
@@ -48,6 +55,8 @@ struct fleet *fleet_of(struct loop *loop, const char *service);
 /* Brings every fleet in line with the list: new ones join, missing ones are gone, states change. */
 void fleets_update(struct loop *loop, const struct instance_list *list);
 void fleets_release(struct loop *loop);
+/* Once a second: suspect instances without a connection are tried. */
+void fleets_probe(struct loop *loop);
 /* NULL: nobody can take a request now. `avoid` is taken only when there is no other. */
 struct upstream *fleet_pick(struct loop *loop, struct fleet *fleet, const struct upstream *avoid);
 

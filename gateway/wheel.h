@@ -16,7 +16,7 @@ struct timer {
 };
 
 struct wheel {
-    int64_t tick; /* the last one done */
+    int64_t tick;                    /* the last one done */
     struct timer slots[WHEEL_SLOTS]; /* heads of rings */
     uint64_t used[WHEEL_SLOTS / 64]; /* slots that may hold something */
 };

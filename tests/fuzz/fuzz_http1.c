@@ -47,7 +47,8 @@ static void fuzz_request(const char *bytes, size_t length)
     /* no prefix may be taken when the whole is refused */
     for (size_t cut = length / 2; cut < length && cut < length / 2 + 8; cut++) {
         enum http1_result part = http1_parse_request(bytes, cut, &request, &cut_fault);
-        must(part == HTTP1_MORE || (part == result && (result == HTTP1_DONE || length > HTTP1_HEAD_MAX || cut_fault == fault)));
+        must(part == HTTP1_MORE ||
+             (part == result && (result == HTTP1_DONE || length > HTTP1_HEAD_MAX || cut_fault == fault)));
     }
 }
 

@@ -16,10 +16,13 @@ struct request_case {
 
 /* Each is a way to make two readers see two different things, or a plain mistake. */
 static const struct request_case REFUSED[] = {
-    {"both lengths", "POST /a HTTP/1.1\r\n" H "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", HTTP1_FAULT_BOTH},
-    {"both lengths, other order", "POST /a HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n", HTTP1_FAULT_BOTH},
+    {"both lengths", "POST /a HTTP/1.1\r\n" H "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+     HTTP1_FAULT_BOTH},
+    {"both lengths, other order", "POST /a HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n",
+     HTTP1_FAULT_BOTH},
     {"two lengths", "POST /a HTTP/1.1\r\n" H "Content-Length: 5\r\nContent-Length: 6\r\n\r\n", HTTP1_FAULT_LENGTH},
-    {"two equal lengths", "POST /a HTTP/1.1\r\n" H "Content-Length: 5\r\nContent-Length: 5\r\n\r\n", HTTP1_FAULT_LENGTH},
+    {"two equal lengths", "POST /a HTTP/1.1\r\n" H "Content-Length: 5\r\nContent-Length: 5\r\n\r\n",
+     HTTP1_FAULT_LENGTH},
     {"list of lengths", "POST /a HTTP/1.1\r\n" H "Content-Length: 5, 5\r\n\r\n", HTTP1_FAULT_LENGTH},
     {"signed length", "POST /a HTTP/1.1\r\n" H "Content-Length: +5\r\n\r\n", HTTP1_FAULT_LENGTH},
     {"negative length", "POST /a HTTP/1.1\r\n" H "Content-Length: -1\r\n\r\n", HTTP1_FAULT_LENGTH},
@@ -34,9 +37,13 @@ static const struct request_case REFUSED[] = {
     {"xchunked", "POST /a HTTP/1.1\r\n" H "Transfer-Encoding: xchunked\r\n\r\n", HTTP1_FAULT_CODING},
     {"chunked;q=1", "POST /a HTTP/1.1\r\n" H "Transfer-Encoding: chunked;q=1\r\n\r\n", HTTP1_FAULT_CODING},
     {"quoted chunked", "POST /a HTTP/1.1\r\n" H "Transfer-Encoding: \"chunked\"\r\n\r\n", HTTP1_FAULT_CODING},
-    {"two codings", "POST /a HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", HTTP1_FAULT_CODING},
+    {"two codings", "POST /a HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+     HTTP1_FAULT_CODING},
     {"empty coding", "POST /a HTTP/1.1\r\n" H "Transfer-Encoding:\r\n\r\n", HTTP1_FAULT_CODING},
-    {"coding after a vertical tab", "POST /a HTTP/1.1\r\n" H "Transfer-Encoding:\x0b" "chunked\r\n\r\n", HTTP1_FAULT_LINE_END},
+    {"coding after a vertical tab",
+     "POST /a HTTP/1.1\r\n" H "Transfer-Encoding:\x0b"
+     "chunked\r\n\r\n",
+     HTTP1_FAULT_LINE_END},
     {"coding in HTTP/1.0", "POST /a HTTP/1.0\r\n" H "Transfer-Encoding: chunked\r\n\r\n", HTTP1_FAULT_CODING_10},
     {"space before the colon", "POST /a HTTP/1.1\r\n" H "Content-Length : 5\r\n\r\n", HTTP1_FAULT_HEADER},
     {"tab before the colon", "POST /a HTTP/1.1\r\n" H "Transfer-Encoding\t: chunked\r\n\r\n", HTTP1_FAULT_HEADER},
@@ -61,8 +68,10 @@ static const struct request_case REFUSED[] = {
     {"Host with a user", "GET /a HTTP/1.1\r\nHost: u@a\r\n\r\n", HTTP1_FAULT_HOST},
     {"Host with two ports", "GET /a HTTP/1.1\r\nHost: a:1:2\r\n\r\n", HTTP1_FAULT_HOST},
     {"Host with a list", "GET /a HTTP/1.1\r\nHost: a, b\r\n\r\n", HTTP1_FAULT_HOST},
-    {"two Authorizations", "GET /a HTTP/1.1\r\n" H "Authorization: Bearer a\r\nauthorization: Bearer b\r\n\r\n", HTTP1_FAULT_TWICE},
-    {"two Idempotency-Keys", "POST /a HTTP/1.1\r\n" H "Idempotency-Key: a\r\nIdempotency-Key: b\r\n\r\n", HTTP1_FAULT_TWICE},
+    {"two Authorizations", "GET /a HTTP/1.1\r\n" H "Authorization: Bearer a\r\nauthorization: Bearer b\r\n\r\n",
+     HTTP1_FAULT_TWICE},
+    {"two Idempotency-Keys", "POST /a HTTP/1.1\r\n" H "Idempotency-Key: a\r\nIdempotency-Key: b\r\n\r\n",
+     HTTP1_FAULT_TWICE},
     {"absolute form for another host", "GET http://b.example/a HTTP/1.1\r\n" H "\r\n", HTTP1_FAULT_TARGET_HOST},
     {"absolute form, other port", "GET http://a.example:81/a HTTP/1.1\r\n" H "\r\n", HTTP1_FAULT_TARGET_HOST},
     {"absolute form, other scheme", "GET ftp://a.example/a HTTP/1.1\r\n" H "\r\n", HTTP1_FAULT_TARGET},
@@ -108,7 +117,8 @@ static const struct request_case REFUSED[] = {
 };
 
 /* Parses byte by byte and at once; both must agree. */
-static enum http1_result parse_both(const char *bytes, size_t length, struct http1_request *out, enum http1_fault *fault)
+static enum http1_result parse_both(const char *bytes, size_t length, struct http1_request *out,
+                                    enum http1_fault *fault)
 {
     enum http1_result stepwise = HTTP1_MORE;
     enum http1_fault step_fault = HTTP1_FAULT_NONE;
@@ -135,8 +145,8 @@ TEST(what_two_readers_could_read_differently_is_refused, "P-43")
         enum http1_fault fault;
         size_t length = c->bytes[0] == 0x16 ? 11 : strlen(c->bytes);
         enum http1_result result = parse_both(c->bytes, length, &request, &fault);
-        test_check(result == HTTP1_BAD && fault == c->fault, __FILE__, __LINE__, "%s: result %d, fault %d (%s)", c->name,
-                   result, fault, http1_fault_words(fault));
+        test_check(result == HTTP1_BAD && fault == c->fault, __FILE__, __LINE__, "%s: result %d, fault %d (%s)",
+                   c->name, result, fault, http1_fault_words(fault));
     }
 }
 
@@ -149,14 +159,16 @@ TEST(a_nul_byte_is_refused_anywhere, "P-43")
         char bytes[sizeof GOOD];
         memcpy(bytes, GOOD, sizeof GOOD);
         bytes[i] = '\0';
-        test_check(parse_both(bytes, sizeof GOOD - 1, &request, &fault) == HTTP1_BAD, __FILE__, __LINE__, "NUL at %zu", i);
+        test_check(parse_both(bytes, sizeof GOOD - 1, &request, &fault) == HTTP1_BAD, __FILE__, __LINE__, "NUL at %zu",
+                   i);
     }
 }
 
 TEST(a_good_request_is_read, "P-43")
 {
-    static const char BYTES[] = "\r\nPOST /api/users/me?x=%20y&z[]=1 HTTP/1.1\r\nHost: a.example:8080\r\nContent-Length:  12 \r\n"
-                                "Authorization: Bearer abc\r\nX-Empty:\r\nX_Forwarded_For: 1.2.3.4\r\nConnection: X-Own\r\n\r\nrest";
+    static const char BYTES[] =
+        "\r\nPOST /api/users/me?x=%20y&z[]=1 HTTP/1.1\r\nHost: a.example:8080\r\nContent-Length:  12 \r\n"
+        "Authorization: Bearer abc\r\nX-Empty:\r\nX_Forwarded_For: 1.2.3.4\r\nConnection: X-Own\r\n\r\nrest";
     struct http1_request request;
     enum http1_fault fault;
     REQUIRE(parse_both(BYTES, sizeof BYTES - 1, &request, &fault) == HTTP1_DONE);
@@ -220,10 +232,13 @@ TEST(only_a_whole_websocket_handshake_counts, "P-43")
     } CASES[] = {
         {"GET /w HTTP/1.1\r\n" H "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n" WS "\r\n", true, false},
         {"GET /w HTTP/1.1\r\n" H "Upgrade: websocket\r\n" WS "\r\n", false, false},
-        {"GET /w HTTP/1.1\r\n" H "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAM\r\n\r\n", false, true},
+        {"GET /w HTTP/1.1\r\n" H "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAM\r\n\r\n",
+         false, true},
         {"POST /w HTTP/1.1\r\n" H "Connection: Upgrade\r\nUpgrade: websocket\r\n" WS "\r\n", false, true},
-        {"GET /w HTTP/1.1\r\n" H "Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 3\r\n" WS "\r\n", false, true},
-        {"GET /w HTTP/1.1\r\n" H "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n", false, true},
+        {"GET /w HTTP/1.1\r\n" H "Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 3\r\n" WS "\r\n", false,
+         true},
+        {"GET /w HTTP/1.1\r\n" H "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n",
+         false, true},
         {"GET /w HTTP/1.1\r\n" H "Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n" WS "\r\n", false, true},
         {"GET /w HTTP/1.0\r\n" H "Connection: Upgrade\r\nUpgrade: websocket\r\n" WS "\r\n", false, false},
     };
@@ -417,7 +432,8 @@ TEST(a_body_of_known_length_ends_exactly, "P-43")
 /* Random damage to good requests: whatever comes out, it comes out the same however the bytes are cut. */
 TEST(damage_never_depends_on_the_cut, "P-43")
 {
-    static const char GOOD[] = "POST /api/a.b/%41?x=1 HTTP/1.1\r\nHost: a:1\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n";
+    static const char GOOD[] =
+        "POST /api/a.b/%41?x=1 HTTP/1.1\r\nHost: a:1\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n";
     static const char BYTES[] = "\r\n\t :/%.;,=azAZ09\\\"\x01\x7f\xff?#[]";
     struct http1_request request;
     enum http1_fault fault;

@@ -80,7 +80,8 @@ static void *take_many(void *payload)
 {
     struct race *race = payload;
     const struct limit_rate rate = {.events = 1, .per_ms = 60000, .burst = 1000};
-    uint64_t key = limits_key(race->limits, LIMIT_USER, 0, VIEW("u")), streams = limits_key(race->limits, LIMIT_STREAMS, 0, VIEW("u"));
+    uint64_t key = limits_key(race->limits, LIMIT_USER, 0, VIEW("u")),
+             streams = limits_key(race->limits, LIMIT_STREAMS, 0, VIEW("u"));
     struct limit_state state;
     for (int i = 0; i < 5000; i++) {
         race->taken += limits_take(race->limits, key, &rate, SECOND_US, &state);
@@ -159,7 +160,8 @@ TEST(timers_fire_once_never_early_and_soon, "P-43")
 TEST(timers_move_both_ways_and_stop, "P-43")
 {
     struct wheel *wheel = mem_new(1, sizeof *wheel);
-    struct timer later = {.fire = on_fire}, sooner = {.fire = on_fire}, never = {.fire = on_fire}, pair[2] = {{.fire = on_fire}, {.fire = on_fire}};
+    struct timer later = {.fire = on_fire}, sooner = {.fire = on_fire}, never = {.fire = on_fire},
+                 pair[2] = {{.fire = on_fire}, {.fire = on_fire}};
     wheel_now = 5000;
     wheel_open(wheel, wheel_now);
     fired = 0;

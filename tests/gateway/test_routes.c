@@ -18,28 +18,37 @@ static struct routes *parse(const char *text, struct err *err)
 TEST(the_longest_prefix_of_whole_segments_wins, "P-43")
 {
     struct err err = {0};
-    AUTO(routes) routes = parse("/api/users user-svc guest\n"
-                                "/api/users/me/files files-svc user\n"
-                                "  /api\tapi-svc   open # a comment\r\n"
-                                "\n# another\n"
-                                "/.well-known auth-svc open",
-                                &err);
+    AUTO(routes)
+    routes = parse("/api/users user-svc guest\n"
+                   "/api/users/me/files files-svc user\n"
+                   "  /api\tapi-svc   open # a comment\r\n"
+                   "\n# another\n"
+                   "/.well-known auth-svc open",
+                   &err);
     REQUIRE(routes);
     static const struct {
         const char *path, *service;
     } CASES[] = {
-        {"/api/users", "user-svc"},       {"/api/users/", "user-svc"},
-        {"/api/users/me", "user-svc"},    {"/api/users/me/files", "files-svc"},
-        {"/api/users/me/files/x", "files-svc"}, {"/api/users/me/filesx", "user-svc"},
-        {"/api/usersx", "api-svc"},       {"/api", "api-svc"},
-        {"/apix", NULL},                  {"/ap", NULL},
-        {"/", NULL},                      {"", NULL},
-        {"/API/users", NULL},             {"/.well-known/jwks.json", "auth-svc"},
+        {"/api/users", "user-svc"},
+        {"/api/users/", "user-svc"},
+        {"/api/users/me", "user-svc"},
+        {"/api/users/me/files", "files-svc"},
+        {"/api/users/me/files/x", "files-svc"},
+        {"/api/users/me/filesx", "user-svc"},
+        {"/api/usersx", "api-svc"},
+        {"/api", "api-svc"},
+        {"/apix", NULL},
+        {"/ap", NULL},
+        {"/", NULL},
+        {"", NULL},
+        {"/API/users", NULL},
+        {"/.well-known/jwks.json", "auth-svc"},
         {"/internal/revoked", NULL},
     };
     for (size_t i = 0; i < ARRAY_LENGTH(CASES); i++) {
         const struct path_route *found = routes_find(routes, view_of(CASES[i].path));
-        test_check((!found && !CASES[i].service) || (found && CASES[i].service && strcmp(found->service, CASES[i].service) == 0),
+        test_check((!found && !CASES[i].service) ||
+                       (found && CASES[i].service && strcmp(found->service, CASES[i].service) == 0),
                    __FILE__, __LINE__, "%s -> %s", CASES[i].path, found ? found->service : "nobody");
     }
 }
@@ -47,9 +56,10 @@ TEST(the_longest_prefix_of_whole_segments_wins, "P-43")
 TEST(options_are_read_with_their_units, "P-43")
 {
     struct err err = {0};
-    AUTO(routes) routes = parse("/a a-svc stream stream body=5m timeout=250ms rate=20/40\n"
-                                "/b b-svc open upgrade cache=5s body=0 timeout=2m\n/c c-svc admin body=10",
-                                &err);
+    AUTO(routes)
+    routes = parse("/a a-svc stream stream body=5m timeout=250ms rate=20/40\n"
+                   "/b b-svc open upgrade cache=5s body=0 timeout=2m\n/c c-svc admin body=10",
+                   &err);
     REQUIRE(routes);
     const struct path_route *a = routes_find(routes, VIEW("/a")), *b = routes_find(routes, VIEW("/b"));
     const struct path_route *c = routes_find(routes, VIEW("/c"));
@@ -135,8 +145,8 @@ TEST(addresses_and_networks, "P-43")
     static const struct {
         const char *address;
         bool inside;
-    } CASES[] = {{"10.1.2.3", true}, {"11.0.0.1", false}, {"127.0.0.1", true}, {"127.0.0.2", false},
-                 {"192.168.7.255", true}, {"192.168.8.0", false}, {"fd00::1", true}, {"fe00::1", false},
+    } CASES[] = {{"10.1.2.3", true},        {"11.0.0.1", false},    {"127.0.0.1", true}, {"127.0.0.2", false},
+                 {"192.168.7.255", true},   {"192.168.8.0", false}, {"fd00::1", true},   {"fe00::1", false},
                  {"::ffff:10.0.0.1", true}, {"[fd12::2]", true}};
     struct networks networks = {0};
     struct err err = {0};
