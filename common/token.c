@@ -197,6 +197,13 @@ static void cache_keep(struct token_verifier *verifier, struct view token, uint6
     free(old);
 }
 
+bool token_remembered(struct token_verifier *verifier, struct view token)
+{
+    struct known known;
+    return verifier->set_count > 0 && token.length >= TOKEN_TEXT_MIN && token.length <= TOKEN_TEXT_MAX &&
+           cache_find(verifier, token, token_hash(verifier, token), &known);
+}
+
 /* ---- verifying -----------------------------------------------------------------------------------------------------
  */
 

@@ -72,6 +72,9 @@ void token_verifier_release(struct token_verifier **verifier);
  * revocations nobody can be believed or refused: unavailable. */
 bool token_verify(struct token_verifier *verifier, struct view token, struct identity *identity, struct err *err);
 
+/* True when this very token was verified before and is remembered: to verify it again costs nothing. It may have expired or ended since. */
+bool token_remembered(struct token_verifier *verifier, struct view token);
+
 /* Splits and decodes a token without believing it (fuzzed): the three parts, alg and kid. */
 struct token_parts {
     struct view signing_input; /* header.payload */

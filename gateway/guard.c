@@ -70,13 +70,16 @@ static bool check_streams(struct exchange *x, struct err *err)
 
 /* ---- tokens ---- */
 
-/* Counts wrong tokens by address before they are looked at: each costs a signature check. */
-static bool check_failures(struct exchange *x, uint64_t *key, struct err *err)
+/* Counts wrong tokens by address before they are looked at: each costs a signature check. Tokens that are remembered
+ * cost none, so who shares an address with a guesser keeps what works. */
+static bool check_failures(struct exchange *x, struct token_verifier *verifier, struct view token, uint64_t *key,
+                           struct err *err)
 {
     struct gateway *gateway = x->loop->gateway;
     struct limit_state state;
     *key = limits_key(gateway->limits, LIMIT_FAILED_TOKENS, 0, address_owner(&x->peer));
-    if (gateway->bench || limits_allows(gateway->limits, *key, &gateway->failed_rate, x->loop->now_us, &state))
+    if (gateway->bench || limits_allows(gateway->limits, *key, &gateway->failed_rate, x->loop->now_us, &state) ||
+        token_remembered(verifier, token))
         return true;
     loop_stats_add(x->loop, STAT_LIMITED);
     return err_set_retry(err, &ERR_RATE_LIMITED, (int)state.retry_s, "too many wrong tokens from this address");
@@ -91,7 +94,7 @@ static bool verify(struct exchange *x, struct token_verifier *verifier, struct v
     struct limit_state ignored;
     if (!auth_feed_ready(gateway->feed)) /* without keys and revocations nobody can be believed */
         return err_set_retry(err, &ERR_UNAVAILABLE, 1, "tokens can't be checked yet");
-    if (!check_failures(x, &key, err))
+    if (!check_failures(x, verifier, token, &key, err))
         return false;
     if (token_verify(verifier, token, &identity, err)) {
         memcpy(x->user_id, identity.user_id, sizeof x->user_id);

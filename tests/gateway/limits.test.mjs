@@ -92,12 +92,19 @@ test('[P-43] wrong tokens are limited by address before they are checked; expire
   const expired = authority.token(newUser(), { claims: { iat: now - 400, exp: now - 100 } });
   assert.equal(count(await burst(own.port, Array(30).fill(get('/api/users/me', bearer(expired)))), 401), 30);
   assert.equal((await exchange(own.port, get('/api/users/me', bearer(authority.token())))).status, 200);
+  const known = authority.token();
+  // on one connection, so in one thread: what it has verified it remembers
+  const wire = await Wire.open(own.port);
+  assert.equal((await wire.send(get('/api/users/me', bearer(known))).answer()).status, 200);
   const wrong = await burst(own.port, Array(30).fill(get('/api/users/me', bearer('garbage'))));
   assert.ok(count(wrong, 401) >= 10 && count(wrong, 401) <= 12, `${count(wrong, 401)}`);
   const refused = wrong.at(-1);
   assert.equal(refused.status, 429);
   assert.match(refused.headers['retry-after'], /^[1-9]\d*$/);
+  assert.equal((await exchange(own.port, get('/api/users/me', bearer(authority.token())))).status, 429, 'a new token is not looked at');
+  assert.equal((await wire.send(get('/api/users/me', bearer(known))).answer()).status, 200, 'one that is remembered passes');
   assert.equal((await exchange(own.port, get(P, bearer('garbage')))).status, 200, 'open routes stay open');
+  wire.close();
 });
 
 test('[P-43] connections of one address are limited, others are not touched, closed ones make room', async (t) => {
