@@ -216,11 +216,24 @@ test('[S-06][M-06] kill -9 of Redis: traffic, log-in and refresh go on', async (
   await allReady();
 });
 
-test('[S-06] Redis paused: traffic, log-in and refresh go on', { timeout: 180000 }, async (t) => {
+test('[S-06] Redis paused: traffic, log-in and refresh go on; only tickets answer 503', { timeout: 180000 }, async (t) => {
   const check = await belongings();
   const running = await traffic(t, 8, { idempotent: true });
+  const person = await newcomer();
+  const ticket = () => person.api.post('/api/auth/ws-ticket');
+  assert.equal((await ticket()).status, 200);
   const pid = signal('redis', 'SIGSTOP');
   try {
+    const refused = await eventually(
+      5000,
+      async () => {
+        const reply = await ticket();
+        return reply.status !== 200 && reply;
+      },
+      'tickets are refused',
+    );
+    assert.deepEqual([refused.status, refused.problem], [503, 'unavailable']);
+    assert.ok(Number(refused.headers['retry-after']) > 0);
     const until = performance.now() + (long ? 30000 : 8000);
     while (performance.now() < until) {
       await check('while Redis is paused');
@@ -230,6 +243,7 @@ test('[S-06] Redis paused: traffic, log-in and refresh go on', { timeout: 180000
     process.kill(pid, 'SIGCONT');
   }
   await check('after the pause');
+  await eventually(10000, async () => (await ticket()).status === 200, 'tickets are given again');
   await running.more(100);
   const { done, wrong } = await running.stop();
   assert.deepEqual(wrong, [], `of ${done} requests`);
