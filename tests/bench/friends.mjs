@@ -17,7 +17,7 @@ const ports = { GATEWAY_PORT: 18480, SERVICE_PORT_BASE: 17500, ADMIN_PORT_BASE: 
 const env = { ...process.env, RUN_DIR: runDir, BUILD: build, PROFILE: 'bench', ACCESS_LOG: 'off', ...Object.fromEntries(Object.entries(ports).map(([k, v]) => [k, String(v)])) };
 for (const name of ['PG_URL', 'REDIS_URL', 'KAFKA_BROKERS']) delete env[name];
 const stack = (command) => execFileSync('deploy/local/stack.sh', [command], { env, stdio: ['ignore', 'ignore', 'inherit'] });
-process.on('exit', () => stack('down'));
+process.prependListener('exit', () => stack('down')); // before the folder goes
 
 const read = (name) => readFileSync(path.join(runDir, name), 'utf8').trim();
 const pid = (name) => Number(read(`${name}.pid`));

@@ -2,12 +2,13 @@
 import { spawn, execFileSync } from 'node:child_process';
 import { createServer } from 'node:http';
 import { createHmac, generateKeyPairSync, randomUUID, sign } from 'node:crypto';
-import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 
 export const folder = mkdtempSync(path.join(os.tmpdir(), 'madang-bench-'));
+chmodSync(folder, 0o755); // the stores' user must get in
 const children = [];
 
 export function stopAll() {
