@@ -71,11 +71,6 @@ static inline bool is(char c, int class)
     return (CLASS[(unsigned char)c] & class) != 0;
 }
 
-static inline char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
-}
-
 static int hex_value(char c)
 {
     return is(c, IS_DIGIT) ? c - '0' : (c | 0x20) - 'a' + 10;
