@@ -47,13 +47,19 @@ c_programs() { # c_programs [room]: "room/test_name" of each
     done
 }
 
-# c_units <build folder>: first round, without stores. Sets UNIT_TESTS (those that need none) and STORE_TESTS.
+# c_units <build folder>: first round, without stores. Sets UNIT_TESTS (those that need none), SHORT_TESTS of them, and STORE_TESTS.
 c_units() {
-    local program
-    UNIT_TESTS=() STORE_TESTS=()
+    local program status
+    UNIT_TESTS=() SHORT_TESTS=() STORE_TESTS=()
     for program in $(c_programs "$ROOM"); do
-        DEFER=yes suite "${1#build/} $program" 300 env -u PG_URL -u REDIS_URL -u KAFKA_BROKERS "$1/tests/$program"
-        [ $? = 2 ] && STORE_TESTS+=("$program") || UNIT_TESTS+=("$program")
+        status=0
+        DEFER=yes suite "${1#build/} $program" 600 env -u PG_URL -u REDIS_URL -u KAFKA_BROKERS "$1/tests/$program" || status=$?
+        if [ $status = 2 ]; then
+            STORE_TESTS+=("$program")
+        else
+            UNIT_TESTS+=("$program")
+            [ "$LAST_MS" -gt 2000 ] || SHORT_TESTS+=("$program")
+        fi
     done
 }
 
@@ -180,8 +186,7 @@ mode_all() {
 
 # ---- the long forms ---------------------------------------------------------------------------------------------------
 
-# soak_build <compiler> [sanitizer] [wrapper...]: every test in C of one build. Units under a wrapper (valgrind) only when one is given.
-soak_build() {
+soak_build() { # soak_build <compiler> [sanitizer]: every test in C of one build
     local folder
     folder=$(build_of "$1" "${2:-}")
     stage "$folder"
@@ -190,14 +195,13 @@ soak_build() {
     stack_env "$STACK_DIR/env" && c_suites "$folder" "${STORE_TESTS[@]}"
 }
 
+# The short ones that need no store: valgrind is some thirty times slower, and the sanitizers have seen the others.
 under_valgrind() {
     local program
     stage "valgrind"
-    for program in $(c_programs); do
-        # Threads and clocks of the long ones would take hours; the sanitizers have those.
-        [ "$(stat -c %s "tests/$program.c")" -lt 40000 ] || continue
-        DEFER=yes suite "valgrind $program" 900 env -u PG_URL -u REDIS_URL -u KAFKA_BROKERS valgrind --quiet --error-exitcode=9 \
-            --leak-check=full --errors-for-leak-kinds=definite "build/gcc/tests/$program"
+    for program in "${SHORT_TESTS[@]}"; do
+        suite "valgrind $program" 900 env -u PG_URL -u REDIS_URL -u KAFKA_BROKERS valgrind --quiet --error-exitcode=9 --leak-check=full \
+            --errors-for-leak-kinds=definite "build/gcc/tests/$program"
     done
 }
 
@@ -206,17 +210,18 @@ mode_soak() {
     build_all || return
     stack_prepare >"$OUT/prepare.log" 2>&1 || { cat "$OUT/prepare.log"; FAILED=$((FAILED + 1)); return; }
     step "make stores" 300 stack_make stores || return
-    soak_build gcc thread
-    soak_build gcc address
-    soak_build clang
+    soak_build gcc
     under_valgrind
+    soak_build gcc address
+    soak_build gcc thread
+    soak_build clang
     export SOAK=1 # tests with a long form take it
     whole_stack 600
     fuzzing 60
     cleanup
 }
 
-# ---- ------------------------------------------------------------------------------------------------------------------
+# ---- which one ---------------------------------------------------------------------------------------------------------
 
 mkdir -p "$OUT"
 if [ "$MODE" != c ]; then

@@ -2,7 +2,7 @@
 #
 # A suite is a program that says so itself: in C "N passed, N failed"; node --test "# pass N", "# fail N". One that crashes, runs out of
 # time, prints no count or finds no test is one failure. What failed is printed in full, what passed in one line.
-# Reads: OUT (folder of the outputs). Sets: PASSED, FAILED, SKIPPED, FAILED_SUITES.
+# Reads: OUT (folder of the outputs). Sets: PASSED, FAILED, SKIPPED, FAILED_SUITES, LAST_MS (of the last suite).
 
 PASSED=0 FAILED=0 SKIPPED=0 FAILED_SUITES=()
 RUNNING= # process group of the suite that runs now
@@ -38,7 +38,8 @@ run_group() {
 
 record() { # record <name> <passed> <failed> <began> <output> [why]
     local took line
-    took=$(seconds $(($(now_ms) - $4)))
+    LAST_MS=$(($(now_ms) - $4))
+    took=$(seconds "$LAST_MS")
     PASSED=$((PASSED + $2)) FAILED=$((FAILED + $3))
     line="$1: $2 of $(($2 + $3)) passed, $took${6:+ ($6)}"
     if [ "$3" = 0 ]; then
