@@ -5,7 +5,7 @@
 #include "problems.h"
 #include "stats.h"
 
-enum { LAG_MAX_MS = 250, STREAM_RETRY_S = 5 };
+enum { STREAM_RETRY_S = 5 };
 
 /* ---- limits ---- */
 
@@ -29,7 +29,7 @@ static bool check_address(struct exchange *x, struct err *err)
 static bool check_load(struct exchange *x, struct err *err)
 {
     struct loop *loop = x->loop;
-    if (loop->in_flight < loop->gateway->config->in_flight_max && loop->lag_ms < LAG_MAX_MS)
+    if (loop->in_flight < loop->gateway->config->in_flight_max)
         return true;
     loop_stats_add(loop, STAT_OVERLOADED);
     return err_set_retry(err, &ERR_OVERLOADED, 1, "too many requests are being answered");

@@ -283,7 +283,6 @@ static void *loop_run(void *payload)
         int wait_ms = loop->ready ? 0 : wheel_wait_ms(&loop->wheel, loop->now_ms, ROUND_MAX_WAIT_MS);
         int count = epoll_wait(loop->epoll_fd, events, LOOP_EVENTS, wait_ms);
         read_clock(loop);
-        int64_t began_ms = loop->now_ms;
         each_second(loop);
         for (int i = 0; i < count; i++) {
             struct source *source = events[i].data.ptr;
@@ -294,7 +293,6 @@ static void *loop_run(void *payload)
         wheel_advance(&loop->wheel, loop->now_ms);
         accesslog_flush(loop);
         free_dead(loop);
-        loop->lag_ms = clock_monotonic_ms() - began_ms;
     }
     while (loop->clients)
         client_close(loop->clients);

@@ -52,7 +52,6 @@ struct loop {
     bool finishing; /* idle connections are closed, no new ones are taken */
     bool stop;
     int64_t now_ms, now_us; /* of this round, monotonic */
-    int64_t lag_ms;         /* how long the last round took */
     int64_t second;         /* last one for which the once-a-second work was done */
     char date[32];          /* for the header Date */
     uint64_t random;
