@@ -28,7 +28,8 @@
 enum {
     HTTP_BODY_MAX = 64 * 1024,           /* where the route says nothing */
     HTTP_BODIES_MAX = 128 * 1024 * 1024, /* of all requests together: more get 503 */
-    HTTP_DISCARD_MAX = 1024 * 1024,      /* of a refused chunked body; then the connection is cut */
+    HTTP_DISCARD_MAX = 32 * 1024 * 1024, /* of a refused chunked body (its bytes are not kept), more than a gateway lets
+                                            through; then the connection is cut */
     HTTP_ARENA_MAX = 64 * 1024 * 1024,
     HTTP_PATH_BYTES = 1024,
     HTTP_SEGMENTS_MAX = 16,
