@@ -3,7 +3,7 @@
 #
 #   tests/run.sh c [ROOM]      the tests in C; those that need stores use the ones of .run/env (make stores)
 #   tests/run.sh all [ROOM]    everything, on stores and daemons of its own that are gone afterwards
-#   tests/run.sh soak               the long forms: chaos, fuzzers, sanitizers, clang, valgrind
+#   tests/run.sh soak [STAGE]  the long forms: valgrind, address, thread, clang, stack-address, stack-thread, chaos, fuzz
 #
 # ROOM is a folder of tests/ (common, auth-svc, e2e, chaos, fuzz ...). CC and SAN choose the build of mode c.
 # Outputs of all suites stay in build/test/out. tests/README.md tells more.
@@ -149,7 +149,7 @@ whole_stack() { # whole_stack <seconds of chaos>
     fi
     if wanted chaos; then
         stage "chaos, $1 s"
-        suite chaos $(($1 + 400)) node tests/chaos/chaos.mjs --seconds "$1" ${CHAOS_SEED:+--seed "$CHAOS_SEED"}
+        suite "chaos${SAN:+ $SAN}" $(($1 + 400)) node tests/chaos/chaos.mjs --seconds "$1" ${CHAOS_SEED:+--seed "$CHAOS_SEED"}
     fi
 }
 
@@ -192,12 +192,14 @@ soak_build() { # soak_build <compiler> [sanitizer]: every test in C of one build
     stage "$folder"
     compile "build $folder" CC="$1" SAN="${2:-}" c-tests || return 1
     c_units "$folder"
+    [ -e "$STACK_DIR/env" ] || step "make stores" 300 stack_make stores || return 1
     stack_env "$STACK_DIR/env" && c_suites "$folder" "${STORE_TESTS[@]}"
 }
 
 # The short ones that need no store: valgrind is some thirty times slower, and the sanitizers have seen the others.
-under_valgrind() {
+soak_valgrind() {
     local program
+    soak_build gcc
     stage "valgrind"
     for program in "${SHORT_TESTS[@]}"; do
         suite "valgrind $program" 900 env -u PG_URL -u REDIS_URL -u KAFKA_BROKERS valgrind --quiet --error-exitcode=9 --leak-check=full \
@@ -205,19 +207,38 @@ under_valgrind() {
     done
 }
 
+sanitizers_silent() { ! grep -aHE 'ERROR: [A-Za-z]+Sanitizer|WARNING: ThreadSanitizer|runtime error:' "$STACK_DIR"/*-[0-9]*.log; }
+
+# Every daemon with a sanitizer inside, under the end-to-end tests and a minute of chaos.
+soak_stack() { # soak_stack <sanitizer>
+    export SAN=$1
+    compile "build with $1 sanitizer" build && whole_stack 60
+    [ ! -e "$STACK_DIR" ] || step "sanitizers found nothing in the daemons" 10 sanitizers_silent
+    unset SAN
+}
+
+SOAK_STAGES="valgrind address thread clang stack-address stack-thread chaos fuzz"
+soak_stage() {
+    case $1 in
+    valgrind) soak_valgrind ;;
+    address | thread) soak_build gcc "$1" ;;
+    clang) soak_build clang ;;
+    stack-*) soak_stack "${1#stack-}" ;;
+    chaos) whole_stack 600 ;;
+    fuzz) fuzzing 60 ;;
+    esac
+}
+
 mode_soak() {
+    local stages=${ROOM:-$SOAK_STAGES} each
+    case " $SOAK_STAGES " in *" $stages "*) ;; *) echo "the stages of soak are: $SOAK_STAGES"; return 1 ;; esac
     ROOM=
     build_all || return
     stack_prepare >"$OUT/prepare.log" 2>&1 || { cat "$OUT/prepare.log"; FAILED=$((FAILED + 1)); return; }
-    step "make stores" 300 stack_make stores || return
-    soak_build gcc
-    under_valgrind
-    soak_build gcc address
-    soak_build gcc thread
-    soak_build clang
     export SOAK=1 # tests with a long form take it
-    whole_stack 600
-    fuzzing 60
+    for each in $stages; do
+        soak_stage "$each"
+    done
     cleanup
 }
 

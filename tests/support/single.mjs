@@ -1,6 +1,6 @@
 // single.mjs - one service alone, as a developer starts it: make run-<service>, beside what already runs.
 import { spawn } from 'node:child_process';
-import { buildDir, isReady, root, runDir } from './stack.mjs';
+import { isReady, root, runDir } from './stack.mjs';
 import { request } from './http.mjs';
 import { eventually } from './wait.mjs';
 
@@ -10,7 +10,7 @@ export async function runService(service) {
     cwd: root,
     // Its own process group: make and the daemon get signals together.
     detached: true,
-    env: { ...process.env, RUN_DIR: runDir, BUILD: buildDir, MAKEFLAGS: '' },
+    env: { ...process.env, RUN_DIR: runDir, MAKEFLAGS: '' },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';
