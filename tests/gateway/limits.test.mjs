@@ -15,6 +15,12 @@ async function burst(port, texts) {
   wire.close();
   return answers;
 }
+/** As many passed as a bucket of `burst` gives that refills with `rate` a second since `began`. */
+function assertBucket(answers, burst_, rate, began) {
+  const seconds = (performance.now() - began) / 1000;
+  const passed = count(answers, 200);
+  assert.ok(passed >= burst_ && passed <= burst_ + rate * seconds + 1, `${passed} passed in ${seconds} s, ${burst_} at once and ${rate}/s`);
+}
 const count = (answers, status) => answers.filter((answer) => answer.status === status).length;
 
 async function start(t, settings, more = {}) {
@@ -29,25 +35,20 @@ test('[P-43] an address has a burst and then a rate; refusals say when to come b
   const began = performance.now();
   // over two connections, so that both threads count into one bucket
   const answers = (await Promise.all([burst(own.port, Array(30).fill(get(P))), burst(own.port, Array(30).fill(get(P)))])).flat();
-  const seconds = (performance.now() - began) / 1000;
-  const passed = count(answers, 200);
-  assert.ok(passed >= 20 && passed <= 20 + 5 * seconds + 1, `${passed} passed in ${seconds} s`);
+  assertBucket(answers, 20, 5, began);
   const refused = answers.find((answer) => answer.status === 429);
   assert.equal(refused.json.code, 'rate_limited');
   assert.match(refused.headers['retry-after'], /^[1-9]\d*$/);
   assert.equal(refused.headers['ratelimit-policy'], '"address";q=5;w=1');
   assert.match(refused.headers.ratelimit, /^"address";r=0;t=[1-9]\d*$/);
-  assert.match(answers[0].headers.ratelimit, /^"address";r=1\d;t=1$/);
+  assert.match(answers.find((answer) => answer.status === 200).headers.ratelimit, /^"address";r=\d+;t=[1-9]\d*$/);
   await eventually(5000, async () => (await exchange(own.port, get(P))).status === 200, 'it refills');
 });
 
 test('[P-43] the default is 200 at once for an address', async (t) => {
   const { own } = await start(t, {});
   const began = performance.now();
-  const answers = await burst(own.port, Array(400).fill(get(P)));
-  const seconds = (performance.now() - began) / 1000;
-  const passed = count(answers, 200);
-  assert.ok(passed >= 200 && passed <= 200 + 100 * seconds + 1, `${passed} passed in ${seconds} s`);
+  assertBucket(await burst(own.port, Array(400).fill(get(P))), 200, 100, began);
 });
 
 test('[P-43] PROFILE=bench lifts the limits per address, not those per user', async (t) => {
@@ -55,8 +56,9 @@ test('[P-43] PROFILE=bench lifts the limits per address, not those per user', as
   assert.equal(count(await burst(own.port, Array(100).fill(get(P))), 200), 100);
   assert.equal(count(await burst(own.port, Array(20).fill(get('/api/users/me', bearer('garbage')))), 401), 20);
   const token = authority.token();
+  const began = performance.now();
   const answers = await burst(own.port, Array(50).fill(get('/api/users/me', bearer(token))));
-  assert.ok(count(answers, 200) >= 10 && count(answers, 200) <= 12);
+  assertBucket(answers, 10, 1, began);
   assert.equal(answers.find((answer) => answer.status === 429).headers['ratelimit-policy'], '"user";q=1;w=1');
   const ready = await (await fetch(`${own.admin}/readyz`)).json();
   assert.equal(ready.profile, 'bench');
@@ -66,8 +68,9 @@ test('[P-43] a user is one bucket over all tokens and connections; another user 
   const { own, authority } = await start(t, { PROFILE: 'bench', USER_RATE: '1', USER_BURST: '20' });
   const user = newUser();
   const call = (who) => get('/api/users/me', bearer(authority.token(who)));
+  const began = performance.now();
   const answers = (await Promise.all([1, 2, 3].map(() => burst(own.port, Array.from({ length: 20 }, () => call(user)))))).flat();
-  assert.ok(count(answers, 200) >= 20 && count(answers, 200) <= 23, `${count(answers, 200)}`);
+  assertBucket(answers, 20, 1, began);
   assert.equal(count(await burst(own.port, Array.from({ length: 20 }, () => call(newUser()))), 200), 20);
   // open routes count for a user whose token is good, and never refuse one whose token is not
   assert.equal((await exchange(own.port, get(P, bearer(authority.token(user))))).status, 429);
@@ -80,8 +83,9 @@ test('[P-43] a route can have its own rate per user', async (t) => {
   fs.writeFileSync(routes, '/api/users user-svc user rate=2/5\n/api/orders order-svc user\n');
   const { own, authority } = await start(t, { PROFILE: 'bench', ROUTES_FILE: routes, USER_BURST: '50', USER_RATE: '1' });
   const token = authority.token();
+  const began = performance.now();
   const own_ = await burst(own.port, Array(20).fill(get('/api/users/me', bearer(token))));
-  assert.ok(count(own_, 200) >= 5 && count(own_, 200) <= 8);
+  assertBucket(own_, 5, 2, began);
   assert.equal(own_[0].headers['ratelimit-policy'], '"route";q=2;w=1');
   assert.equal(count(await burst(own.port, Array(30).fill(get('/api/orders', bearer(token)))), 200), 30);
 });

@@ -199,7 +199,7 @@ test('[P-43] documents come from a folder: types, tags, no way out of it', async
 test('[P-43] answers of open GETs are kept when the route says so: one question, many answers', async (t) => {
   const folder = keep(t, temporaryFolder());
   const file = path.join(folder.path, 'routes.conf');
-  fs.writeFileSync(file, '/api/game game-svc open cache=500ms\n/api/trades order-svc open\n');
+  fs.writeFileSync(file, '/api/game game-svc open cache=3s\n/api/trades order-svc open\n');
   let release;
   const extra = {};
   const service = keep(
@@ -218,12 +218,12 @@ test('[P-43] answers of open GETs are kept when the route says so: one question,
   const second = await ask('/api/game/a?b');
   assert.equal(second.body, first.body);
   assert.equal(second.headers['x-n'], '1');
-  assert.equal(second.headers.age, '0');
+  assert.match(second.headers.age, /^[0-2]$/);
   assert.notEqual(second.headers['x-request-id'], first.headers['x-request-id']);
   assert.equal(asked(), 1);
   await ask('/api/game/a?c');
   assert.equal(asked(), 1, 'another query is another answer');
-  await eventually(3000, async () => (await ask('/api/game/a?b'), asked() === 1), 'it gets old');
+  await eventually(8000, async () => (await ask('/api/game/a?b'), asked() === 1), 'it gets old');
   // many at once ask once
   const wires = await Promise.all(Array.from({ length: 20 }, () => Wire.open(own.port)));
   for (const wire of wires) wire.send(get('/api/game/slow'));

@@ -128,15 +128,17 @@ test('[P-43] a body that stops or drips: 408, and the service is let go', async 
   }
 });
 
-test('[P-43] a body that comes slowly but fast enough is taken', async () => {
-  const wire = await Wire.open(gateway.port);
-  wire.send(`POST ${P} HTTP/1.1\r\n${H}Content-Length: 2000\r\n\r\n`);
+test('[P-43] a body that comes slowly but fast enough is taken', async (t) => {
+  const own = await Gateway.start({ services: { 'game-svc': service }, settings: { BODY_IDLE_MS: '1500', BODY_RATE: '100' } });
+  t.after(() => own.close());
+  const wire = await Wire.open(own.port);
+  wire.send(`POST ${P} HTTP/1.1\r\n${H}Content-Length: 8000\r\n\r\n`);
   let sent = 0;
   const drip = setInterval(() => {
-    if (sent < 2000) wire.send('x'.repeat(100));
-    sent += 100;
-  }, 60);
-  const answer = await wire.answer({ ms: 10000 });
+    if (sent < 8000) wire.send('x'.repeat(200));
+    sent += 200;
+  }, 50);
+  const answer = await wire.answer({ ms: 20000 });
   clearInterval(drip);
   assert.equal(answer.status, 200);
   wire.close();
