@@ -6,7 +6,8 @@ import { test } from 'node:test';
 import { as, sql } from '../support/db.mjs';
 import { request } from '../support/http.mjs';
 import { logIn, newcomer } from '../support/people.mjs';
-import { daemons, env, readEnv, runDir } from '../support/stack.mjs';
+import { daemons, env, instances, readEnv, runDir } from '../support/stack.mjs';
+import { eventually } from '../support/wait.mjs';
 
 const tables = async (schema) => (await sql('SELECT tablename FROM pg_tables WHERE schemaname = $1', [schema])).map((row) => row.tablename);
 
@@ -70,9 +71,10 @@ test('[P-09][P-46][D-54] logs are one JSON object a line, carry request ids acro
     for (const line of text.trim().split('\n'))
       assert.doesNotThrow(() => JSON.parse(line), `${daemon.name} logs a line that is no JSON: ${line.slice(0, 200)}`);
   }
-  const gatewayLogs = daemons().filter((daemon) => daemon.name.startsWith('gateway-'));
-  assert.ok(
-    gatewayLogs.some((daemon) => fs.readFileSync(path.join(runDir, `${daemon.name}.log`), 'utf8').includes(mark)),
+  const accessLogs = instances('gateway').map(({ name }) => path.join(runDir, `${name}.log`));
+  await eventually(
+    5000,
+    () => accessLogs.some((file) => fs.readFileSync(file, 'utf8').includes(mark)),
     'the access log has the request id',
   );
 });
