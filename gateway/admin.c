@@ -147,12 +147,12 @@ static void print_html(struct gateway *gateway, const struct instance **sorted, 
 static bool registry_page(struct request *req, struct reply *reply, struct err *err)
 {
     (void)err;
-    struct gateway *gateway = (struct gateway *)(uintptr_t)req->app; /* its parts are thread-safe */
+    struct gateway *gateway = (struct gateway *)req->app; /* its parts are thread-safe */
     struct instance_list *list = instances_get(gateway->instances);
-    const struct instance **sorted = mem_new(list->count, sizeof *sorted);
+    const struct instance **sorted = mem_new(list->count, sizeof(void *));
     for (size_t i = 0; i < list->count; i++)
         sorted[i] = &list->items[i];
-    qsort(sorted, list->count, sizeof *sorted, by_name);
+    qsort(sorted, list->count, sizeof(void *), by_name);
     const char *accept = http_header(req, "Accept"), *format = http_query(req, "format");
     bool html = accept && strstr(accept, "text/html") && !(format && strcmp(format, "json") == 0);
     if (html)

@@ -186,7 +186,7 @@ static bool check_who(struct exchange *x, struct err *err)
     if (who == WHO_OPEN)
         return check_open(x, authorization, err);
     struct view token;
-    enum role role;
+    enum role role = ROLE_GUEST;
     if (authorization) {
         if (!bearer_token(authorization->value, &token))
             return err_set(err, &ERR_TOKEN_INVALID, "the Authorization header is not a bearer token");

@@ -81,7 +81,7 @@ static void take_routes(struct loop *loop)
     if (loop->routes)
         loop_routes_done(loop->routes);
     loop->routes = fresh;
-    fresh->fleets = mem_new((size_t)fresh->routes->count, sizeof *fresh->fleets);
+    fresh->fleets = mem_new((size_t)fresh->routes->count, sizeof(void *));
     for (int i = 0; i < fresh->routes->count; i++)
         fresh->fleets[i] = fleet_of(loop, fresh->routes->list[i].service);
 }
@@ -182,7 +182,7 @@ static int listen_on(const char *address, bool first, struct err *err)
 
 int loop_port(const struct loop *loop)
 {
-    struct sockaddr_storage at;
+    struct sockaddr_storage at = {0};
     socklen_t length = sizeof at;
     if (getsockname(loop->listen_fd, (struct sockaddr *)&at, &length) != 0)
         return 0;

@@ -124,7 +124,7 @@ static bool start_loops(struct gateway *gateway, struct err *err)
         wanted = (int)sysconf(_SC_NPROCESSORS_ONLN);
     if (wanted < 1)
         wanted = 1;
-    gateway->loops = mem_new((size_t)wanted, sizeof *gateway->loops);
+    gateway->loops = mem_new((size_t)wanted, sizeof(void *));
     for (int i = 0; i < wanted; i++) {
         struct loop *loop = loop_open(gateway, i, err);
         if (!loop)

@@ -63,15 +63,16 @@ static bool read_amount(const char *text, const struct unit *units, int64_t max,
 
 static bool read_rate(const char *text, struct path_route *route)
 {
-    int used = 0;
-    long long rate, burst;
-    if (sscanf(text, "%lld/%lld%n", &rate, &burst, &used) != 2 || text[used])
+    static const struct unit PLAIN[] = {{"", 1}, {NULL, 0}};
+    char rate[24];
+    const char *slash = strchr(text, '/');
+    size_t length = slash ? (size_t)(slash - text) : sizeof rate;
+    if (length >= sizeof rate)
         return false;
-    if (rate < 1 || rate > 100000 || burst < 1 || burst > 1000000)
-        return false;
-    route->rate = rate;
-    route->burst = burst;
-    return true;
+    memcpy(rate, text, length);
+    rate[length] = '\0';
+    return read_amount(rate, PLAIN, 100000, &route->rate) && read_amount(slash + 1, PLAIN, 1000000, &route->burst) &&
+           route->rate > 0 && route->burst > 0;
 }
 
 /* One word after the first three: a flag or name=value. */

@@ -145,10 +145,10 @@ static void publish_upstream(struct upstream *upstream)
 static int breaker_index(const struct upstream *upstream, int64_t now_ms)
 {
     const char *name = breaker_name(&upstream->breaker, now_ms);
-    int index = 0;
-    while (strcmp(BREAKERS[index], name) != 0)
-        index++;
-    return index;
+    for (size_t i = 0; i < ARRAY_LENGTH(BREAKERS); i++)
+        if (strcmp(BREAKERS[i], name) == 0)
+            return (int)i;
+    return 0;
 }
 
 static void see(struct loop *loop, const struct upstream *upstream, struct seen_instance *seen)

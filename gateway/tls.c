@@ -85,7 +85,7 @@ void tls_release(struct tls **tls)
 
 bool tls_reload(struct tls *tls, struct err *err)
 {
-    SSL_CTX *fresh;
+    SSL_CTX *fresh = NULL;
     if (!read_context(tls, &fresh, err))
         return false;
     (void)pthread_mutex_lock(&tls->lock);
