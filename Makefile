@@ -61,6 +61,9 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -I$(firstword $(subst /, ,$*)) -c $< -o $@
 
+# The built-in routes are compiled in (.incbin), which -MMD does not see.
+$(BUILD)/gateway/routes_default.o build/fuzz/gateway/routes_default.o: gateway/routes.conf
+
 # auth-svc/migrations/*.sql -> AUTH_MIGRATIONS
 define migration_rules
 $(BUILD)/$(1)/migrations.c: $(wildcard $(1)/migrations/*.sql) deploy/build/embed.sh
