@@ -123,7 +123,7 @@ export async function gateway(build, core, upstream, env = {}) {
 
 export async function ready(admin) {
   for (const until = Date.now() + 10000; Date.now() < until; ) {
-    const reply = await fetch(`http://127.0.0.1:${admin}/readyz`).catch(() => null);
+    const reply = await fetch(`http://127.0.0.1:${admin}/readyz`, { signal: AbortSignal.timeout(1000) }).catch(() => null);
     if (reply?.ok) return;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
