@@ -207,6 +207,12 @@ soak_valgrind() {
     done
 }
 
+sanitizers_inside() {
+    local file
+    for file in "$STACK_DIR"/*-[0-9]*.pid; do
+        grep -qE 'lib[at]san' "/proc/$(cat "$file")/maps" || { echo "$file: a process without sanitizer"; return 1; }
+    done
+}
 sanitizers_silent() { ! grep -aHE 'ERROR: [A-Za-z]+Sanitizer|WARNING: ThreadSanitizer|runtime error:' "$STACK_DIR"/*-[0-9]*.log; }
 
 # Every daemon with a sanitizer inside, under the end-to-end tests and a minute of chaos.
@@ -215,6 +221,7 @@ soak_stack() { # soak_stack <sanitizer>
     # The daemons are what is looked at. The two tools do not bear the thread sanitizer, which does not know librdkafka's threads
     # (common/kafka_conf.c makes it know those of the daemons).
     compile "build with $1 sanitizer" build && cp build/gcc/bin/madang-* "build/gcc-$1/bin/" && whole_stack 60
+    [ ! -e "$STACK_DIR" ] || step "the $1 sanitizer is in the daemons" 10 sanitizers_inside
     stack_make down >"$OUT/down.log" 2>&1 # leaks are told at the end
     [ ! -e "$STACK_DIR" ] || step "the $1 sanitizer found nothing in the daemons" 10 sanitizers_silent
     unset SAN
