@@ -42,8 +42,17 @@ struct outbox_relay *backend_relay(struct backend *backend);
 struct keyset *backend_keys(struct backend *backend);
 int backend_slot(const struct backend *backend); /* INSTANCE_SLOT, or the lowest free one */
 
+/* Verifies and spends tickets of sockets and streams (ticket.h). Lent; made at the first call, NULL with err when that fails. */
+struct ticket_gate *backend_tickets(struct backend *backend, struct err *err);
+/* Announces a second address of this process under another name ("chat-ws": its sockets), beside the service's own: from when it is ready until it
+ * drains. Before backend_serve(). The texts are copied. */
+bool backend_announce(struct backend *backend, const char *service, const char *address, struct err *err);
+
 struct backend_parts {
     const struct route *routes;
+    const struct kafka_listening *listening; /* topics that every instance hears; may be NULL */
+    void (*draining)(void *app);             /* after the registry says so, before HTTP ends: sockets stop taking new ones; may be NULL */
+    int connections_max;                     /* of HTTP; 0: http.h's default */
     const struct kafka_subscription *subscriptions; /* may be NULL */
     const struct ready_check *checks;               /* more than the backend's own; may be NULL */
     const char *metrics_prefix;

@@ -40,11 +40,23 @@ struct request {
     const char *traceparent;        /* to pass on: our own span */
     bool korean;                    /* Accept-Language prefers ko */
     int64_t arrived_ms;             /* monotonic */
-    int64_t waited_ms;              /* since the first run, for http_try_again; 0 at the first run */
+    int64_t waited_ms;              /* since the first run, for http_try_again and pending_wait; 0 at the first run */
+    struct view answer;             /* what pending_answer() brought; bytes NULL at the first run and when the time is over */
     struct http_exchange *exchange; /* for http.c */
 };
 
+/* A reply that goes on: Server-Sent Events. The handler sets reply->stream (ownership passes) and returns true; the connection then belongs to the
+ * stream until either side ends it. Memory: what waits in a stream is bounded by `cap` of http_stream_new; a reader that falls behind it is cut.
+ * Threads: http_stream_write and _end from any thread; `ended` runs once, on the server's loop thread, when the connection is gone or was ended
+ * (also at server release), and must not block; after it the stream must not be used. */
+struct http_stream;
+struct http_stream *http_stream_new(size_t cap, void (*ended)(void *payload), void *payload);
+bool http_stream_write(struct http_stream *stream, struct view bytes); /* false: over its cap or gone; it will be cut */
+void http_stream_end(struct http_stream *stream);                      /* after what is already written */
+void http_stream_release(struct http_stream **stream);                 /* one that was never handed to a reply */
+
 struct reply {
+    struct http_stream *stream; /* NULL, or what the body comes from; content_type is then the stream's */
     int status; /* 200 when the handler leaves it 0 */
     const char *content_type; /* NULL: application/json */
     struct str body;          /* the wrapper frees it */
