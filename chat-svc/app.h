@@ -1,0 +1,32 @@
+/* app.h - all that the parts of chat-svc can reach. Fixed after start.
+ *
+ *     handlers (api_*.c) and sockets (live*.c)  --command-->  chat.inbound  -->  owner.c (one per partition)  -->  PostgreSQL
+ *     and back:  chat.events  -->  every instance: pending (who waits for a verdict) and hub (its sockets)
+ */
+#ifndef MADANG_CHAT_APP_H
+#define MADANG_CHAT_APP_H
+
+#include "config.h"
+#include "kafka.h"
+#include "objstore.h"
+#include "pending.h"
+#include "pg.h"
+#include "redis.h"
+
+struct hub;      /* hub.h: the sockets of this instance */
+struct presence; /* presence_copy.h: who is online, from presence.changes */
+struct owner;    /* owner.h: what the owner of partitions keeps */
+
+struct chat_app {
+    const struct chat_config *config;
+    struct pg_pool *db;
+    struct kafka_producer *producer;
+    struct pending *pending;
+    struct objstore *files;
+    struct redis *redis;
+    struct presence *presence;
+    struct owner *owner;
+    struct hub *hub;
+};
+
+#endif

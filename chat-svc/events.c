@@ -1,0 +1,26 @@
+#include "events.h"
+
+#include "copies.h"
+#include "hub.h"
+#include "owner.h"
+#include "topics.h"
+
+const char *const CHAT_TOPICS[] = {TOPIC_ACCOUNTS,        TOPIC_PROFILES,         TOPIC_RELATIONS,     TOPIC_SESSIONS_ENDED, TOPIC_CHAT_INBOUND,
+                                   TOPIC_CHAT_EVENTS,     TOPIC_PRESENCE_SIGNALS, TOPIC_PRESENCE_CHANGES, TOPIC_NOTIFY_REQUESTS,
+                                   TOPIC_PUSH_REQUESTS,   NULL};
+
+const struct kafka_subscription CHAT_SUBSCRIPTIONS[] = {
+    {.topic = TOPIC_ACCOUNTS, .apply = copies_accounts, .batch_max = 200, .poison = POISON_STOP},
+    {.topic = TOPIC_PROFILES, .apply = copies_profiles, .batch_max = 200, .poison = POISON_STOP},
+    {.topic = TOPIC_RELATIONS, .apply = copies_relations, .batch_max = 200, .poison = POISON_STOP},
+    {.topic = TOPIC_CHAT_INBOUND, .apply = owner_apply, .poison = POISON_DEAD_LETTER, .assigned = owner_assigned},
+    {0},
+};
+
+const struct kafka_listening CHAT_LISTENING[] = {
+    {TOPIC_CHAT_EVENTS, hub_hear_events, LISTEN_FROM_NOW},
+    {TOPIC_PRESENCE_CHANGES, hub_hear_presence, LISTEN_FROM_START},
+    {TOPIC_RELATIONS, hub_hear_relations, LISTEN_FROM_NOW},
+    {TOPIC_SESSIONS_ENDED, hub_hear_ended, LISTEN_FROM_NOW},
+    {0},
+};

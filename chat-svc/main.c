@@ -1,0 +1,53 @@
+/* chat-svc: rooms, members, messages, unread, and the sockets they live on. README.md lists routes, destinations, events and settings. */
+#include "api.h"
+#include "app.h"
+#include "backend.h"
+#include "events.h"
+#include "hub.h"
+#include "owner.h"
+#include "presence_copy.h"
+
+extern const struct migration CHAT_MIGRATIONS[];
+
+enum { WAITING_MAX = 16384 };
+
+static bool run(void *settings, struct err *err)
+{
+    const struct chat_config *config = settings;
+    struct chat_app app = {.config = config}; /* declared first, so it outlives all that point to it */
+    const struct backend_options options = {
+        .name = "chat-svc",
+        .config = &config->service,
+        .db_url = config->db_url,
+        .schema = "chat",
+        .db_connections = (int)config->db_connections,
+        .migrations = CHAT_MIGRATIONS,
+        .topics = CHAT_TOPICS,
+    };
+    AUTO(objstore) files = app.files = objstore_open(&config->files, err);
+    AUTO(presence) presence = app.presence = presence_open();
+    AUTO(pending) pending = app.pending = files ? pending_open(WAITING_MAX, err) : NULL;
+    AUTO(backend) backend = pending ? backend_open(&options, err) : NULL;
+    if (!backend)
+        return false;
+    app.db = backend_db(backend);
+    app.producer = backend_producer(backend);
+    app.redis = backend_redis(backend);
+    AUTO(owner) owner = app.owner = owner_open(app.producer, err);
+    AUTO(hub) hub = app.hub = owner ? hub_start(&app, backend, err) : NULL;
+    const struct backend_parts parts = {
+        .routes = CHAT_ROUTES,
+        .subscriptions = CHAT_SUBSCRIPTIONS,
+        .listening = CHAT_LISTENING,
+        .draining = hub_drain,
+        .metrics_prefix = "madang_chat",
+        .app = &app,
+    };
+    return hub && backend_serve(backend, &parts, err);
+}
+
+int main(int argc, char **argv)
+{
+    static struct chat_config config;
+    return service_main("chat-svc", argc, argv, CHAT_SETTINGS, &config, &config.service, run);
+}
