@@ -24,6 +24,7 @@ struct topic {
 #define TOPIC_PRESENCE_SIGNALS "presence.signals"
 #define TOPIC_PRESENCE_CHANGES "presence.changes"
 #define TOPIC_NOTIFY_REQUESTS "notify.requests"
+#define TOPIC_NOTIFY_SETTINGS "notify.settings"
 #define TOPIC_PUSH_REQUESTS "push.requests"
 
 #define HOURS_MS(n) ((int64_t)(n) * 3600 * 1000)
@@ -39,6 +40,7 @@ static const struct topic TOPICS[] = {
     {TOPIC_PRESENCE_SIGNALS, 6, HOURS_MS(1),     false, "user id"},
     {TOPIC_PRESENCE_CHANGES, 6, 0,               true,  "user id"},
     {TOPIC_NOTIFY_REQUESTS, 6, HOURS_MS(24 * 7), false, "user id, or hash of an address"},
+    {TOPIC_NOTIFY_SETTINGS, 6, 0,                true,  "user id"},
     {TOPIC_PUSH_REQUESTS,   6, HOURS_MS(24),     false, "user id"},
     {NULL, 0, 0, false, NULL},
 };

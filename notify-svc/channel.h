@@ -30,6 +30,7 @@ enum outcome_kind {
 struct outcome {
     enum outcome_kind kind;
     int64_t retry_after_ms;
+    bool untried;     /* with RETRY: nothing was sent, the channel is only keeping its pace; need not count as an attempt */
     char reason[200]; /* for the log and the row; no secrets, no message text */
 };
 

@@ -1,0 +1,21 @@
+/* config.h - the settings of notify-svc; README.md lists them. */
+#ifndef MADANG_NOTIFY_CONFIG_H
+#define MADANG_NOTIFY_CONFIG_H
+
+#include "service.h"
+
+struct notify_config {
+    struct service_config service;
+    const char *db_url;
+    int64_t db_connections;
+    int64_t keep_days;          /* notices */
+    int64_t delivery_keep_days; /* rows of deliveries that are over */
+    int64_t attempts_max;       /* of one delivery */
+    int64_t backoff_ms;         /* before the second attempt; doubles */
+    int64_t streams_max;        /* open at once on this instance */
+    int64_t beat_seconds, lease_seconds; /* of presence, for each stream */
+};
+
+extern const struct setting NOTIFY_SETTINGS[];
+
+#endif
