@@ -63,7 +63,9 @@ export function instances(service) {
     .map((n) => ({ name: `${service}-${n}`, n, url: asUrl(read(`${service}-${n}.url`)), admin: asUrl(read(`${service}-${n}.admin`)) }));
 }
 
-export const daemons = () => ['gateway', 'auth-svc', 'user-svc'].flatMap(instances);
+/** Every daemon that the stack runs. */
+export const daemons = () =>
+  [...new Set(fs.readdirSync(runDir).map((file) => /^([a-z-]+)-\d+\.admin$/.exec(file)?.[1]))].filter(Boolean).sort().flatMap(instances);
 export const gateways = () => instances('gateway').map((gateway) => gateway.url);
 
 export async function isReady(instance) {

@@ -3,12 +3,12 @@
 
 STACK_DIR= # set while the stack may exist
 
-# The first of a hundred neighbouring ports of which none is taken.
+# The first of four hundred neighbouring ports of which none is taken.
 free_ports() {
     local base taken
-    taken=" $(ss -Hltn 2>/dev/null | awk '{ n = split($4, part, ":"); print part[n] }' | tr '\n' ' ') "
-    for base in $(seq $((20000 + $$ % 100 * 100)) 100 31900) $(seq 20000 100 31900); do
-        echo "$taken" | grep -qE " ${base%??}[0-9][0-9] " || { echo "$base"; return; }
+    taken=$(ss -Hltn 2>/dev/null | awk '{ n = split($4, part, ":"); print part[n] }')
+    for base in $(seq $((20000 + $$ % 29 * 400)) 400 31600) $(seq 20000 400 31600); do
+        echo "$taken" | awk -v base="$base" '$1 >= base && $1 < base + 400 { exit 1 }' && { echo "$base"; return; }
     done
     return 1
 }
@@ -17,14 +17,14 @@ free_ports() {
 stack_make() {
     local base=$STACK_PORTS
     env -u PG_URL -u REDIS_URL -u KAFKA_BROKERS RUN_DIR="$STACK_DIR" PROFILE=bench PG_PORT="$base" REDIS_PORT=$((base + 1)) \
-        KAFKA_PORT=$((base + 2)) KAFKA_CONTROLLER_PORT=$((base + 3)) GATEWAY_PORT=$((base + 10)) SERVICE_PORT_BASE=$((base + 30)) \
-        ADMIN_PORT_BASE=$((base + 60)) make --no-print-directory "$@" 9>&-
+        KAFKA_PORT=$((base + 2)) KAFKA_CONTROLLER_PORT=$((base + 3)) GATEWAY_PORT=$((base + 10)) SERVICE_PORT_BASE=$((base + 100)) \
+        ADMIN_PORT_BASE=$((base + 250)) make --no-print-directory "$@" 9>&-
 }
 export -f stack_make
 
 # stack_prepare: chooses a place and ports; what an interrupted run left there goes.
 stack_prepare() {
-    STACK_PORTS=${TEST_PORT_BASE:-$(free_ports)} || { echo "no hundred free ports in a row"; return 1; }
+    STACK_PORTS=${TEST_PORT_BASE:-$(free_ports)} || { echo "no four hundred free ports in a row"; return 1; }
     STACK_DIR=$PWD/build/test/run
     export STACK_DIR STACK_PORTS
     stack_make down && stack_make clean-data
