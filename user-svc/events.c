@@ -108,6 +108,6 @@ static bool accounts_apply(void *payload, const struct kafka_batch *batch, struc
 }
 
 const struct kafka_subscription USER_SUBSCRIPTIONS[] = {
-    {TOPIC_ACCOUNTS, accounts_apply, ACCOUNTS_BATCH, POISON_STOP},
+    {.topic = TOPIC_ACCOUNTS, .apply = accounts_apply, .batch_max = ACCOUNTS_BATCH, .poison = POISON_STOP},
     {0},
 };
