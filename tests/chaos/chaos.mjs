@@ -6,19 +6,21 @@
 // so that a failure can be run again; the verdicts last, with "N passed, N failed".
 import { parseArgs } from 'node:util';
 import { Api } from '../support/http.mjs';
-import { newcomer, names, signUp } from '../support/people.mjs';
+import { befriend, newcomer, names, signUp } from '../support/people.mjs';
 import { alive, allReady, daemons, env, gateways, isReady, pidOf, storeAnswers } from '../support/stack.mjs';
 import { eventually, pause } from '../support/wait.mjs';
 import { PARK_MS, seen } from './actor.mjs';
 import { Couple } from './couples.mjs';
 import { Devices } from './devices.mjs';
+import { judgeRealtime } from './realtime.mjs';
 import { makeSchedule } from './schedule.mjs';
+import { Listener, Talk } from './talkers.mjs';
 import { counts, judge } from './verdicts.mjs';
 import { Editors, Newcomers } from './writers.mjs';
 
 const STORES = ['postgres', 'redis', 'kafka'];
 const READY_WITHIN_MS = 60000;
-const CLIENTS = { couples: 12, editors: 4, devices: 8, newcomers: 2 };
+const CLIENTS = { couples: 12, editors: 4, devices: 8, newcomers: 2, talks: 6 };
 
 const { values } = parseArgs({
   options: { seconds: { type: 'string', default: '60' }, seed: { type: 'string' }, targets: { type: 'string' } },
@@ -55,6 +57,16 @@ async function populate() {
     devices: await each(CLIENTS.devices, async (i, own) => new Devices(`device ${i}`, own, doors, await signUp({ prefix: 'c' }))),
     newcomers: await each(CLIENTS.newcomers, (i, own) => new Newcomers(`newcomer ${i}`, own, doors, () => names('c'))),
   };
+  world.talks = await each(CLIENTS.talks, async (i, own) => {
+    const friends = await people(4);
+    for (const other of friends.slice(1)) await befriend(friends[0], other);
+    return new Talk(`talk ${i}`, own, doors, friends).begin();
+  });
+  // The last member of each group only listens.
+  world.listeners = await each(CLIENTS.talks, (i, own) => {
+    const talk = world.talks[i];
+    return new Listener(`listener ${i}`, own, doors, talk.people.pop(), talk);
+  });
   // Everybody can be asked: the read copies are there.
   const watcher = world.couples[0].pairs[0].people[0];
   await watcher.logIn();
@@ -111,6 +123,7 @@ const statuses = [...seen.statuses]
   .join(', ');
 console.log(`${seen.requests} requests, ${seen.acknowledged} acknowledged, ${seen.unclear} without a certain answer (${statuses})`);
 await judge({ base: env.GATEWAY_URL, doors: gateways(), readyWithin: () => late, ...world });
+await judgeRealtime({ base: env.GATEWAY_URL, ...world });
 const { passed, failed } = counts();
 if (failed) console.log(`again: node tests/chaos/chaos.mjs --seconds ${seconds} --seed ${seed}`);
 console.log(`${passed} passed, ${failed} failed`);
