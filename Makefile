@@ -107,7 +107,7 @@ FUZZ_CFLAGS := -std=gnu11 -O1 -g $(WARNINGS) -Wno-gnu-zero-variadic-macro-argume
 	-fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -MMD -MP -Icommon \
 	-iquote gateway -iquote auth-svc $(PACKAGE_CFLAGS)
 FUZZ_OBJECTS := $(patsubst %.c,$(FUZZ_BUILD)/%.o,$(wildcard common/*.c) $(filter-out gateway/main.c,$(wildcard gateway/*.c)) \
-	auth-svc/idtoken.c) $(FUZZ_BUILD)/migrations.o
+	auth-svc/idtoken.c chat-svc/wire.c) $(FUZZ_BUILD)/migrations.o
 $(FUZZ_BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	clang $(FUZZ_CFLAGS) -c $< -o $@

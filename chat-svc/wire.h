@@ -28,6 +28,9 @@ enum {
     EMOJI_MAX = 16,          /* code points of one reaction */
     EMOJI_KINDS_MAX = 20,    /* different reactions of one message */
     EDIT_HOURS = 24,
+    MARKS_MAX = 1000,        /* of one read command, and moves of one read event */
+    COMMAND_BYTES_MAX = 131072, /* payloads that are longer are nobody's */
+    EVENT_BYTES_MAX = 262144,
 };
 
 /* ---- rooms ---- */
@@ -110,6 +113,7 @@ struct chat_event {
     int64_t rev; /* 0: a verdict */
     const char *at;
     const char *by;      /* who did it; NULL: the server */
+    const char *manager; /* EVENT_LEFT: who manages the room from now on; NULL: as before */
     struct texts user_ids;
     const char *room;    /* JSON: {id, kind, title, member_count, last_seq, created_at, closed} the same for every viewer */
     const char *message; /* JSON: Message of the API, the same for every viewer */
