@@ -22,10 +22,16 @@ rd_kafka_t *kafka_client_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, struct
 /* ERR_UNAVAILABLE with librdkafka's words for the log. Returns false. */
 bool kafka_failed(struct err *err, const char *what, rd_kafka_resp_err_t code);
 
+/* The fields point into the message. */
+void kafka_record_fill(struct kafka_record *record, const rd_kafka_message_t *message);
+
 /* kafka_ensure_topics for any table of topics (name NULL ends it). */
 bool kafka_create_topics(const char *brokers, const struct topic *topics, struct err *err);
 
 /* The client that a producer uses now; lent until the next kafka_send_all: tests only. */
 rd_kafka_t *kafka_producer_client(struct kafka_producer *producer);
+
+/* A message without opaque, flags and learning: what kafka_send_all and kafka_send have in common. */
+rd_kafka_resp_err_t kafka_produce(rd_kafka_t *rk, const struct kafka_message *message, int flags, void *opaque);
 
 #endif

@@ -6,6 +6,7 @@
  * leaves later. */
 #include "clock.h"
 #include "kafka_conf.h"
+#include "kafka_sender.h"
 #include "log.h"
 #include "mem.h"
 #include "metrics.h"
@@ -70,6 +71,7 @@ struct kafka_producer {
     int clients;            /* alive, retired ones included */
     int waiting_for_room;
     _Atomic int64_t answered_ms;
+    struct kafka_sender *sender; /* of kafka_send; made at its first call */
     struct metric_child *sent, *failures, *restarts;
 };
 
@@ -235,6 +237,7 @@ void kafka_producer_release(struct kafka_producer **producer)
     struct kafka_producer *dead = *producer;
     if (!dead)
         return;
+    kafka_sender_release(&dead->sender);
     int64_t deadline_ms = clock_monotonic_ms() + FLUSH_MS;
     pthread_mutex_lock(&dead->mutex);
     if (dead->current) {
@@ -290,14 +293,14 @@ bool kafka_producer_ready(void *payload)
 /* ---- sending
  * --------------------------------------------------------------------------------------------------------- */
 
-static rd_kafka_resp_err_t produce(struct client *client, const struct kafka_message *message, struct flight *flight)
+rd_kafka_resp_err_t kafka_produce(rd_kafka_t *rk, const struct kafka_message *message, int flags, void *opaque)
 {
     rd_kafka_vu_t parts[5 + HEADERS_MAX] = {
         {.vtype = RD_KAFKA_VTYPE_TOPIC, .u.cstr = message->topic},
         {.vtype = RD_KAFKA_VTYPE_KEY, .u.mem = {(void *)message->key.bytes, message->key.length}},
         {.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {(void *)message->payload.bytes, message->payload.length}},
-        {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
-        {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = flight},
+        {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = flags},
+        {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = opaque},
     };
     size_t count = 5;
     for (const struct kafka_header *header = message->headers; header && header->name && count < ARRAY_LENGTH(parts);
@@ -308,7 +311,7 @@ static rd_kafka_resp_err_t produce(struct client *client, const struct kafka_mes
         parts[count].u.header.size = header->value ? (ssize_t)strlen(header->value) : 0;
         count++;
     }
-    rd_kafka_error_t *error = rd_kafka_produceva(client->rk, parts, count);
+    rd_kafka_error_t *error = rd_kafka_produceva(rk, parts, count);
     rd_kafka_resp_err_t code = error ? rd_kafka_error_code(error) : RD_KAFKA_RESP_ERR_NO_ERROR;
     rd_kafka_error_destroy(error);
     return code;
@@ -354,7 +357,7 @@ static rd_kafka_resp_err_t enqueue(struct kafka_producer *producer, struct clien
         if (client->retired || client->fatal)
             return RD_KAFKA_RESP_ERR__FATAL;
         batch->flights[i].acknowledged = false;
-        rd_kafka_resp_err_t code = produce(client, &messages[i], &batch->flights[i]);
+        rd_kafka_resp_err_t code = kafka_produce(client->rk, &messages[i], RD_KAFKA_MSG_F_COPY, &batch->flights[i]);
         if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
             batch->references++;
             batch->pending++;
@@ -457,4 +460,30 @@ bool kafka_send_all(struct kafka_producer *producer, const struct kafka_message 
     pthread_mutex_unlock(&producer->mutex);
     metric_add(first == count ? producer->sent : producer->failures, first == count ? (int64_t)count : 1);
     return first == count || kafka_failed(err, "send", code);
+}
+
+static struct kafka_sender *find_sender(struct kafka_producer *producer, struct err *err)
+{
+    pthread_mutex_lock(&producer->mutex);
+    if (!producer->sender)
+        producer->sender = kafka_sender_open(producer->brokers, producer->client_id, err);
+    struct kafka_sender *sender = producer->sender;
+    pthread_mutex_unlock(&producer->mutex);
+    return sender;
+}
+
+bool kafka_send(struct kafka_producer *producer, const struct kafka_message *message, kafka_sent_fn done, void *payload,
+                struct err *err)
+{
+    struct kafka_sender *sender = find_sender(producer, err);
+    return sender && kafka_sender_send(sender, message, done, payload, err);
+}
+
+void kafka_producer_break_sender(struct kafka_producer *producer)
+{
+    pthread_mutex_lock(&producer->mutex);
+    struct kafka_sender *sender = producer->sender;
+    pthread_mutex_unlock(&producer->mutex);
+    if (sender)
+        kafka_sender_break(sender);
 }

@@ -102,9 +102,9 @@ static void back_off(struct kafka_worker *worker, struct part *part, const struc
     part->retry_ms = clock_monotonic_ms() + part->backoff_ms;
     set_paused(worker, part, true);
     metric_add(part->metrics->retries, 1);
-    log_err("batch_failed", err);
+    log_err(part->untold ? "take_over_failed" : "batch_failed", err);
     log_event(LOG_INFO, "batch_waits", LOG_TEXT("topic", part->subscription->topic),
-              LOG_I64("partition", part->partition), LOG_I64("offset", part->messages[0]->offset),
+              LOG_I64("partition", part->partition), LOG_I64("offset", part->count ? part->messages[0]->offset : -1),
               LOG_I64("ms", part->backoff_ms));
 }
 
@@ -170,36 +170,12 @@ static void handle_poison(struct kafka_worker *worker, struct part *part, const 
 /* ---- batches
  * --------------------------------------------------------------------------------------------------------- */
 
-/* librdkafka puts a NUL behind each header's value. */
-static const char *header(const rd_kafka_message_t *message, const char *name)
-{
-    rd_kafka_headers_t *headers;
-    const void *value;
-    size_t size;
-    if (rd_kafka_message_headers(message, &headers) || rd_kafka_header_get_last(headers, name, &value, &size) || !size)
-        return NULL;
-    return value;
-}
-
-static void fill_record(struct kafka_record *record, const rd_kafka_message_t *message)
-{
-    rd_kafka_timestamp_type_t type;
-    *record = (struct kafka_record){
-        .offset = message->offset,
-        .timestamp_ms = rd_kafka_message_timestamp(message, &type),
-        .key = {message->key, message->key_len},
-        .payload = {message->payload, message->len},
-        .request_id = header(message, "x-request-id"),
-        .traceparent = header(message, "traceparent"),
-    };
-}
-
 static void run_batch(struct kafka_worker *worker, struct part *part)
 {
     size_t most = part->singles ? 1 : kafka_batch_max(part->subscription);
     size_t count = part->count < most ? part->count : most;
     for (size_t i = 0; i < count; i++)
-        fill_record(&worker->records[i], part->messages[i]);
+        kafka_record_fill(&worker->records[i], part->messages[i]);
     const struct kafka_batch batch = {
         .topic = part->subscription->topic, .partition = part->partition, .records = worker->records, .count = count};
     struct err err = {0};
@@ -215,6 +191,24 @@ static void run_batch(struct kafka_worker *worker, struct part *part)
     }
 }
 
+/* The service prepares itself for a partition that became ours. False: not yet. */
+static bool take_over(struct kafka_worker *worker, struct part *part, int64_t now_ms)
+{
+    struct err err = {0};
+    if (!part->untold)
+        return true;
+    if (part->retry_ms > now_ms)
+        return false;
+    if (!part->subscription->assigned(worker->app, part->subscription->topic, part->partition, &err)) {
+        back_off(worker, part, &err);
+        return false;
+    }
+    part->untold = false;
+    part->backoff_ms = 0;
+    part->retry_ms = 0;
+    return true;
+}
+
 static void look_whether_caught_up(struct part *part)
 {
     if (part->stopped || (part->at_end && !part->count) ||
@@ -227,6 +221,8 @@ void kafka_work_run(struct kafka_worker *worker)
     int64_t now_ms = clock_monotonic_ms();
     for (size_t i = 0; i < worker->part_count && !worker->stop; i++) {
         struct part *part = &worker->parts[i];
+        if (!take_over(worker, part, now_ms))
+            continue;
         if (part->count && !part->stopped && part->retry_ms <= now_ms)
             run_batch(worker, part);
         if (part->paused && !part->stopped && !part->retry_ms)
@@ -240,7 +236,7 @@ int kafka_work_due(const struct kafka_worker *worker, int most)
     int64_t now_ms = clock_monotonic_ms();
     for (size_t i = 0; i < worker->part_count; i++) {
         const struct part *part = &worker->parts[i];
-        if (!part->count || part->stopped)
+        if ((!part->count && !part->untold) || part->stopped)
             continue;
         if (part->retry_ms - now_ms < most)
             most = part->retry_ms > now_ms ? (int)(part->retry_ms - now_ms) : 0;

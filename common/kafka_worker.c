@@ -133,6 +133,7 @@ static void take_parts(struct kafka_worker *worker, const rd_kafka_topic_partiti
                 .subscription = subscription,
                 .metrics = &worker->metrics[subscription - worker->subscriptions],
                 .partition = list->elems[i].partition,
+                .untold = subscription->assigned != NULL,
                 .next_offset = -1,
                 .committed = -1,
                 .end_offset = -1,

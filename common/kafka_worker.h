@@ -28,6 +28,7 @@ struct part {
     int64_t end_offset; /* what stood in it when it became ours ends here; -1: not known yet */
     bool caught_up;
     bool at_end;  /* the broker said: no more */
+    bool untold;  /* subscription->assigned has to run first */
     bool paused;  /* no new records are fetched */
     bool stopped; /* by a poison record, until the partition is assigned again */
     int backoff_ms;
