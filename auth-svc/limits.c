@@ -13,6 +13,7 @@ enum {
     LOCAL_BUCKETS = 1024,
     LOCAL_WAYS = 4, /* a full bucket forgets what ends soonest */
     KEY_BYTES = 96,
+    LATE_MS = 5000, /* more than a call may last, and what clocks may differ */
 };
 
 struct local_count {
@@ -92,8 +93,11 @@ static struct tally local_add(struct limits *limits, const char *key, int64_t am
 /* ---- in Redis ---- */
 
 /* The window starts with the first failure and is not prolonged by later ones. A count that is taken back never makes a
- * key. */
-static const char ADD[] = "local n = redis.call('INCRBY', KEYS[1], ARGV[1]) "
+ * key. A call that Redis gets to only after we gave it up (it hung, and its socket still holds the words) counts nothing: we have
+ * counted here meanwhile, and right log-ins would add up to a lock-out. */
+static const char ADD[] = "local now = redis.call('TIME') "
+                          "if now[1] * 1000 > tonumber(ARGV[3]) then return {} end "
+                          "local n = redis.call('INCRBY', KEYS[1], ARGV[1]) "
                           "if n <= 0 then redis.call('DEL', KEYS[1]) return {0, 0} end "
                           "local left = redis.call('PTTL', KEYS[1]) "
                           "if left < 0 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) left = tonumber(ARGV[2]) end "
@@ -101,11 +105,12 @@ static const char ADD[] = "local n = redis.call('INCRBY', KEYS[1], ARGV[1]) "
 
 static struct tally add(struct limits *limits, const char *key, int64_t amount)
 {
-    char amount_text[24], window_text[24];
+    char amount_text[24], window_text[24], until_text[24];
     (void)snprintf(amount_text, sizeof amount_text, "%lld", (long long)amount);
     (void)snprintf(window_text, sizeof window_text, "%lld", (long long)limits->cfg->login_window_seconds * 1000);
+    (void)snprintf(until_text, sizeof until_text, "%lld", (long long)clock_now_ms() + LATE_MS);
     struct err err = {0};
-    AUTO(redis_reply) reply = REDIS_CALL(limits->redis, &err, "EVAL", ADD, "1", key, amount_text, window_text);
+    AUTO(redis_reply) reply = REDIS_CALL(limits->redis, &err, "EVAL", ADD, "1", key, amount_text, window_text, until_text);
     if (!reply || redis_count(reply) != 2)
         return local_add(limits, key, amount);
     return (struct tally){redis_i64(redis_item(reply, 0)), redis_i64(redis_item(reply, 1))};
