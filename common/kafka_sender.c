@@ -50,7 +50,6 @@ struct send {
     void *payload;
     int64_t called_ms;
     size_t size;
-    bool handed; /* to the client: a report will come */
     struct kafka_message message; /* points into what follows */
     struct kafka_header headers[HEADERS_MAX + 1];
     char bytes[];
@@ -153,18 +152,21 @@ static void finish(struct kafka_sender *sender, struct send *send, bool ok)
 
 /* ---- reports: on the sender's thread ---- */
 
+static bool is_broken(rd_kafka_t *rk)
+{
+    char words[200];
+    return rd_kafka_fatal_error(rk, words, sizeof words) != RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
 static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
 {
     struct kafka_sender *sender = opaque;
     struct send *send = message->_private;
-    char words[200];
     bool ok = message->err == RD_KAFKA_RESP_ERR_NO_ERROR;
     pthread_mutex_lock(&sender->mutex);
     /* What a broken client throws out was not refused: it goes over the next one. */
     bool again = !ok && message->err != RD_KAFKA_RESP_ERR__MSG_TIMED_OUT &&
-                 (sender->fatal || rd_kafka_fatal_error(rk, words, sizeof words)) &&
-                 !atomic_load(&sender->stop);
-    send->handed = false;
+                 (sender->fatal || is_broken(rk)) && !atomic_load(&sender->stop);
     if (again)
         sender->fatal = true;
     else
@@ -243,8 +245,7 @@ static void client_replace(struct kafka_sender *sender)
     sender->fatal = rk == NULL;
     sender->unsent = sender->first;
     for (struct send *send = sender->first; send; send = send->next)
-        send->handed = false;
-    pthread_mutex_unlock(&sender->mutex);
+        pthread_mutex_unlock(&sender->mutex);
 }
 
 /* ---- handing over ---- */
@@ -261,8 +262,7 @@ static bool is_known(const struct kafka_sender *sender, const char *topic)
 static rd_kafka_resp_err_t hand_over(struct kafka_sender *sender, struct send *send)
 {
     rd_kafka_resp_err_t code = kafka_produce(sender->rk, &send->message, 0, send);
-    send->handed = code == RD_KAFKA_RESP_ERR_NO_ERROR;
-    return code;
+    return code && is_broken(sender->rk) ? RD_KAFKA_RESP_ERR__FATAL : code;
 }
 
 /* Asks for the leaders of a topic at its first use: left alone, librdkafka looks for new topics once a second. */
