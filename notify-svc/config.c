@@ -18,5 +18,6 @@ const struct setting NOTIFY_SETTINGS[] = {
                 "a stream says this often that it is open"),
     SETTING_I64(struct notify_config, lease_seconds, "PRESENCE_LEASE_SECONDS", "90", 1, 3600,
                 "without a beat a stream counts as closed after this"),
+    CHANNELS_SETTINGS(struct notify_config, channels),
     {0},
 };

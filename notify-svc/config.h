@@ -2,6 +2,7 @@
 #ifndef MADANG_NOTIFY_CONFIG_H
 #define MADANG_NOTIFY_CONFIG_H
 
+#include "channels.h"
 #include "service.h"
 
 struct notify_config {
@@ -13,6 +14,7 @@ struct notify_config {
     int64_t attempts_max;       /* of one delivery */
     int64_t backoff_ms;         /* before the second attempt; doubles */
     int64_t streams_max;        /* open at once on this instance */
+    struct channels_config channels;
     int64_t beat_seconds, lease_seconds; /* of presence, for each stream */
 };
 
