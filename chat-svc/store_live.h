@@ -44,6 +44,6 @@ struct unread_row {
 };
 /* One row per (user, room) of the pairs given, in their order; 0 where the user is no member. */
 bool store_unread_of(struct pg_pool *db, struct arena *arena, const char *const *user_ids, const char *const *room_ids, size_t count,
-                     struct unread_row **rows, struct err *err);
+                     struct unread_row **out, struct err *err);
 
 #endif
