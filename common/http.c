@@ -22,6 +22,7 @@ enum {
     STOP_BODY_MS = 2000, /* of it for bodies that are not complete */
     STOP_LOOK_MS = 20,
     QUIET_MS = 2000,
+    EVENTS = 64,
 };
 
 /* Paths and queries stay as they came: http_path.c decodes them, and refuses what this library would let pass. */
@@ -70,7 +71,9 @@ static bool loop_stopped(struct http_server *server, int64_t *until_ms)
         *until_ms = now_ms + STOP_MS;
     }
     bool patient = now_ms < *until_ms - STOP_MS + STOP_BODY_MS;
-    if (server->in_flight == (patient ? 0 : server->reading))
+    http_streams_end(server, !patient);
+    bool streaming = patient && server->streams;
+    if (!streaming && server->in_flight == (patient ? 0 : server->reading))
         return true;
     if (now_ms < *until_ms)
         return false;
@@ -91,22 +94,24 @@ static void give_memory_back(struct http_server *server)
 /* Says that it sleeps before it looks a last time for work, so that no waker is missed. */
 static void loop_wait(struct http_server *server)
 {
-    struct epoll_event events[2];
+    struct epoll_event events[EVENTS];
     int wait_ms = loop_timeout_ms(server, http_work_due(server));
     if (wait_ms == 0)
         return;
     atomic_store(&server->asleep, true);
-    if (!atomic_load(&server->answered)) {
+    if (!atomic_load(&server->answered) && !atomic_load(&server->stirred)) {
         bool rush = server->peak > HTTP_SPARE_EXCHANGES;
         wait_ms = loop_timeout_ms(server, http_work_due(server));
         wait_ms = rush && (wait_ms < 0 || wait_ms > QUIET_MS) ? QUIET_MS : wait_ms;
-        int count = epoll_wait(server->epoll_fd, events, 2, wait_ms);
+        int count = epoll_wait(server->epoll_fd, events, EVENTS, wait_ms);
         if (rush && count == 0)
             give_memory_back(server);
         for (int i = 0; i < count; i++) {
             eventfd_t times;
-            if (events[i].data.fd == server->wake_fd)
+            if (events[i].data.ptr == &server->wake_fd)
                 (void)eventfd_read(server->wake_fd, &times);
+            else if (events[i].data.ptr) /* not libmicrohttpd's set */
+                http_stream_left(events[i].data.ptr);
         }
     }
     atomic_store(&server->asleep, false);
@@ -118,11 +123,19 @@ static void *loop(void *payload)
     int64_t until_ms = 0;
     while (!loop_stopped(server, &until_ms)) {
         loop_wait(server);
+        if (atomic_load_explicit(&server->draining, memory_order_relaxed) && !server->streams_ended) {
+            server->streams_ended = true;
+            http_streams_end(server, false);
+        }
         http_work_resume(server);
+        http_streams_resume(server);
         (void)MHD_run(server->daemon);
         http_work_flush(server);
     }
+    http_streams_end(server, true);
+    http_streams_resume(server); /* none may be suspended now */
     MHD_stop_daemon(server->daemon);
+    http_streams_resume(server); /* frees what was stirred last */
     server->daemon = NULL;
     return NULL;
 }
@@ -162,9 +175,9 @@ static int listen_on(const char *address, int *port, struct err *err)
     return -1;
 }
 
-static bool watch(struct http_server *server, int fd)
+static bool watch(struct http_server *server, int fd, void *who)
 {
-    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = who};
     return fd >= 0 && epoll_ctl(server->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
@@ -185,7 +198,7 @@ static bool daemon_start(struct http_server *server, int listener, struct err *e
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
     server->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     server->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (!info || !watch(server, info->epoll_fd) || !watch(server, server->wake_fd))
+    if (!info || !watch(server, info->epoll_fd, NULL) || !watch(server, server->wake_fd, &server->wake_fd))
         return err_set_internal(err, &ERR_INTERNAL, "no descriptors for the HTTP loop");
     return true;
 }
@@ -205,6 +218,11 @@ static int64_t read_in_flight(void *payload)
     return ((struct http_server *)payload)->in_flight;
 }
 
+static int64_t read_streams(void *payload)
+{
+    return ((struct http_server *)payload)->stream_count;
+}
+
 static void gauges_open(struct http_server *server)
 {
     static const struct {
@@ -212,7 +230,8 @@ static void gauges_open(struct http_server *server)
         int64_t (*read)(void *payload);
     } GAUGES[] = {{"queue_length", "Requests that wait for a worker.", read_queue},
                   {"waiting", "Requests that will run again.", read_waiting},
-                  {"in_flight", "Requests under way.", read_in_flight}};
+                  {"in_flight", "Requests under way.", read_in_flight},
+                  {"streams", "Replies that go on.", read_streams}};
     for (size_t i = 0; i < ARRAY_LENGTH(GAUGES); i++) {
         char name[128];
         (void)snprintf(name, sizeof name, "%s_http_%s", server->options.metrics_prefix, GAUGES[i].name);
@@ -273,6 +292,8 @@ int http_server_port(const struct http_server *server)
 void http_server_drain(struct http_server *server)
 {
     atomic_store(&server->draining, true);
+    if (server->wake_fd >= 0)
+        http_server_wake(server);
 }
 
 void http_server_release(struct http_server **place)

@@ -2,6 +2,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "mem.h"
 
 #include <stdio.h>
 
@@ -123,7 +124,7 @@ static void add_problem_headers(struct http_exchange *exchange, struct MHD_Respo
 static void add_headers(struct http_exchange *exchange, struct MHD_Response *response, bool ok)
 {
     const struct reply *reply = &exchange->reply;
-    bool cached = false;
+    bool cached = false, last = atomic_load_explicit(&exchange->server->draining, memory_order_relaxed);
     for (size_t i = 0; i < reply->header_count; i++) {
         add(response, reply->headers[i].name, reply->headers[i].value);
         cached = cached || strcmp(reply->headers[i].name, "Cache-Control") == 0;
@@ -133,8 +134,23 @@ static void add_headers(struct http_exchange *exchange, struct MHD_Response *res
     add(response, "X-Request-Id", exchange->request_id);
     if (!ok)
         add_problem_headers(exchange, response);
-    if (atomic_load_explicit(&exchange->server->draining, memory_order_relaxed) || exchange->discarded)
+    if (exchange->stream)
+        add(response, "X-Accel-Buffering", "no");
+    if (last || exchange->discarded || exchange->stream)
         add(response, "Connection", "close");
+}
+
+static void build_stream(struct http_exchange *exchange)
+{
+    struct reply *reply = &exchange->reply;
+    struct http_stream *stream = TAKE(reply->stream);
+    str_free(&reply->body);
+    exchange->response = http_stream_response(stream);
+    if (!exchange->response)
+        return;
+    exchange->stream = stream;
+    add(exchange->response, "Content-Type", reply->content_type ? reply->content_type : "text/event-stream");
+    add_headers(exchange, exchange->response, true);
 }
 
 void http_answer_build(struct http_exchange *exchange, bool ok)
@@ -144,6 +160,10 @@ void http_answer_build(struct http_exchange *exchange, bool ok)
         print_problem(exchange);
     exchange->status = reply->status ? reply->status : 200;
     count_and_log(exchange, ok);
+    if (ok && reply->stream) {
+        build_stream(exchange);
+        return;
+    }
     bool typed = reply->body.length || reply->content_type;
     bool bodiless = exchange->status == 204 || exchange->status == 304;
     if (bodiless)

@@ -35,6 +35,8 @@ void http_exchange_free(struct http_exchange *exchange)
     str_free(&exchange->body);
     str_free(&exchange->uri);
     str_free(&exchange->reply.body);
+    str_free(&exchange->answer);
+    str_free(&exchange->answer_read);
     arena_release(&exchange->arena);
     free(exchange);
 }
@@ -48,11 +50,14 @@ static void exchange_give_back(struct http_server *server, struct http_exchange 
     if (exchange->response)
         MHD_destroy_response(exchange->response);
     exchange->response = NULL;
+    exchange->stream = NULL;
     if (server->spare_count >= HTTP_SPARE_EXCHANGES || exchange->uri.capacity > KEPT_URI_BYTES) {
         http_exchange_free(exchange);
         return;
     }
     str_free(&exchange->reply.body);
+    str_free(&exchange->answer);
+    str_free(&exchange->answer_read);
     if (exchange->body.capacity > KEPT_BODY_BYTES)
         str_free(&exchange->body);
     str_clear(&exchange->body);
@@ -62,7 +67,7 @@ static void exchange_give_back(struct http_server *server, struct http_exchange 
     exchange->peer = NULL;
     exchange->state = EXCHANGE_NEW;
     exchange->counted = exchange->working = exchange->reading = exchange->refused = exchange->declared =
-        exchange->again = false;
+        exchange->again = exchange->answered = exchange->parked = false;
     exchange->first_run_ms = 0;
     exchange->discarded = 0;
     exchange->compiled = NULL;
@@ -75,6 +80,20 @@ static void exchange_give_back(struct http_server *server, struct http_exchange 
 }
 
 /* ---- the four looks at a request; all on the loop thread ---- */
+
+/* The exchange is over when its header is on the way: a stream keeps no more than it needs. For HEAD there is no stream to come. */
+static enum MHD_Result begin_stream(struct http_exchange *exchange, void **place)
+{
+    struct http_server *server = exchange->server;
+    struct MHD_Connection *connection = exchange->connection;
+    bool reads = strcmp(exchange->req.method, "HEAD") != 0;
+    enum MHD_Result result = MHD_queue_response(connection, (unsigned)exchange->status, exchange->response);
+    if (result == MHD_YES && reads)
+        http_stream_attach(exchange->stream, server, connection);
+    exchange_give_back(server, exchange);
+    *place = NULL;
+    return result;
+}
 
 static enum MHD_Result send_answer(struct http_exchange *exchange)
 {
@@ -259,7 +278,7 @@ enum MHD_Result http_on_request(void *payload, struct MHD_Connection *connection
     case EXCHANGE_ANSWERED:
         exchange->server->working--;
         exchange->working = false;
-        return send_answer(exchange);
+        return exchange->stream ? begin_stream(exchange, place) : send_answer(exchange);
     case EXCHANGE_WORKING:
         break;
     }

@@ -6,6 +6,7 @@
  *     http_request.c  an exchange becomes a struct request: ids, token, query, headers
  *     http_path.c     percent-decoding of path and query
  *     http_route.c    path and method -> route
+ *     http_stream.c   replies that go on
  *     http_peer.c     whose X-Forwarded-For is believed, and what it says
  *     http_reply.c    what handlers say in replies
  *     http_answer.c   a reply or an err -> the bytes for libmicrohttpd; metrics and the log line
@@ -120,6 +121,7 @@ enum exchange_state {
 
 struct http_exchange {
     struct http_exchange *next; /* in the queue, the waiting list, the answered stack or the spare list */
+    struct http_exchange *previous; /* in the waiting list */
     struct http_server *server;
     struct MHD_Connection *connection;
     const struct http_peer *peer;
@@ -132,6 +134,10 @@ struct http_exchange {
     bool declared; /* a body was announced */
     bool again;    /* the handler called http_try_again */
     int64_t due_ms, first_run_ms, arrived_us;
+    struct pending_entry *awaited; /* what pending_begin made in this run */
+    void (*forget)(struct pending_entry *awaited);
+    bool parked, answered;       /* in the waiting list; `answer` came: both under the server's lock */
+    struct str answer, answer_read; /* what came; what the handler reads now */
     size_t body_max, discarded;
     struct str body;
     struct compiled_route *compiled;
@@ -150,6 +156,7 @@ struct http_exchange {
     char client_address[INET6_ADDRSTRLEN];
 
     struct MHD_Response *response;
+    struct http_stream *stream; /* that the response reads from */
     int status;
 };
 
@@ -163,6 +170,7 @@ struct http_server {
     int worker_count;
     bool loop_runs;
     _Atomic(struct http_exchange *) answered; /* a stack: pushed by workers, taken whole by the loop */
+    _Atomic(struct http_stream *) stirred;    /* a stack, like it: streams that the loop must look at */
     atomic_bool asleep;                       /* the loop waits, or is about to */
     atomic_bool draining, stopping, hurried;  /* hurried: the time for stopping is over */
 
@@ -175,12 +183,14 @@ struct http_server {
     /* loop thread only */
     struct http_exchange *spare, *pending; /* pending: read in this turn of the loop, not yet in the queue */
     int spare_count, pending_count;
+    struct http_stream *streams;
+    bool streams_ended; /* those that were there when draining began */
     int reading, working; /* exchanges whose body is on its way; those that are suspended */
     size_t body_bytes;
     int64_t peak; /* most in flight since memory was given back */
     int64_t overloaded_logged_ms;
 
-    _Atomic int64_t in_flight;
+    _Atomic int64_t in_flight, stream_count; /* an exchange with a stream is over when its header is sent */
     struct metric *requests, *seconds;
     struct metric_child *overloaded;
     void *owned; /* the admin server's tables */
@@ -213,6 +223,25 @@ void http_work_resume(struct http_server *server);
 /* Moves what is due to the queue; milliseconds until the next one, -1 for none. */
 int http_work_due(struct http_server *server);
 void http_server_wake(struct http_server *server);
+/* For pending.c. The exchange waits for `awaited`; `forget` is called once, before it runs again or ends. */
+void http_pending_begin(struct http_exchange *exchange, struct pending_entry *awaited,
+                        void (*forget)(struct pending_entry *awaited));
+/* From any thread, while it is not forgotten: keeps a copy, and runs the exchange now if it waits. False: it has an answer already. */
+bool http_pending_answer(struct http_exchange *exchange, struct view answer);
+
+/* ---- http_stream.c: on the loop thread ---- */
+
+/* Owns the stream from now on; NULL (and the stream ended) when there is no memory. */
+struct MHD_Response *http_stream_response(struct http_stream *stream);
+/* Ends one that gets no response. */
+void http_stream_drop(struct http_stream *stream);
+/* Its response was queued on the connection. */
+void http_stream_attach(struct http_stream *stream, struct http_server *server, struct MHD_Connection *connection);
+/* Its reader is gone. */
+void http_stream_left(struct http_stream *stream);
+void http_streams_resume(struct http_server *server);
+/* All of them, after what they have written or at once. */
+void http_streams_end(struct http_server *server, bool at_once);
 
 /* ---- http_request.c ---- */
 

@@ -105,6 +105,21 @@ static struct http_exchange *queue_take(struct http_server *server)
     return exchange;
 }
 
+/* Holds the lock. */
+static void waiting_remove(struct http_server *server, struct http_exchange *exchange)
+{
+    if (exchange->previous)
+        exchange->previous->next = exchange->next;
+    else
+        server->waiting = exchange->next;
+    if (exchange->next)
+        exchange->next->previous = exchange->previous;
+    else
+        server->waiting_last = exchange->previous;
+    exchange->parked = false;
+    server->waiting_count--;
+}
+
 /* What is due goes to the queue even when that is full: it was admitted before, and its number is bounded. */
 int http_work_due(struct http_server *server)
 {
@@ -116,8 +131,7 @@ int http_work_due(struct http_server *server)
     (void)pthread_mutex_lock(&server->lock);
     while (server->waiting && (hurried || server->waiting->due_ms <= now_ms)) {
         struct http_exchange *exchange = server->waiting;
-        server->waiting = exchange->next;
-        server->waiting_count--;
+        waiting_remove(server, exchange);
         queue_add(server, exchange);
         moved++;
     }
@@ -131,15 +145,24 @@ int http_work_due(struct http_server *server)
 /* Sorted by due_ms. Handlers mostly wait for the same time, so the newest one belongs at the end. */
 static void waiting_add(struct http_server *server, struct http_exchange *exchange)
 {
-    struct http_exchange **at = &server->waiting;
-    if (server->waiting && server->waiting_last->due_ms <= exchange->due_ms)
-        at = &server->waiting_last->next;
-    while (*at && (*at)->due_ms <= exchange->due_ms)
-        at = &(*at)->next;
-    exchange->next = *at;
-    *at = exchange;
-    if (!exchange->next)
+    struct http_exchange *before = NULL, *next = server->waiting;
+    if (server->waiting && server->waiting_last->due_ms <= exchange->due_ms) {
+        before = server->waiting_last;
+        next = NULL;
+    }
+    for (; next && next->due_ms <= exchange->due_ms; next = next->next)
+        before = next;
+    exchange->previous = before;
+    exchange->next = next;
+    if (before)
+        before->next = exchange;
+    else
+        server->waiting = exchange;
+    if (next)
+        next->previous = exchange;
+    else
         server->waiting_last = exchange;
+    exchange->parked = true;
     server->waiting_count++;
 }
 
@@ -148,19 +171,74 @@ static bool wait_again(struct http_server *server, struct http_exchange *exchang
     if (atomic_load(&server->hurried))
         return false;
     (void)pthread_mutex_lock(&server->lock);
-    bool room = server->waiting_count < HTTP_WAITING_MAX;
-    if (room)
+    bool at_once = exchange->answered; /* the answer was faster than the handler */
+    bool room = at_once || server->waiting_count < HTTP_WAITING_MAX;
+    if (at_once)
+        queue_add(server, exchange);
+    else if (room)
         waiting_add(server, exchange);
-    bool first = server->waiting == exchange;
+    bool first = !at_once && server->waiting == exchange;
     (void)pthread_mutex_unlock(&server->lock);
+    if (at_once)
+        wake_workers(server, 1);
     if (first)
         http_server_wake(server);
     return room;
 }
 
+/* ---- requests that wait for an answer ---- */
+
+void http_pending_begin(struct http_exchange *exchange, struct pending_entry *awaited,
+                        void (*forget)(struct pending_entry *awaited))
+{
+    if (exchange->awaited) /* the handler asks for another one: the first will not be told */
+        exchange->forget(exchange->awaited);
+    exchange->awaited = awaited;
+    exchange->forget = forget;
+}
+
+bool http_pending_answer(struct http_exchange *exchange, struct view answer)
+{
+    struct http_server *server = exchange->server;
+    (void)pthread_mutex_lock(&server->lock);
+    bool first = !exchange->answered, parked = exchange->parked;
+    if (first) {
+        exchange->answered = true;
+        str_clear(&exchange->answer);
+        str_add_bytes(&exchange->answer, answer.bytes, answer.length);
+    }
+    if (first && parked) {
+        waiting_remove(server, exchange);
+        queue_add(server, exchange);
+    }
+    (void)pthread_mutex_unlock(&server->lock);
+    if (first && parked)
+        wake_workers(server, 1);
+    return first;
+}
+
+/* From here on no answer can come; one that came is taken. */
+static struct view end_pending(struct http_exchange *exchange)
+{
+    if (!exchange->awaited)
+        return (struct view){0};
+    exchange->forget(exchange->awaited);
+    exchange->awaited = NULL;
+    bool answered = exchange->answered;
+    exchange->answered = false;
+    if (!answered)
+        return (struct view){0};
+    struct str old = exchange->answer_read; /* a next answer may come while this one is read */
+    exchange->answer_read = exchange->answer;
+    exchange->answer = old;
+    return (struct view){exchange->answer_read.bytes, exchange->answer_read.length};
+}
+
 static void reset_reply(struct reply *reply)
 {
     str_free(&reply->body);
+    if (reply->stream) /* of a run that failed afterwards */
+        http_stream_drop(reply->stream);
     *reply = (struct reply){0};
 }
 
@@ -172,6 +250,7 @@ static bool run_handler(struct http_exchange *exchange)
     if (!exchange->first_run_ms)
         exchange->first_run_ms = now_ms;
     req->waited_ms = now_ms - exchange->first_run_ms;
+    req->answer = end_pending(exchange);
     err_clear(err);
     reset_reply(&exchange->reply);
     exchange->again = false;
@@ -188,6 +267,9 @@ static void run(struct http_exchange *exchange)
             return; /* not ours any more */
         err_set_retry(&exchange->err, &ERR_OVERLOADED, 1, "Too many requests are waiting");
     }
+    (void)end_pending(exchange); /* of a handler that asked and then failed */
+    if (!ok && exchange->reply.stream)
+        http_stream_drop(TAKE(exchange->reply.stream));
     http_answer_build(exchange, ok);
     exchange->state = EXCHANGE_ANSWERED;
     answer_push(exchange->server, exchange);

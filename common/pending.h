@@ -19,7 +19,8 @@ enum { PENDING_CORR_BYTES = 64 };
 
 struct pending;
 struct pending *pending_open(size_t max, struct err *err);
-void pending_release(struct pending **pending); /* nothing may wait any more */
+/* No request may wait any more (the HTTP server is released first); expectations that still wait end with bytes NULL here. */
+void pending_release(struct pending **pending);
 
 /* HTTP: registers the request and writes its corr. False (unavailable) when too many wait. Registered ones that end otherwise (the handler
  * fails before pending_wait) are forgotten with the request. */
@@ -28,7 +29,8 @@ bool pending_begin(struct pending *pending, struct request *req, char corr[PENDI
  * returns false; the err is ignored. */
 bool pending_wait(struct pending *pending, struct request *req, int within_ms);
 
-/* Sockets and others: `answered` runs once on the thread that brings the answer, or with bytes NULL on pending's own thread when the time is over. */
+/* Sockets and others: `answered` runs once on the thread that brings the answer, or with bytes NULL on pending's own thread when the time is over. Its bytes
+ * are valid until it returns. */
 typedef void (*pending_fn)(void *payload, struct view answer);
 bool pending_expect(struct pending *pending, int within_ms, pending_fn answered, void *payload, char corr[PENDING_CORR_BYTES], struct err *err);
 
