@@ -7,25 +7,68 @@
 
 /* ---- messages ---- */
 
-void codec_message_seen(struct str *out, const char *shared, const struct texts *my_reactions)
+static void sender(struct str *out, const struct message *message)
 {
-    const size_t length = strlen(shared);
-    str_add_bytes(out, shared, length > 0 ? length - 1 : 0); /* without its brace */
-    json_open(out, "my_reactions", '[');
-    for (size_t i = 0; i < my_reactions->count; i++)
-        json_text(out, NULL, my_reactions->items[i]);
-    json_close(out, ']');
+    if (!message->sender_id) {
+        json_text(out, "sender", NULL);
+        return;
+    }
+    json_open(out, "sender", '{');
+    json_text(out, "id", message->sender_id);
+    json_text(out, "nickname", message->nickname ? message->nickname : "");
+    json_text(out, "avatar_url", message->avatar_url ? message->avatar_url : "");
     json_close(out, '}');
 }
 
-void codec_message_item(struct str *out, const struct message *message, const struct texts *my_reactions)
+static void message_members(struct str *out, const struct message *message)
 {
-    AUTO_STR shared;
-    str_init(&shared);
-    message_json(&shared, NULL, message);
-    if (out->length > 0 && out->bytes[out->length - 1] != '[')
-        str_add_char(out, ',');
-    codec_message_seen(out, shared.bytes, my_reactions);
+    json_text(out, "room_id", message->room_id);
+    json_i64(out, "seq", message->seq);
+    json_i64(out, "rev", message->rev);
+    json_text(out, "id", message->id);
+    json_text(out, "client_id", message->client_id);
+    sender(out, message);
+    json_text(out, "kind", message->kind);
+    json_text(out, "content", message->deleted ? "" : message->content);
+    if (message->file_id && !message->deleted)
+        json_text(out, "file_id", message->file_id);
+    if (message->reply_to > 0)
+        json_i64(out, "reply_to", message->reply_to);
+    json_raw(out, "reactions", message->reactions ? message->reactions : "{}");
+    if (message->edited_ms > 0)
+        json_time(out, "edited_at", message->edited_ms);
+    if (message->deleted)
+        json_bool(out, "deleted", true);
+    json_time(out, "at", message->at_ms);
+}
+
+static void view_members(struct str *out, const struct message_view *view)
+{
+    if (view->unread_by >= 0)
+        json_i64(out, "unread_by", view->unread_by);
+    if (!view->my_reactions.items)
+        return;
+    json_open(out, "my_reactions", '[');
+    for (size_t i = 0; i < view->my_reactions.count; i++)
+        json_text(out, NULL, view->my_reactions.items[i]);
+    json_close(out, ']');
+}
+
+void codec_message(struct str *out, const char *name, const struct message *message, const struct message_view *view)
+{
+    json_open(out, name, '{');
+    message_members(out, message);
+    if (view)
+        view_members(out, view);
+    json_close(out, '}');
+}
+
+void codec_message_seen(struct str *out, const char *shared, const struct message_view *view)
+{
+    const size_t length = strlen(shared);
+    str_add_bytes(out, shared, length > 0 ? length - 1 : 0); /* without its brace */
+    view_members(out, view);
+    json_close(out, '}');
 }
 
 /* ---- rooms ---- */
@@ -96,7 +139,7 @@ void codec_room_seen(struct str *out, const char *name, const struct room *room,
     if (!room_kind_is_open(room->kind))
         listed_members(out, view);
     if (view->last_message)
-        message_json(out, "last_message", view->last_message);
+        codec_message(out, "last_message", view->last_message, NULL);
     else
         json_text(out, "last_message", NULL);
     const int64_t unread = room->last_seq - view->read_seq;

@@ -1,19 +1,39 @@
-/* codec.h - Room and Message of the API as one viewer sees them, what the bodies of requests may hold, and the cursors of lists.
+/* codec.h - Room and Message of the API as JSON, what the bodies of requests may hold, and the cursors of lists.
+ * codec_message() is the one printer of messages: events, pages, search and catch-up all show the same members.
  * Ownership: texts are lent; printers append to `out`. Threads: pure functions. */
 #ifndef MADANG_CHAT_CODEC_H
 #define MADANG_CHAT_CODEC_H
 
 #include "json.h"
-#include "message.h"
 #include "uuid.h"
 #include "wire.h"
 
-/* ---- messages (the JSON that is the same for every viewer: message.h) ---- */
+/* ---- messages ---- */
 
-/* A message as one viewer sees it: `shared`, an object as message_json() or an event has it, and the viewer's own reactions. */
-void codec_message_seen(struct str *out, const char *shared, const struct texts *my_reactions);
-/* The same in an array of a page. */
-void codec_message_item(struct str *out, const struct message *message, const struct texts *my_reactions);
+struct message {
+    const char *room_id, *id;
+    int64_t seq, rev;
+    const char *client_id;                         /* NULL: a system line */
+    const char *sender_id, *nickname, *avatar_url; /* sender_id NULL: the server; names "" when unknown */
+    const char *kind, *content;
+    const char *file_id;                           /* NULL: none */
+    int64_t reply_to;                              /* 0: none */
+    const char *reactions;                         /* JSON {emoji: how many} */
+    int64_t edited_ms;                             /* 0: never */
+    bool deleted;
+    int64_t at_ms;
+};
+
+/* What is not stored with it: how many have not read it, and what one viewer did. Events and catch-up tell only the first. */
+struct message_view {
+    int64_t unread_by; /* members whose mark is behind it; < 0: not told (rooms without marks) */
+    struct texts my_reactions; /* items NULL: not told */
+};
+
+/* With what `view` (may be NULL) tells at the end. */
+void codec_message(struct str *out, const char *name, const struct message *message, const struct message_view *view);
+/* A message that an event brought as JSON (an object, printed by codec_message), with what `view` tells besides. */
+void codec_message_seen(struct str *out, const char *shared, const struct message_view *view);
 
 /* ---- rooms ---- */
 

@@ -65,10 +65,11 @@ enum { CAUGHT_COLUMN = 5 };
 
 static void take_message(struct arena *arena, const struct pg_result *rows, int row, struct catch_up *out)
 {
-    const struct message message = row_message_at(rows, row, CAUGHT_COLUMN, arena);
+    struct message_view view = {0};
+    const struct message message = row_message(rows, row, CAUGHT_COLUMN, arena, &view.unread_by);
     AUTO_STR text;
     str_init(&text);
-    message_json(&text, NULL, &message);
+    codec_message(&text, NULL, &message, &view);
     out->messages[out->count++] = (struct caught){
         .seq = message.seq,
         .rev = message.rev,

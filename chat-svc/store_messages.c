@@ -2,10 +2,12 @@
 
 #include "store_rows.h"
 
-struct message row_message_at(const struct pg_result *rows, int row, int column, struct arena *arena)
+struct message row_message(const struct pg_result *rows, int row, int column, struct arena *arena, int64_t *unread_by)
 {
     const char *client_id = pg_text(rows, row, column + 4), *sender_id = pg_text(rows, row, column + 5);
     const char *file_id = pg_text(rows, row, column + 10);
+    if (unread_by)
+        *unread_by = pg_i64(rows, row, column + 16);
     return (struct message){
         .room_id = arena_text(arena, pg_text(rows, row, column)),
         .seq = pg_i64(rows, row, column + 1),
@@ -21,15 +23,17 @@ struct message row_message_at(const struct pg_result *rows, int row, int column,
         .reply_to = pg_i64(rows, row, column + 11),
         .reactions = arena_text(arena, pg_text(rows, row, column + 12)),
         .edited_ms = pg_i64(rows, row, column + 13),
-        .deleted_ms = pg_i64(rows, row, column + 14),
+        .deleted = pg_bool(rows, row, column + 14),
         .at_ms = pg_i64(rows, row, column + 15),
-        .unread_by = pg_i64(rows, row, column + 16),
     };
 }
 
-struct message row_message(const struct pg_result *rows, int row, struct arena *arena)
+struct texts row_reactions(const struct pg_result *rows, int row, int column, struct arena *arena)
 {
-    return row_message_at(rows, row, 0, arena);
+    struct texts emojis = pg_texts(rows, row, column, arena);
+    if (!emojis.items)
+        emojis.items = arena_alloc(arena, sizeof(char *));
+    return emojis;
 }
 
 /* $1 room, $2 viewer. */
@@ -59,9 +63,14 @@ bool store_history(struct pg_pool *db, struct arena *arena, const struct history
         return err_set(err, &ERR_NOT_FOUND, "no such room");
     *count = 0;
     *out = arena_alloc(arena, ((size_t)pg_rows(rows) + 1) * sizeof **out);
-    for (int row = 0; row < pg_rows(rows); row++)
-        if (!pg_is_null(rows, row, 0))
-            (*out)[(*count)++] = (struct seen_message){row_message(rows, row, arena), pg_texts(rows, row, MESSAGE_COLUMNS, arena)};
+    for (int row = 0; row < pg_rows(rows); row++) {
+        struct seen_message *seen = &(*out)[*count];
+        if (pg_is_null(rows, row, 0))
+            continue;
+        seen->message = row_message(rows, row, 0, arena, &seen->view.unread_by);
+        seen->view.my_reactions = row_reactions(rows, row, MESSAGE_COLUMNS, arena);
+        ++*count;
+    }
     return true;
 }
 
@@ -76,6 +85,6 @@ bool store_my_reactions(struct pg_pool *db, struct arena *arena, const char *roo
         return false;
     if (pg_rows(rows) == 0)
         return err_set(err, &ERR_NOT_FOUND, "no such message");
-    *emojis = pg_texts(rows, 0, 0, arena);
+    *emojis = row_reactions(rows, 0, 0, arena);
     return true;
 }

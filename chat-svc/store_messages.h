@@ -7,7 +7,7 @@
 
 struct seen_message {
     struct message message;
-    struct texts my_reactions;
+    struct message_view view;
 };
 
 /* A page by sequence: those before `edge` newest first, or those after it oldest first; `limit` at most. ERR_NOT_FOUND for others' and unknown rooms. */

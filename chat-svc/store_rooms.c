@@ -239,7 +239,7 @@ static bool add_last_messages(struct pg_pool *db, struct arena *arena, struct se
         return false;
     struct message *messages = arena_alloc(arena, ((size_t)pg_rows(rows) + 1) * sizeof *messages);
     for (int row = 0; row < pg_rows(rows); row++) {
-        messages[row] = row_message(rows, row, arena);
+        messages[row] = row_message(rows, row, 0, arena, NULL);
         find_seen(rooms, count, messages[row].room_id)->view.last_message = &messages[row];
     }
     return true;

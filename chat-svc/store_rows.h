@@ -14,8 +14,8 @@
 /* m: messages, p: people LEFT JOINed by sender_id, unread_by: an expression, or -1. */
 #define SQL_MESSAGE(m, p, unread_by)                                                                                                      \
     m ".room_id, " m ".seq, " m ".rev, " m ".id, " m ".client_id, " m ".sender_id, coalesce(" p ".nickname, ''), coalesce(" p             \
-      ".avatar_url, ''), " m ".kind, " m ".content, " m ".file_id, " m ".reply_to, " m ".reactions, " SQL_MS(m ".edited_at") ", " SQL_MS( \
-          m ".deleted_at") ", " SQL_MS(m ".at") ", " unread_by
+      ".avatar_url, ''), " m ".kind, " m ".content, " m ".file_id, " m ".reply_to, " m ".reactions, " SQL_MS(m ".edited_at") ", " m        \
+      ".deleted_at IS NOT NULL, " SQL_MS(m ".at") ", " unread_by
 enum { MESSAGE_COLUMNS = 17 };
 
 /* "Not read by": members whose mark is behind m.seq; -1 in rooms without marks (r: rooms). Members stand at few different marks, so these are
@@ -25,9 +25,9 @@ enum { MESSAGE_COLUMNS = 17 };
     "CASE WHEN r.kind IN ('global', 'company') THEN -1"                                                                                   \
     " ELSE (SELECT coalesce(sum(k.people), 0) FROM marks k WHERE k.read_seq < m.seq) END::bigint"
 
-/* Texts are copied to the arena. */
-struct message row_message(const struct pg_result *rows, int row, struct arena *arena);
-/* A row that begins at `column`, as from a wider statement. */
-struct message row_message_at(const struct pg_result *rows, int row, int column, struct arena *arena);
+/* Texts are copied to the arena; *unread_by (may be NULL) is what the expression gave. */
+struct message row_message(const struct pg_result *rows, int row, int column, struct arena *arena, int64_t *unread_by);
+/* A text[] of reactions; never NULL items. */
+struct texts row_reactions(const struct pg_result *rows, int row, int column, struct arena *arena);
 
 #endif
