@@ -41,6 +41,7 @@ struct request {
     bool korean;                    /* Accept-Language prefers ko */
     int64_t arrived_ms;             /* monotonic */
     int64_t waited_ms;              /* since the first run, for http_try_again and pending_wait; 0 at the first run */
+    bool asked;                     /* the run before this one ended with pending_wait: `answer` is what came of it */
     struct view answer;             /* what pending_answer() brought; bytes NULL at the first run and when the time is over */
     struct http_exchange *exchange; /* for http.c */
 };

@@ -250,6 +250,7 @@ static bool run_handler(struct http_exchange *exchange)
     if (!exchange->first_run_ms)
         exchange->first_run_ms = now_ms;
     req->waited_ms = now_ms - exchange->first_run_ms;
+    req->asked = exchange->awaited != NULL;
     req->answer = end_pending(exchange);
     err_clear(err);
     reset_reply(&exchange->reply);

@@ -2,7 +2,7 @@
  *
  * A command goes out with the Kafka header corr = "<start id of this process>:<number>"; its verdict comes back on a topic that a listener hears, with the same
  * header. Other instances' verdicts are told by the start id and skipped unparsed. In a handler:
- *     if (!req->answer.bytes && req->waited_ms == 0) {
+ *     if (!req->asked) {                                 // the first run, or one after http_try_again
  *         ... decode, check ...
  *         pending_begin(pending, req, corr);            // before the command is sent: the answer may be faster than we are
  *         if (!kafka_send(producer, &command_with_corr, pending_sent, ..., err)) return false;
