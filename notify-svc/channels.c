@@ -10,7 +10,7 @@
 
 #include <stdlib.h>
 
-enum { CHANNELS = 3 };
+enum { CHANNEL_COUNT = 3 };
 
 /* A channel and its figures. */
 struct counted {
@@ -25,8 +25,8 @@ struct channels {
     struct email_channel *email;
     struct sms_channel *sms;
     struct slack *slack;
-    struct counted counted[CHANNELS];
-    struct channel list[CHANNELS + 1];
+    struct counted counted[CHANNEL_COUNT];
+    struct channel list[CHANNEL_COUNT + 1];
 };
 
 static void counted_send(void *state, const struct delivery *delivery, struct outcome *outcome)

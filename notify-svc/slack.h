@@ -13,6 +13,7 @@
 enum {
     SLACK_ID_BYTES_MAX = 24,
     SLACK_GROUP_MAX = 8, /* people in one conversation with the bot */
+    SLACK_CALLERS_MAX = 3,
     SLACK_ARENA_BYTES = 2 * 1024 * 1024,
 };
 
@@ -41,6 +42,10 @@ bool slack_post(struct slack *slack, struct arena *arena, const char *channel, c
                 struct outcome *outcome);
 bool slack_post_webhook(struct slack *slack, struct arena *arena, const char *name, const char *text,
                         struct outcome *outcome);
+
+/* Handlers that wait for Slack, at most SLACK_CALLERS_MAX at a time, so that a slow Slack leaves workers for others. True: go on, and leave at the end. */
+bool slack_enter(struct slack *slack);
+void slack_leave(struct slack *slack);
 
 /* U..., W...: a person's id. C..., G..., D...: a conversation's. */
 bool slack_is_user_id(const char *text);

@@ -138,6 +138,19 @@ static const struct field ANSWER_FIELDS[] = {
     {0},
 };
 
+bool slack_enter(struct slack *slack)
+{
+    if (atomic_fetch_add(&slack->callers, 1) < SLACK_CALLERS_MAX)
+        return true;
+    slack_leave(slack);
+    return false;
+}
+
+void slack_leave(struct slack *slack)
+{
+    atomic_fetch_sub(&slack->callers, 1);
+}
+
 /* Errors that pass, or that an operator mends while the notice lives. All others are about this one message. */
 static bool is_passing(const char *error)
 {

@@ -7,6 +7,7 @@
 #include "slack_pace.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 enum { WEBHOOKS_MAX = 32, KNOWN_EMAILS = 256, KNOWN_MS = 10 * 60 * 1000 };
 
@@ -20,6 +21,7 @@ struct slack {
         const char *name, *url;
     } webhooks[WEBHOOKS_MAX];
     size_t webhook_count;
+    atomic_int callers;
     pthread_mutex_t known_lock;
     struct known { /* e-mails that were found, by hash */
         char email[255], id[SLACK_ID_BYTES_MAX];

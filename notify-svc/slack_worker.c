@@ -1,0 +1,181 @@
+#include "slack_worker.h"
+
+#include "clock.h"
+#include "log.h"
+#include "mem.h"
+#include "outbox.h"
+#include "slack.h"
+#include "store_slack.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { LOOK_MS = 500, SWEEP_MS = 60000, BACKOFF_MS = 2000, BACKOFF_MS_MAX = 300000 };
+
+struct slack_worker {
+    struct pg_pool *db;
+    struct slack *slack;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t stopped;
+    bool stop;
+};
+
+/* ---- one event ---- */
+
+/* {kind, to:{slack}, channels:["slack"], args:{from:{id, nickname}}, dedupe_id}: Slack says when, notify-svc's own worker does the rest. */
+static void print_notice(struct str *out, const struct slack_event *event, const struct slack_person *person,
+                         const char *channel)
+{
+    event_open(out, event->kind == SLACK_TEAM_JOIN ? "workspace_joined" : "channel_joined", NULL);
+    json_open(out, "to", '{');
+    json_text(out, "slack", channel);
+    json_close(out, '}');
+    json_open(out, "channels", '[');
+    json_text(out, NULL, "slack");
+    json_close(out, ']');
+    json_open(out, "args", '{');
+    json_open(out, "from", '{');
+    json_text(out, "id", person->id);
+    json_text(out, "nickname", *person->name ? person->name : person->id);
+    json_close(out, '}');
+    json_close(out, '}');
+    AUTO_STR dedupe_id;
+    str_init(&dedupe_id);
+    str_printf(&dedupe_id, "slack:%s", event->event_id);
+    json_text(out, "dedupe_id", dedupe_id.bytes);
+    json_close(out, '}');
+}
+
+static bool finish(struct slack_worker *worker, const struct slack_join *join, const struct slack_person *person,
+                   struct err *err)
+{
+    const char *channel = join->event.kind == SLACK_TEAM_JOIN ? slack_config(worker->slack)->channel_general : join->event.channel;
+    struct slack_join_done done = {.join = join, .email = ""};
+    AUTO_STR notice;
+    str_init(&notice);
+    if (person && person->is_person) {
+        done.email = person->email;
+        if (*channel) {
+            print_notice(&notice, &join->event, person, channel);
+            done.notice_key = channel;
+            done.notice = notice.bytes;
+        }
+    }
+    bool good = store_slack_event_done(worker->db, &done, err);
+    if (good && done.linked)
+        log_event(LOG_INFO, "slack_linked", LOG_TEXT("slack_id", join->event.slack_id), LOG_TEXT("how", "email"));
+    return good;
+}
+
+static int64_t backoff_ms(const struct slack_join *join, const struct outcome *outcome)
+{
+    int64_t wait_ms = BACKOFF_MS;
+    for (int i = 1; i < join->attempt && wait_ms < BACKOFF_MS_MAX; i++)
+        wait_ms *= 2;
+    return outcome->retry_after_ms > wait_ms ? outcome->retry_after_ms : wait_ms;
+}
+
+static bool work_on(struct slack_worker *worker, struct arena *arena, const struct slack_join *join, struct err *err)
+{
+    struct slack_person person;
+    struct outcome outcome;
+    switch (slack_find_user(worker->slack, arena, join->event.slack_id, &person, &outcome)) {
+    case SLACK_FOUND:
+        return finish(worker, join, &person, err);
+    case SLACK_NONE:
+        return finish(worker, join, NULL, err);
+    case SLACK_FAILED:
+        break;
+    }
+    log_event(LOG_WARN, "slack_event_failed", LOG_TEXT("event_id", join->event.event_id),
+              LOG_TEXT("reason", outcome.reason), LOG_I64("attempt", join->attempt));
+    return store_slack_event_again(worker->db, join, backoff_ms(join, &outcome), err);
+}
+
+/* True when there was one. */
+static bool take_one(struct slack_worker *worker, struct err *err)
+{
+    AUTO(arena) arena = arena_open(SLACK_ARENA_BYTES);
+    struct slack_join join;
+    bool found = false;
+    if (!slack_has_token(worker->slack)) /* nobody to ask; no events are taken then, either */
+        return false;
+    return store_slack_event_claim(worker->db, arena, &join, &found, err) && found &&
+           work_on(worker, arena, &join, err);
+}
+
+/* ---- the thread ---- */
+
+/* False once it is told to stop. */
+static bool pause_for(struct slack_worker *worker, int64_t ms)
+{
+    struct timespec until;
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += ms / 1000;
+    until.tv_nsec += ms % 1000 * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    (void)pthread_mutex_lock(&worker->lock);
+    while (!worker->stop && pthread_cond_timedwait(&worker->stopped, &worker->lock, &until) == 0)
+        ;
+    bool go_on = !worker->stop;
+    (void)pthread_mutex_unlock(&worker->lock);
+    return go_on;
+}
+
+static void *run(void *payload)
+{
+    struct slack_worker *worker = payload;
+    int64_t swept_ms = clock_monotonic_ms();
+    bool more = false;
+    while (pause_for(worker, more ? 0 : LOOK_MS)) {
+        struct err err = {0};
+        more = take_one(worker, &err);
+        if (!err.problem && clock_monotonic_ms() - swept_ms > SWEEP_MS) {
+            swept_ms = clock_monotonic_ms();
+            (void)store_slack_sweep(worker->db, &err);
+        }
+        if (err.problem)
+            log_err("slack_worker_failed", &err);
+    }
+    return NULL;
+}
+
+struct slack_worker *slack_worker_start(struct pg_pool *db, struct channels *channels, struct err *err)
+{
+    struct slack_worker *worker = MEM_NEW(slack_worker);
+    pthread_condattr_t attributes;
+    worker->db = db;
+    worker->slack = channels_slack(channels);
+    (void)pthread_mutex_init(&worker->lock, NULL);
+    (void)pthread_condattr_init(&attributes);
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&worker->stopped, &attributes);
+    (void)pthread_condattr_destroy(&attributes);
+    if (pthread_create(&worker->thread, NULL, run, worker) != 0) {
+        free(worker);
+        err_set_internal(err, &ERR_INTERNAL, "no thread for Slack's events");
+        return NULL;
+    }
+    return worker;
+}
+
+void slack_worker_release(struct slack_worker **place)
+{
+    struct slack_worker *worker = *place;
+    if (!worker)
+        return;
+    (void)pthread_mutex_lock(&worker->lock);
+    worker->stop = true;
+    (void)pthread_cond_broadcast(&worker->stopped);
+    (void)pthread_mutex_unlock(&worker->lock);
+    (void)pthread_join(worker->thread, NULL);
+    (void)pthread_cond_destroy(&worker->stopped);
+    (void)pthread_mutex_destroy(&worker->lock);
+    free(worker);
+    *place = NULL;
+}
