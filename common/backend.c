@@ -20,6 +20,7 @@ enum {
     SLOT_PATIENCE = 30, /* looks, one a second */
     CHECKS_MAX = 16,
     START_LOOK_MS = 50,  /* how often readiness is looked at before the first announcement */
+    ANNOUNCED_MAX = 4,
     KEEP_LOOK_MS = 1000, /* how often the slot's lock is looked at afterwards */
 };
 
@@ -34,10 +35,17 @@ struct backend {
     struct revoked *revoked;
     struct auth_feed *feed;
     struct token_verifier *tokens;
+    struct ticket_gate *tickets; /* made at the first call */
+    pthread_mutex_t tickets_lock;
     struct kafka_producer *producer;
+    struct announced {
+        char *service, *address;
+        struct registry_lease *lease;
+    } announced[ANNOUNCED_MAX]; /* more addresses of this process */
     /* while it serves */
     struct outbox_relay *relay;
     struct kafka_worker *worker;
+    struct kafka_listener *listener;
     struct http_server *http, *admin;
     struct registry_lease *lease;
     struct ready_check checks[CHECKS_MAX];
@@ -170,6 +178,7 @@ struct backend *backend_open(const struct backend_options *options, struct err *
 {
     AUTO(backend) backend = MEM_NEW(backend);
     backend->options = *options;
+    pthread_mutex_init(&backend->tickets_lock, NULL);
     if (!stores_open(backend, err) || !tokens_open(backend, err))
         return NULL;
     return TAKE(backend);
@@ -181,6 +190,8 @@ void backend_release(struct backend **backend)
     if (!b)
         return;
     auth_feed_release(&b->feed);
+    ticket_gate_release(&b->tickets);
+    pthread_mutex_destroy(&b->tickets_lock);
     token_verifier_release(&b->tokens);
     revoked_release(&b->revoked);
     keyset_release(&b->keys);
@@ -189,6 +200,10 @@ void backend_release(struct backend **backend)
     kafka_producer_release(&b->producer);
     pg_lock_release(&b->slot_lock);
     pg_pool_release(&b->db);
+    for (size_t i = 0; i < ANNOUNCED_MAX; i++) {
+        free(b->announced[i].service);
+        free(b->announced[i].address);
+    }
     free(b);
     *backend = NULL;
 }
@@ -217,9 +232,41 @@ struct keyset *backend_keys(struct backend *backend)
 {
     return backend->keys;
 }
+struct token_verifier *backend_tokens(struct backend *backend)
+{
+    return backend->tokens;
+}
 int backend_slot(const struct backend *backend)
 {
     return backend->slot;
+}
+
+struct ticket_gate *backend_tickets(struct backend *backend, struct err *err)
+{
+    pthread_mutex_lock(&backend->tickets_lock);
+    if (!backend->tickets)
+        backend->tickets = ticket_gate_open(&(struct ticket_gate_options){.keys = backend->keys,
+                                                                          .revoked = backend->revoked,
+                                                                          .unknown_kid = want_keys,
+                                                                          .ready = tokens_ready,
+                                                                          .payload = backend,
+                                                                          .redis = backend->redis},
+                                            err);
+    struct ticket_gate *tickets = backend->tickets;
+    pthread_mutex_unlock(&backend->tickets_lock);
+    return tickets;
+}
+
+bool backend_announce(struct backend *backend, const char *service, const char *address, struct err *err)
+{
+    for (size_t i = 0; i < ANNOUNCED_MAX; i++) {
+        if (!backend->announced[i].service) {
+            backend->announced[i].service = mem_text(service);
+            backend->announced[i].address = mem_text(address);
+            return true;
+        }
+    }
+    return err_set_internal(err, &ERR_INTERNAL, "at most %d more addresses can be announced", ANNOUNCED_MAX);
 }
 
 /* ---- serve ---- */
@@ -249,6 +296,20 @@ static bool not_stopping(void *payload)
     return !service_stopping();
 }
 
+/* All names of this process; the service's own comes last, so that it says "ready" once. */
+static bool announce(struct backend *backend, const char *address, struct err *err)
+{
+    const struct service_config *config = backend->options.config;
+    for (struct announced *more = backend->announced; more < backend->announced + ANNOUNCED_MAX && more->service; more++) {
+        if (!more->lease)
+            more->lease = registry_announce(config->redis_url, more->service, config->instance, more->address, err);
+        if (!more->lease)
+            return false;
+    }
+    backend->lease = registry_announce(config->redis_url, backend->options.name, config->instance, address, err);
+    return backend->lease != NULL;
+}
+
 /* Announces the instance once it is ready, then keeps the slot. */
 static void *keep(void *payload)
 {
@@ -260,8 +321,7 @@ static void *keep(void *payload)
         if (!backend->lease && all_ready(backend)) {
             struct err err = {0};
             const char *address = *config->advertise ? config->advertise : config->listen;
-            backend->lease = registry_announce(config->redis_url, backend->options.name, config->instance, address, &err);
-            if (!backend->lease)
+            if (!announce(backend, address, &err))
                 log_err("announce_failed", &err);
             else
                 log_event(LOG_INFO, "ready", LOG_TEXT("address", address),
@@ -281,6 +341,12 @@ static bool parts_start(struct backend *backend, const struct backend_parts *par
     backend->relay = outbox_relay_start(backend->db, backend->producer, err);
     if (!backend->relay)
         return false;
+    if (parts->listening) {
+        backend->listener =
+            kafka_listener_start(config->kafka_brokers, config->instance, parts->listening, parts->app, err);
+        if (!backend->listener)
+            return false;
+    }
     if (parts->subscriptions) {
         backend->worker = kafka_worker_start(&(struct kafka_worker_options){.brokers = config->kafka_brokers,
                                                                             .group = options->name,
@@ -307,6 +373,7 @@ static bool parts_start(struct backend *backend, const struct backend_parts *par
                                                              .gateway_addresses = config->gateway_addresses,
                                                              .workers = (int)config->workers,
                                                              .queue = (int)config->queue,
+                                                             .connections_max = parts->connections_max,
                                                              .metrics_prefix = parts->metrics_prefix},
                                       err);
     return backend->http != NULL;
@@ -319,6 +386,8 @@ static bool admin_start(struct backend *backend, const struct backend_parts *par
     add_check(backend, "kafka", kafka_producer_ready, backend->producer);
     add_check(backend, "auth_feed", auth_feed_ready, backend->feed);
     add_check(backend, "registry", registry_watch_ready, backend->watch);
+    if (backend->listener)
+        add_check(backend, "listener", kafka_listener_ready, backend->listener);
     if (backend->worker)
         add_check(backend, "copies", kafka_worker_ready, backend->worker);
     for (const struct ready_check *check = parts->checks; check && check->name; check++)
@@ -328,9 +397,14 @@ static bool admin_start(struct backend *backend, const struct backend_parts *par
     return backend->admin != NULL;
 }
 
-static void drain(struct backend *backend)
+static void drain(struct backend *backend, const struct backend_parts *parts)
 {
+    for (size_t i = 0; i < ANNOUNCED_MAX; i++)
+        if (backend->announced[i].lease)
+            registry_drain(backend->announced[i].lease);
     registry_drain(backend->lease);
+    if (parts->draining)
+        parts->draining(parts->app);
     http_server_drain(backend->http);
     const int64_t until = clock_monotonic_ms() + backend->options.config->drain_seconds * 1000;
     log_event(LOG_INFO, "draining", LOG_I64("seconds", backend->options.config->drain_seconds));
@@ -341,8 +415,11 @@ static void drain(struct backend *backend)
 static void parts_stop(struct backend *backend)
 {
     http_server_release(&backend->http);
+    kafka_listener_release(&backend->listener);
     kafka_worker_release(&backend->worker);
     outbox_relay_release(&backend->relay);
+    for (size_t i = 0; i < ANNOUNCED_MAX; i++)
+        registry_lease_release(&backend->announced[i].lease);
     registry_lease_release(&backend->lease);
     auth_feed_release(&backend->feed);
     http_server_release(&backend->admin);
@@ -362,7 +439,7 @@ bool backend_serve(struct backend *backend, const struct backend_parts *parts, s
         (void)pthread_join(backend->keeper, NULL);
     }
     if (good && backend->lease)
-        drain(backend);
+        drain(backend, parts);
     parts_stop(backend);
     return good;
 }

@@ -5,8 +5,8 @@
  *     app.db = backend_db(backend);
  *     return backend && backend_serve(backend, &parts, err);   // until SIGTERM; then drains and stops in order
  *
- * Stop: registry says draining; DRAIN_SECONDS of serving with Connection: close; HTTP ends what is in flight; workers
- * leave their group; the relay sends what is left; the producer flushes; the registry key goes; pools close. */
+ * Start: listeners, workers, HTTP; announced once all checks are true. Stop: registry says draining (all names); parts.draining, and streams end;
+ * DRAIN_SECONDS of serving with Connection: close; HTTP ends what is in flight; listeners end; workers leave their group; the relay sends what is left; the producer flushes; the registry key goes; pools close. */
 #ifndef MADANG_BACKEND_H
 #define MADANG_BACKEND_H
 
@@ -18,6 +18,7 @@
 #include "redis.h"
 #include "registry.h"
 #include "service.h"
+#include "ticket.h"
 
 struct backend;
 
@@ -40,6 +41,7 @@ struct registry_watch *backend_watch(struct backend *backend);
 struct kafka_producer *backend_producer(struct backend *backend);
 struct outbox_relay *backend_relay(struct backend *backend);
 struct keyset *backend_keys(struct backend *backend);
+struct token_verifier *backend_tokens(struct backend *backend); /* of access tokens: sockets check their own */
 int backend_slot(const struct backend *backend); /* INSTANCE_SLOT, or the lowest free one */
 
 /* Verifies and spends tickets of sockets and streams (ticket.h). Lent; made at the first call, NULL with err when that fails. */
