@@ -113,7 +113,7 @@ export async function gateway(build, core, upstream, env = {}) {
     port,
     env: {
       LISTEN: `127.0.0.1:${port}`, ADMIN_LISTEN: `127.0.0.1:${admin}`, REDIS_URL: `redis://127.0.0.1:${redis}`,
-      AUTH_URL: `http://127.0.0.1:${await authPort()}`, UPSTREAMS: `user-svc=${upstream},chat-svc=${upstream}`,
+      AUTH_URL: `http://127.0.0.1:${await authPort()}`, UPSTREAMS: `user-svc=${upstream},chat-ws=${upstream}`,
       PROFILE: 'bench', ACCESS_LOG: 'off', THREADS: '1', ...env,
     },
   });

@@ -67,7 +67,7 @@ test('[P-43] TLS: requests, large bodies both ways, sockets; a reload changes th
     socket.on('error', () => {});
   });
   const authority = keep(t, await Authority.start());
-  const own = keep(t, await Gateway.start({ services: { 'user-svc': service, 'game-svc': service, 'match-svc': service }, authority, settings: { TLS_CERT_FILE: cert, TLS_KEY_FILE: key } }));
+  const own = keep(t, await Gateway.start({ services: { 'user-svc': service, 'game-svc': service, 'match-ws': service }, authority, settings: { TLS_CERT_FILE: cert, TLS_KEY_FILE: key } }));
   const agent = new https.Agent({ keepAlive: true, rejectUnauthorized: false });
   t.after(() => agent.destroy());
   const call = (method, target, body, token) =>
@@ -127,7 +127,7 @@ test('[P-43] TLS: requests, large bodies both ways, sockets; a reload changes th
 test('[P-43] origins: listed ones get what a browser needs, others nothing, sockets of others are refused', async (t) => {
   const service = keep(t, await Service.start((req, res) => res.setHeader('Access-Control-Allow-Origin', '*').end('ok')));
   service.server.on('upgrade', (req, socket) => socket.end('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n'));
-  const own = keep(t, await Gateway.start({ services: { 'game-svc': service, 'match-svc': service }, settings: { CORS_ORIGINS: 'https://app.example, https://b.example:8443' } }));
+  const own = keep(t, await Gateway.start({ services: { 'game-svc': service, 'match-ws': service }, settings: { CORS_ORIGINS: 'https://app.example, https://b.example:8443' } }));
   const preflight = (origin, target = P) =>
     exchange(own.port, `OPTIONS ${target} HTTP/1.1\r\nHost: a.example\r\nOrigin: ${origin}\r\nAccess-Control-Request-Method: PUT\r\nAccess-Control-Request-Headers: authorization\r\n\r\n`);
   const good = await preflight('https://app.example');

@@ -19,7 +19,7 @@ before(async () => {
   service.streams = new Set();
   echoSockets(service);
   gateway = await Gateway.start({
-    services: { 'chat-svc': service, 'match-svc': service, 'notify-svc': service },
+    services: { 'chat-ws': service, 'match-ws': service, 'notify-svc': service },
     authority,
     settings: { STREAMS_PER_USER: '3' },
   });
@@ -43,7 +43,7 @@ test('[P-43] a WebSocket client talks through the gateway', async (t) => {
       peer.on('close', (code) => (talker.closedWith = code));
     });
   });
-  const own = keep(t, await Gateway.start({ services: { 'chat-svc': talker } }));
+  const own = keep(t, await Gateway.start({ services: { 'chat-ws': talker } }));
   const socket = new WebSocket(`ws://127.0.0.1:${own.port}/ws/chat?x=1`, ['v12.stomp', 'v11.stomp']);
   await opened(socket);
   assert.equal(socket.protocol, 'v12.stomp');
@@ -91,7 +91,7 @@ test('[P-43] when the service ends a tunnel the client gets the rest, then the e
       socket.end('x'.repeat(500000));
     }),
   );
-  const own = keep(t, await Gateway.start({ services: { 'match-svc': raw } }));
+  const own = keep(t, await Gateway.start({ services: { 'match-ws': raw } }));
   const wire = await Wire.open(own.port);
   wire.send(upgradeTo('/ws/market'));
   await wire.answer();
@@ -116,7 +116,7 @@ test('[P-43] only a WebSocket opens a socket route; upgrades elsewhere are plain
 
 test('[P-43] a service that refuses the upgrade: its answer is passed on', async (t) => {
   const plain = keep(t, await RawService.start((socket) => socket.write('HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno')));
-  const own = keep(t, await Gateway.start({ services: { 'match-svc': plain } }));
+  const own = keep(t, await Gateway.start({ services: { 'match-ws': plain } }));
   const wire = await Wire.open(own.port);
   const answer = await wire.send(upgradeTo('/ws/market') + get('/nowhere')).answer();
   assert.equal(answer.status, 403);
@@ -150,7 +150,7 @@ test('[P-43] request timers never cut a stream, the idle limit does', async (t) 
   const own = keep(
     t,
     await Gateway.start({
-      services: { 'notify-svc': service, 'match-svc': service },
+      services: { 'notify-svc': service, 'match-ws': service },
       authority,
       settings: { HEADER_TIMEOUT_MS: '200', KEEP_ALIVE_MS: '200', BODY_IDLE_MS: '200', SEND_STALL_MS: '200', TUNNEL_IDLE_MS: '1500' },
     }),
@@ -190,7 +190,7 @@ test('[P-43] a tunnel whose reader stops: memory stays flat, and it goes on when
     };
     more();
   });
-  const own = keep(t, await Gateway.start({ services: { 'match-svc': flood } }));
+  const own = keep(t, await Gateway.start({ services: { 'match-ws': flood } }));
   const memory = own.memory().Pss;
   const wire = await Wire.open(own.port);
   wire.socket.pause();
@@ -241,7 +241,7 @@ test('[P-43] streams and sockets of one user are limited, and a closed one makes
 });
 
 test('[P-43] 1,000 idle tunnels', { timeout: 60000 }, async (t) => {
-  const own = keep(t, await Gateway.start({ services: { 'match-svc': service } }));
+  const own = keep(t, await Gateway.start({ services: { 'match-ws': service } }));
   await exchange(own.port, get('/nowhere'));
   const before_ = own.memory();
   const wires = [];
