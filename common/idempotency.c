@@ -27,7 +27,7 @@ static const struct pg_statement SWEEP = {
 
 /* The key without its quotes (RFC 8941 writes a string), copied to the arena; NULL without the header or without a
  * caller to keep it for. */
-static bool read_key(struct request *req, const char **key, struct err *err)
+bool idempotency_key(struct request *req, const char **key, struct err *err)
 {
     const char *text = http_header(req, "Idempotency-Key");
     *key = NULL;
@@ -56,7 +56,7 @@ bool idempotency_begin(struct pg_tx *tx, struct request *req, struct reply *repl
 {
     const char *key;
     *done = false;
-    if (!read_key(req, &key, err))
+    if (!idempotency_key(req, &key, err))
         return false;
     if (!key)
         return true;
@@ -86,7 +86,7 @@ bool idempotency_begin(struct pg_tx *tx, struct request *req, struct reply *repl
 bool idempotency_end(struct pg_tx *tx, struct request *req, const struct reply *reply, struct err *err)
 {
     const char *key;
-    if (!read_key(req, &key, err))
+    if (!idempotency_key(req, &key, err))
         return false;
     if (!key)
         return true;

@@ -13,6 +13,8 @@
 #include "http.h"
 #include "pg.h"
 
+/* The key alone, for writes that keep it in a row of their own: from the arena, NULL without the header or without a caller. */
+bool idempotency_key(struct request *req, const char **key, struct err *err);
 bool idempotency_begin(struct pg_tx *tx, struct request *req, struct reply *reply, bool *done, struct err *err);
 bool idempotency_end(struct pg_tx *tx, struct request *req, const struct reply *reply, struct err *err);
 /* Deletes what is older than 24 h, a thousand rows at a time; call it now and then. */
