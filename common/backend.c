@@ -412,8 +412,10 @@ static void drain(struct backend *backend, const struct backend_parts *parts)
         (void)poll(NULL, 0, (int)left);
 }
 
-static void parts_stop(struct backend *backend)
+static void parts_stop(struct backend *backend, const struct backend_parts *parts)
 {
+    if (parts->stopping)
+        parts->stopping(parts->app);
     http_server_release(&backend->http);
     kafka_listener_release(&backend->listener);
     kafka_worker_release(&backend->worker);
@@ -440,6 +442,6 @@ bool backend_serve(struct backend *backend, const struct backend_parts *parts, s
     }
     if (good && backend->lease)
         drain(backend, parts);
-    parts_stop(backend);
+    parts_stop(backend, parts);
     return good;
 }

@@ -54,6 +54,7 @@ struct backend_parts {
     const struct route *routes;
     const struct kafka_listening *listening; /* topics that every instance hears; may be NULL */
     void (*draining)(void *app);             /* after the registry says so, before HTTP ends: sockets stop taking new ones; may be NULL */
+    void (*stopping)(void *app);             /* after the drain time, before HTTP, listeners and workers end: sockets close; may be NULL */
     int connections_max;                     /* of HTTP; 0: http.h's default */
     const struct kafka_subscription *subscriptions; /* may be NULL */
     const struct ready_check *checks;               /* more than the backend's own; may be NULL */

@@ -228,6 +228,60 @@ TEST(a_record_carries_headers_time_and_tombstone, "")
     EVENTUALLY(20000, step == 2);
 }
 
+/* ---- taking a partition
+ * ------------------------------------------------------------------------------------------------------ */
+
+static struct {
+    _Atomic int asked[3], refuse, early, records;
+} takings;
+
+static bool take_over(void *app, const char *topic, int32_t partition, struct err *err)
+{
+    (void)app, (void)topic;
+    takings.asked[partition]++;
+    if (takings.refuse > 0) {
+        takings.refuse--;
+        return err_set(err, &ERR_UNAVAILABLE, "not yet");
+    }
+    return true;
+}
+
+static bool count_taken(void *app, const struct kafka_batch *batch, struct err *err)
+{
+    (void)app, (void)err;
+    if (!takings.asked[batch->partition] || takings.refuse > 0)
+        takings.early++;
+    takings.records += (int)batch->count;
+    return true;
+}
+
+TEST(a_partition_is_taken_over_before_its_first_batch_and_tried_again_when_that_fails, "I2")
+{
+    const char *topic = test_topic("taken", 3, false);
+    const struct kafka_subscription table[] = {
+        {.topic = topic, .apply = count_taken, .poison = POISON_STOP, .assigned = take_over}, {0}};
+    AUTO(kafka_producer) producer = producer_open();
+    send_numbers(producer, topic, 0, 300);
+    memset(&takings, 0, sizeof takings);
+    takings.refuse = 7; /* for all partitions together */
+    struct err err = {0};
+    const struct kafka_worker_options options = {.brokers = test_env("KAFKA_BROKERS"),
+                                                 .group = topic,
+                                                 .service = topic,
+                                                 .slot = 1,
+                                                 .subscriptions = table,
+                                                 .producer = producer};
+    AUTO(kafka_worker) worker = kafka_worker_start(&options, &err);
+    test_stop_at(worker != NULL, "worker", &err);
+    EVENTUALLY(20000, kafka_worker_ready(worker));
+    EXPECT_I64(300, takings.records);
+    EXPECT_I64(0, takings.early);
+    EXPECT_I64(3 + 7, takings.asked[0] + takings.asked[1] + takings.asked[2]);
+    send_numbers(producer, topic, 300, 10); /* told once for as long as it is ours */
+    EVENTUALLY(20000, takings.records == 310);
+    EXPECT_I64(3 + 7, takings.asked[0] + takings.asked[1] + takings.asked[2]);
+}
+
 TEST(two_members_share_the_partitions_and_one_may_leave, "I1 I2")
 {
     AUTO(pg_pool) db = pool_of(4);
