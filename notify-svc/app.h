@@ -3,6 +3,7 @@
 #define MADANG_NOTIFY_APP_H
 
 #include "config.h"
+#include "cookie.h"
 #include "http.h"
 #include "pg.h"
 #include "redis.h"
@@ -13,6 +14,8 @@ struct notify_app {
     struct pg_pool *db;
     struct redis *redis;
     struct ticket_gate *tickets;
+    unsigned char cookie_key[COOKIE_KEY_BYTES];
+    bool cookie_secure;
     struct hub *hub;           /* open event streams */
     struct deliver *deliver;   /* senders of the outgoing channels */
     struct channels *channels; /* e-mail, SMS, Slack */

@@ -1,8 +1,12 @@
 #include "config.h"
 
+#include <string.h>
+
 const struct setting NOTIFY_SETTINGS[] = {
     SERVICE_SETTINGS(struct notify_config, service, "7160", "7360", "8"),
     SETTING_SECRET(struct notify_config, db_url, "NOTIFY_DB_URL", "PostgreSQL URL of role madang_notify; never logged"),
+    SETTING_TEXT(struct notify_config, public_url, "PUBLIC_URL", "http://localhost:8080",
+                 "the gateway as clients see it; localhost: cookies without Secure"),
     SETTING_I64(struct notify_config, db_connections, "NOTIFY_DB_CONNECTIONS", "24", 1, 200,
                 "connections to PostgreSQL; raised when the workers need more"),
     SETTING_I64(struct notify_config, keep_days, "NOTIFY_KEEP_DAYS", "90", 8, 3650, "notices are kept this long"),
@@ -21,3 +25,14 @@ const struct setting NOTIFY_SETTINGS[] = {
     CHANNELS_SETTINGS(struct notify_config, channels),
     {0},
 };
+
+bool notify_config_secure_cookies(const struct notify_config *config)
+{
+    static const char *const LOCAL[] = {"http://localhost", "http://127.0.0.1", "http://[::1]"};
+    for (size_t i = 0; i < sizeof LOCAL / sizeof LOCAL[0]; i++) {
+        const size_t length = strlen(LOCAL[i]);
+        if (strncmp(config->public_url, LOCAL[i], length) == 0 && strchr(":/", config->public_url[length]))
+            return false; /* strchr also finds the NUL: the bare host */
+    }
+    return true;
+}

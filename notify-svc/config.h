@@ -8,6 +8,7 @@
 struct notify_config {
     struct service_config service;
     const char *db_url;
+    const char *public_url;     /* the gateway as clients see it */
     int64_t db_connections;
     int64_t keep_days;          /* notices */
     int64_t delivery_keep_days; /* rows of deliveries that are over */
@@ -19,5 +20,8 @@ struct notify_config {
 };
 
 extern const struct setting NOTIFY_SETTINGS[];
+
+/* Cookies are Secure unless the public address is this machine. */
+bool notify_config_secure_cookies(const struct notify_config *config);
 
 #endif

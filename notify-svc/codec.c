@@ -1,0 +1,102 @@
+#include "codec.h"
+
+#include "crypto.h"
+
+/* ---- the inbox ---- */
+
+void codec_notice(struct str *out, const struct notice *notice)
+{
+    json_open(out, NULL, '{');
+    json_i64(out, "seq", notice->seq);
+    json_text(out, "id", notice->id);
+    json_text(out, "kind", notice->kind);
+    json_text(out, "title", notice->title);
+    json_text(out, "body", notice->body);
+    json_raw(out, "data", notice->data);
+    if (notice->read_at_ms)
+        json_time(out, "read_at", notice->read_at_ms);
+    else
+        json_text(out, "read_at", NULL);
+    json_time(out, "at", notice->at_ms);
+    json_close(out, '}');
+}
+
+static const struct field READ_WISH_FIELDS[] = {
+    FIELD_I64(struct read_wish, up_to, .min = 0, .max = INT64_MAX, FIELD_SEEN(struct read_wish, up_to_seen)),
+    FIELD_TEXTS(struct read_wish, ids, .min = 1, .max = IDS_MAX, .item_max = UUID_TEXT_BYTES - 1,
+                FIELD_SEEN(struct read_wish, ids_seen)),
+    {0},
+};
+
+/* Lower case, so that the database compares what was meant. */
+static bool lower_uuid(struct arena *arena, const char **text)
+{
+    struct uuid id;
+    char lower[UUID_TEXT_BYTES];
+    if (!uuid_parse(*text, &id))
+        return false;
+    uuid_format(&id, lower);
+    *text = arena_text(arena, lower);
+    return true;
+}
+
+bool codec_read_wish(struct arena *arena, struct view body, struct read_wish *wish, struct err *err)
+{
+    if (!JSON_DECODE(arena, body, READ_WISH_FIELDS, wish, err))
+        return false;
+    if (wish->up_to_seen == wish->ids_seen)
+        return err_set(err, &ERR_BAD_INPUT, "either up_to or ids");
+    for (size_t i = 0; i < wish->ids.count; i++)
+        if (!lower_uuid(arena, &wish->ids.items[i]))
+            return err_add_field(err, "/ids", "item %zu is not an id", i);
+    return true;
+}
+
+/* ---- cursors: base64url of 'n' and the seq ---- */
+
+enum { CURSOR_BYTES = 9, CURSOR_LENGTH = 12 };
+
+void cursor_print(int64_t seq, char text[CURSOR_TEXT_BYTES])
+{
+    unsigned char bytes[CURSOR_BYTES] = {'n'};
+    for (int i = 0; i < 8; i++)
+        bytes[1 + i] = (unsigned char)((uint64_t)seq >> (56 - 8 * i));
+    AUTO_STR encoded;
+    str_init(&encoded);
+    crypto_base64url(bytes, sizeof bytes, &encoded);
+    memcpy(text, encoded.bytes, encoded.length + 1);
+}
+
+bool cursor_read(const char *text, int64_t *seq, struct err *err)
+{
+    unsigned char bytes[CURSOR_LENGTH];
+    uint64_t number = 0;
+    if (strlen(text) != CURSOR_LENGTH || crypto_base64url_decode(text, CURSOR_LENGTH, bytes) != CURSOR_BYTES ||
+        bytes[0] != 'n' || bytes[1] > 0x7f)
+        return err_add_field(err, "cursor", "not a cursor of this list");
+    for (int i = 0; i < 8; i++)
+        number = number << 8 | bytes[1 + i];
+    *seq = (int64_t)number;
+    return true;
+}
+
+/* ---- events in ---- */
+
+const struct field ACCOUNT_FIELDS[] = {
+    FIELD_UUID(struct account_copy, user_id, .required = true),
+    FIELD_TEXT(struct account_copy, email, .nullable = true),
+    FIELD_TEXT(struct account_copy, nickname, .nullable = true),
+    FIELD_TEXT(struct account_copy, phone, .nullable = true),
+    FIELD_TEXT(struct account_copy, locale, .nullable = true),
+    FIELD_BOOL(struct account_copy, email_verified),
+    FIELD_BOOL(struct account_copy, withdrawn),
+    FIELD_I64(struct account_copy, version, .required = true, .min = 1, .max = INT64_MAX),
+    {0},
+};
+
+const struct field SESSION_END_FIELDS[] = {
+    FIELD_UUID(struct session_end, user_id, .required = true),
+    FIELD_UUID(struct session_end, sid, .required = true),
+    FIELD_TEXT(struct session_end, reason, .required = true, .max = 64),
+    {0},
+};

@@ -1,0 +1,5 @@
+#include "problems.h"
+
+NOTIFY_PROBLEMS(PROBLEM_DEFINE)
+
+const struct problem *const NOTIFY_PROBLEM_LIST[] = {NOTIFY_PROBLEMS(PROBLEM_LIST) NULL};
