@@ -8,14 +8,14 @@ CC := $(if $(filter default undefined,$(origin CC)),gcc,$(CC))
 SAN ?=
 BUILD := build/$(notdir $(CC))$(if $(SAN),-$(SAN))
 
-SERVICES := auth-svc user-svc
+SERVICES := auth-svc user-svc push-svc notify-svc
 DAEMONS := gateway $(SERVICES)
 
 PACKAGES := libmicrohttpd libwebsockets rdkafka hiredis libpq libcjson libjwt libcurl openssl libargon2 libutf8proc
 ifneq ($(MAKECMDGOALS),$(filter help install run up down status inbox clean,$(MAKECMDGOALS)))
 PACKAGE_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 endif
-LIBS := -lmicrohttpd -lrdkafka -lhiredis -lpq -lcjson -ljwt -lcurl -lssl -lcrypto -largon2 -lutf8proc -lpthread -lm
+LIBS := -lmicrohttpd -lwebsockets -lev -lrdkafka -lhiredis -lpq -lcjson -ljwt -lcurl -lssl -lcrypto -largon2 -lutf8proc -lpthread -lm
 
 WARNINGS := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wformat=2 -Wstrict-prototypes -Wundef -Werror
 # clang's -Wformat=2 and gnu extensions that the code uses on purpose (statement expressions, , ##__VA_ARGS__)

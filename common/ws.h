@@ -1,10 +1,13 @@
-/* ws.h - WebSocket servers (RFC 6455) by libwebsockets: it keeps the handshake, parsing, ping and close; how frames leave is ours.
+/* ws.h - WebSocket servers (RFC 6455) by libwebsockets: it keeps sockets, handshake and HTTP refusals, in a libev loop (its plugin libwebsockets-evlib-ev;
+ * its own poll() loop looks at every socket at each turn). Frames are ours both ways (ws_wire.c): libwebsockets 4.1 takes frames without a mask, kills some
+ * broken ones without a close code, and would write pongs into the middle of our half-written frames.
  *
  * One thread turns the loop; all callbacks run on it and must not block. Other threads reach it by ws_post(). A connection has a bounded output
  * queue: a frame (ws_frame) is built once and shared by all its receivers; what is due within a tick leaves in one system call where it can; a reader
  * whose queue passes output_max is cut with a close code (1013 try again later). Messages come assembled, at most message_max bytes, else close 1009; text that
  * is not UTF-8 closes with 1007. Pings keep quiet connections known (ping_seconds; no pong in as long again: cut).
- * Upgrade: the gateway has checked Origin; subprotocols are chosen from `subprotocols` in the server's order of preference; a client that offers none is taken. */
+ * Upgrade: the gateway has checked Origin; subprotocols are chosen from `subprotocols` in the client's order of preference; a client that offers none is taken, one
+ * that offers only others is refused (400). */
 #ifndef MADANG_WS_H
 #define MADANG_WS_H
 
