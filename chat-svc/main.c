@@ -6,6 +6,7 @@
 #include "hub.h"
 #include "owner.h"
 #include "presence_copy.h"
+#include "sweep.h"
 
 extern const struct migration CHAT_MIGRATIONS[];
 
@@ -33,7 +34,8 @@ static bool run(void *settings, struct err *err)
     app.db = backend_db(backend);
     app.producer = backend_producer(backend);
     app.redis = backend_redis(backend);
-    AUTO(owner) owner = app.owner = owner_open(app.producer, err);
+    AUTO(sweep) sweep = sweep_start(app.db, files, err);
+    AUTO(owner) owner = app.owner = sweep ? owner_open(app.producer, err) : NULL;
     AUTO(hub) hub = app.hub = owner ? hub_start(&app, backend, err) : NULL;
     const struct backend_parts parts = {
         .routes = CHAT_ROUTES,

@@ -1,7 +1,15 @@
 #include "store_files.h"
 
+static const struct pg_statement EXPECT_FILE = {"expect_file",
+                                                "INSERT INTO file_trash (key, due) VALUES ($1, now() + interval '10 minutes')"};
 static const struct pg_statement ADD_FILE = {
-    "add_file", "INSERT INTO files (id, room_id, user_id, key, type, bytes) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING"};
+    "add_file", "WITH made AS (INSERT INTO files (id, room_id, user_id, key, type, bytes) VALUES ($1, $2, $3, $4, $5, $6)"
+                " ON CONFLICT (id) DO NOTHING RETURNING key) DELETE FROM file_trash WHERE key IN (SELECT key FROM made) RETURNING key"};
+
+bool store_expect_file(struct pg_pool *db, const char *key, struct err *err)
+{
+    return pg_exec(db, &EXPECT_FILE, PARAMS(PG_TEXT(key)), NULL, err);
+}
 
 bool store_add_file(struct pg_pool *db, const struct file *file, struct err *err)
 {
@@ -14,15 +22,15 @@ bool store_add_file(struct pg_pool *db, const struct file *file, struct err *err
     return made > 0 || err_set(err, &ERR_CONFLICT, "the file is there already");
 }
 
+#define SQL_FILE "SELECT f.id, f.room_id, f.user_id, f.key, f.type, f.bytes FROM files f "
+static const struct pg_statement OWN_FILE = {"own_file", SQL_FILE "WHERE f.id = $1 AND f.user_id = $2"};
 static const struct pg_statement FIND_FILE = {
-    "find_file", "SELECT f.id, f.room_id, f.user_id, f.key, f.type, f.bytes FROM files f WHERE f.id = $2 AND f.room_id = $1"
-                 " AND (EXISTS (SELECT FROM messages m WHERE m.file_id = f.id AND m.room_id = f.room_id AND m.deleted_at IS NULL)"
-                 "  OR (f.user_id = $3 AND NOT f.used))"};
+    "find_file", SQL_FILE "WHERE f.id = $2 AND f.room_id = $1"
+                          " AND (EXISTS (SELECT FROM messages m WHERE m.file_id = f.id AND m.room_id = f.room_id AND m.deleted_at IS NULL)"
+                          "  OR (f.user_id = $3 AND NOT f.used))"};
 
-bool store_find_file(struct pg_pool *db, struct arena *arena, const char *room_id, const char *file_id, const char *viewer_id, struct file *out,
-                     struct err *err)
+static bool take_file(const struct pg_result *rows, struct arena *arena, struct file *out, struct err *err)
 {
-    AUTO(pg_result) rows = pg_query(db, &FIND_FILE, PARAMS(PG_TEXT(room_id), PG_TEXT(file_id), PG_TEXT(viewer_id)), err);
     if (!rows)
         return false;
     if (pg_rows(rows) == 0)
@@ -36,6 +44,19 @@ bool store_find_file(struct pg_pool *db, struct arena *arena, const char *room_i
         .bytes = pg_i64(rows, 0, 5),
     };
     return true;
+}
+
+bool store_own_file(struct pg_pool *db, struct arena *arena, const char *file_id, const char *user_id, struct file *out, struct err *err)
+{
+    AUTO(pg_result) rows = pg_query(db, &OWN_FILE, PARAMS(PG_TEXT(file_id), PG_TEXT(user_id)), err);
+    return take_file(rows, arena, out, err);
+}
+
+bool store_find_file(struct pg_pool *db, struct arena *arena, const char *room_id, const char *file_id, const char *viewer_id, struct file *out,
+                     struct err *err)
+{
+    AUTO(pg_result) rows = pg_query(db, &FIND_FILE, PARAMS(PG_TEXT(room_id), PG_TEXT(file_id), PG_TEXT(viewer_id)), err);
+    return take_file(rows, arena, out, err);
 }
 
 /* ---- what goes ---- */

@@ -4,6 +4,7 @@
 #define MADANG_CHAT_STORE_FILES_H
 
 #include "arena.h"
+#include "json.h"
 #include "pg.h"
 #include "uuid.h"
 
@@ -16,8 +17,12 @@ struct file {
     int64_t bytes;
 };
 
-/* False (ERR_CONFLICT) when there is a file with this id. */
+/* The key stands in the trash before its object is stored, so that a crash leaves nothing behind; it leaves it with the row. */
+bool store_expect_file(struct pg_pool *db, const char *key, struct err *err);
+/* ERR_CONFLICT when there is a file with this id; then the key stays in the trash. */
 bool store_add_file(struct pg_pool *db, const struct file *file, struct err *err);
+/* One's own, by id, used or not; ERR_NOT_FOUND. */
+bool store_own_file(struct pg_pool *db, struct arena *arena, const char *file_id, const char *user_id, struct file *out, struct err *err);
 /* A file that `viewer` may open: one's own, or one that a message of the room names which is not deleted. ERR_NOT_FOUND. Membership is not asked here. */
 bool store_find_file(struct pg_pool *db, struct arena *arena, const char *room_id, const char *file_id, const char *viewer_id, struct file *out,
                      struct err *err);
