@@ -42,6 +42,8 @@ bool kafka_send_all(struct kafka_producer *producer, const struct kafka_message 
  * sent by one thread stay in order; after a fatal error what is unacknowledged is sent again, in order. The message is copied. */
 typedef void (*kafka_sent_fn)(void *payload, bool ok);
 bool kafka_send(struct kafka_producer *producer, const struct kafka_message *message, kafka_sent_fn done, void *payload, struct err *err);
+/* The offset behind the last record of a partition, asked from its leader now. */
+bool kafka_end_offset(struct kafka_producer *producer, const char *topic, int32_t partition, int timeout_ms, int64_t *end, struct err *err);
 bool kafka_producer_ready(void *producer); /* metadata answered within the last seconds; a ready_check */
 
 /* Creates the topics of the table (topics.h) that are missing; another partition count than the table's fails with the

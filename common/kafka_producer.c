@@ -265,29 +265,54 @@ rd_kafka_t *kafka_producer_client(struct kafka_producer *producer)
     return rk;
 }
 
+/* A client to ask questions with, without the mutex; it lives on until client_leave(). NULL: none can be made. */
+static struct client *client_enter(struct kafka_producer *producer, struct err *err)
+{
+    pthread_mutex_lock(&producer->mutex);
+    struct client *client = producer->current || client_start(producer, err) ? producer->current : NULL;
+    if (client)
+        client->users++;
+    pthread_mutex_unlock(&producer->mutex);
+    return client;
+}
+
+static void client_leave(struct kafka_producer *producer, struct client *client, bool answered)
+{
+    if (answered)
+        atomic_store_explicit(&producer->answered_ms, clock_monotonic_ms(), memory_order_relaxed);
+    pthread_mutex_lock(&producer->mutex);
+    client->users--;
+    pthread_mutex_unlock(&producer->mutex);
+}
+
 bool kafka_producer_ready(void *payload)
 {
     struct kafka_producer *producer = payload;
     if (clock_monotonic_ms() - atomic_load_explicit(&producer->answered_ms, memory_order_relaxed) < READY_MS)
         return true;
     struct err err = {0};
-    pthread_mutex_lock(&producer->mutex);
-    struct client *client = producer->current || client_start(producer, &err) ? producer->current : NULL;
-    if (client)
-        client->users++;
-    pthread_mutex_unlock(&producer->mutex);
+    struct client *client = client_enter(producer, &err);
     if (!client)
         return false;
     const struct rd_kafka_metadata *answer = NULL;
     bool ok = rd_kafka_metadata(client->rk, 0, NULL, &answer, READY_WAIT_MS) == RD_KAFKA_RESP_ERR_NO_ERROR;
-    if (ok) {
+    if (ok)
         rd_kafka_metadata_destroy(answer);
-        atomic_store_explicit(&producer->answered_ms, clock_monotonic_ms(), memory_order_relaxed);
-    }
-    pthread_mutex_lock(&producer->mutex);
-    client->users--;
-    pthread_mutex_unlock(&producer->mutex);
+    client_leave(producer, client, ok);
     return ok;
+}
+
+bool kafka_end_offset(struct kafka_producer *producer, const char *topic, int32_t partition, int timeout_ms,
+                      int64_t *end, struct err *err)
+{
+    struct client *client = client_enter(producer, err);
+    if (!client)
+        return false;
+    int64_t oldest;
+    rd_kafka_resp_err_t code =
+        rd_kafka_query_watermark_offsets(client->rk, topic, partition, &oldest, end, timeout_ms);
+    client_leave(producer, client, !code);
+    return !code || kafka_failed(err, "end offset", code);
 }
 
 /* ---- sending
