@@ -10,8 +10,10 @@
 #include <time.h>
 
 enum {
-    WORD_BYTES = 45,   /* 60 characters of base64 and =?UTF-8?B??= : 72 of the 75 allowed */
-    PLAIN_BYTES = 200, /* a longer line goes in words, which can be folded anywhere */
+    LINE_CHARACTERS = 76, /* of a line with encoded words */
+    WORD_FRAME = 12,      /* =?UTF-8?B??= */
+    WORD_BYTES = 45,      /* 60 characters of base64 */
+    PLAIN_BYTES = 200,    /* a longer line goes in words, which can be folded anywhere */
     ID_CHARACTERS = 40,
 };
 
@@ -61,41 +63,42 @@ static bool is_plain(const char *text)
     return strlen(text) <= PLAIN_BYTES && !strstr(text, "=?") && *text != ' ';
 }
 
-/* The longest piece of whole code points that fits a word. */
-static size_t piece_length(const char *text)
+/* The longest piece of whole code points that fits into `room` bytes. */
+static size_t piece_length(const char *text, size_t room)
 {
     size_t length = 0, left = strlen(text);
     while (length < left) {
         uint32_t code;
         size_t step = utf8_decode(text + length, left - length, &code);
         step = step ? step : 1;
-        if (length + step > WORD_BYTES)
+        if (length + step > room)
             break;
         length += step;
     }
     return length;
 }
 
-static void add_words(struct str *out, const char *text)
+/* `used`: characters that stand in the line already. */
+static void add_words(struct str *out, const char *text, size_t used)
 {
+    size_t room = (LINE_CHARACTERS - WORD_FRAME - used) / 4 * 3;
     for (bool first = true; *text; first = false) {
         unsigned char encoded[WORD_BYTES * 2];
-        size_t length = piece_length(text);
+        size_t length = piece_length(text, room < WORD_BYTES ? room : WORD_BYTES);
         (void)EVP_EncodeBlock(encoded, (const unsigned char *)text, (int)length);
         str_printf(out, "%s=?UTF-8?B?%s?=", first ? "" : "\r\n ", (const char *)encoded);
         text += length;
+        room = WORD_BYTES;
     }
 }
 
 void mime_add_unstructured(struct str *out, const char *name, const char *text)
 {
-    str_printf(out, "%s:", name);
-    if (is_plain(text)) {
-        str_printf(out, " %s", text);
-        return;
-    }
-    str_add(out, "\r\n "); /* so that the first word has a line of its own, whatever the name's length */
-    add_words(out, text);
+    str_printf(out, "%s: ", name);
+    if (is_plain(text))
+        str_add(out, text);
+    else
+        add_words(out, text, strlen(name) + 2);
 }
 
 static void add_quoted(struct str *out, const char *text)
@@ -111,16 +114,15 @@ static void add_quoted(struct str *out, const char *text)
 
 void mime_add_mailbox(struct str *out, const char *name, const struct mailbox *mailbox)
 {
-    str_printf(out, "%s:", name);
+    str_printf(out, "%s: ", name);
     if (*mailbox->name && is_plain(mailbox->name)) {
-        str_add_char(out, ' ');
         add_quoted(out, mailbox->name);
+        str_add_char(out, ' ');
     } else if (*mailbox->name) {
+        add_words(out, mailbox->name, strlen(name) + 2);
         str_add(out, "\r\n ");
-        add_words(out, mailbox->name);
-        str_add(out, "\r\n");
     }
-    str_printf(out, " <%s>", mailbox->address);
+    str_printf(out, "<%s>", mailbox->address);
 }
 
 void mime_add_date(struct str *out, int64_t at_ms)

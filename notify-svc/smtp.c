@@ -8,12 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 enum {
     SPARE_CONNECTIONS = 8,
     KEEP_SECONDS = 5, /* a server ends an idle connection when it likes: a short time makes that rare */
     CONNECT_MS = 5000,
-    REPLY_SECONDS = 30,
 };
 
 struct smtp {
@@ -79,18 +79,6 @@ struct smtp *smtp_open(const struct email_config *config, struct err *err)
     return smtp;
 }
 
-void smtp_release(struct smtp **place)
-{
-    struct smtp *smtp = *place;
-    if (!smtp)
-        return;
-    while (smtp->spare_count)
-        curl_easy_cleanup(smtp->spare[--smtp->spare_count]);
-    (void)pthread_mutex_destroy(&smtp->lock);
-    free(smtp);
-    *place = NULL;
-}
-
 /* ---- connections ---- */
 
 static CURL *handle_take(struct smtp *smtp)
@@ -103,15 +91,39 @@ static CURL *handle_take(struct smtp *smtp)
     return handle ? handle : curl_easy_init();
 }
 
-static void handle_give(struct smtp *smtp, CURL *handle)
+/* For good: after a failure an answer may be outstanding, which the next mail would take for its own. Without a socket curl does not wait for an
+ * answer to QUIT either. */
+static void cut_connection(CURL *handle)
+{
+    curl_socket_t connection = CURL_SOCKET_BAD;
+    if (curl_easy_getinfo(handle, CURLINFO_ACTIVESOCKET, &connection) == CURLE_OK && connection != CURL_SOCKET_BAD)
+        (void)shutdown(connection, SHUT_RDWR);
+}
+
+static void handle_give(struct smtp *smtp, CURL *handle, bool keep)
 {
     curl_easy_reset(handle);
     (void)pthread_mutex_lock(&smtp->lock);
-    if (smtp->spare_count < SPARE_CONNECTIONS)
+    if (keep && smtp->spare_count < SPARE_CONNECTIONS)
         smtp->spare[smtp->spare_count++] = TAKE(handle);
     (void)pthread_mutex_unlock(&smtp->lock);
     if (handle)
         curl_easy_cleanup(handle);
+}
+
+void smtp_release(struct smtp **place)
+{
+    struct smtp *smtp = *place;
+    if (!smtp)
+        return;
+    while (smtp->spare_count) {
+        CURL *handle = smtp->spare[--smtp->spare_count];
+        cut_connection(handle);
+        curl_easy_cleanup(handle);
+    }
+    (void)pthread_mutex_destroy(&smtp->lock);
+    free(smtp);
+    *place = NULL;
 }
 
 /* ---- one mail ---- */
@@ -204,7 +216,8 @@ static void set_options(const struct smtp *smtp, CURL *handle, const struct parc
     curl_easy_setopt(handle, CURLOPT_PROXY, "");
     curl_easy_setopt(handle, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS < timeout_ms ? (long)CONNECT_MS : timeout_ms);
     curl_easy_setopt(handle, CURLOPT_TIMEOUT_MS, timeout_ms);
-    curl_easy_setopt(handle, CURLOPT_SERVER_RESPONSE_TIMEOUT, (long)REPLY_SECONDS);
+    /* Also for the answer to QUIT, which comes on top of the whole mail's time-out. */
+    curl_easy_setopt(handle, CURLOPT_SERVER_RESPONSE_TIMEOUT, (timeout_ms + 999) / 1000);
     curl_easy_setopt(handle, CURLOPT_MAXCONNECTS, 1L);
     curl_easy_setopt(handle, CURLOPT_MAXAGE_CONN, (long)KEEP_SECONDS);
     curl_easy_setopt(handle, CURLOPT_USE_SSL, smtp->plain ? (long)CURLUSESSL_NONE : (long)CURLUSESSL_ALL);
@@ -259,10 +272,13 @@ static void perform(struct smtp *smtp, CURL *handle, const struct parcel *parcel
     CURLcode code = curl_easy_perform(handle);
     (void)curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &reply);
     if (was_stale(handle, code, reply)) {
+        cut_connection(handle);
         curl_easy_setopt(handle, CURLOPT_FRESH_CONNECT, 1L);
         code = curl_easy_perform(handle);
         (void)curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &reply);
     }
+    if (code != CURLE_OK)
+        cut_connection(handle);
     judge(code, reply, outcome);
 }
 
@@ -287,5 +303,5 @@ void smtp_send(struct smtp *smtp, const struct mail *mail, struct outcome *outco
         outcome_set(outcome, OUTCOME_RETRY, "out of memory");
     parcel_free(&parcel);
     if (handle)
-        handle_give(smtp, handle);
+        handle_give(smtp, handle, outcome->kind == OUTCOME_SENT);
 }

@@ -41,6 +41,7 @@ test    jq                          jq
 test    kcat                        kcat
 test    redis-tools                 redis-cli
 test    iproute2                    ss
+test    python3-aiosmtpd            -
 bench   haproxy                     haproxy
 bench   nginx                       nginx
 bench   wrk                         wrk
