@@ -133,8 +133,6 @@ bool stream_open(struct request *req, struct reply *reply, struct err *err)
     if (!reply->stream)
         return false;
     reply->content_type = "text/event-stream";
-    reply_header(reply, "Cache-Control", "no-store");
-    reply_header(reply, "X-Accel-Buffering", "no");
     if (caller.by_ticket) {
         char *cookie = arena_alloc(req->arena, COOKIE_TEXT_BYTES);
         cookie_print(app->cookie_key, caller.session_id, cookie);

@@ -101,7 +101,8 @@ class Instance {
     this.slot = slot;
   }
   async start() {
-    const [port, admin] = [await freePort(), await freePort()];
+    // The same address again after a kill: clients come back by themselves.
+    const [port, admin] = (this.ports ??= [await freePort(), await freePort()]);
     this.url = `http://127.0.0.1:${port}`;
     this.admin = `http://127.0.0.1:${admin}`;
     this.log ??= '';
