@@ -5,40 +5,6 @@
 
 #include <cjson/cJSON.h>
 
-void message_json(struct str *out, const char *name, const struct message *message)
-{
-    json_open(out, name, '{');
-    json_text(out, "room_id", message->room_id);
-    json_i64(out, "seq", message->seq);
-    json_i64(out, "rev", message->rev);
-    json_text(out, "id", message->id);
-    json_text(out, "client_id", message->client_id);
-    if (message->sender_id) {
-        json_open(out, "sender", '{');
-        json_text(out, "id", message->sender_id);
-        json_text(out, "nickname", message->nickname ? message->nickname : "");
-        json_text(out, "avatar_url", message->avatar_url ? message->avatar_url : "");
-        json_close(out, '}');
-    } else {
-        json_text(out, "sender", NULL);
-    }
-    json_text(out, "kind", message->kind);
-    json_text(out, "content", message->content);
-    if (message->file_id)
-        json_text(out, "file_id", message->file_id);
-    if (message->reply_to)
-        json_i64(out, "reply_to", message->reply_to);
-    json_raw(out, "reactions", message->reactions ? message->reactions : "{}");
-    if (message->unread_by >= 0)
-        json_i64(out, "unread_by", message->unread_by);
-    if (message->edited_ms)
-        json_time(out, "edited_at", message->edited_ms);
-    if (message->deleted_ms)
-        json_bool(out, "deleted", true);
-    json_time(out, "at", message->at_ms);
-    json_close(out, '}');
-}
-
 /* ---- kinds ---- */
 
 static const struct {

@@ -6,6 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+    LETTERS_MAX = 8192
+}; /* of the folded text, which can be far longer than what was written: later ones are not found */
+
 /* FNV-1a, then a last mixing: hashes of neighbours must not be neighbours. Stored, so never to be changed. */
 static uint64_t hash_bytes(uint64_t hash, const char *bytes, size_t length)
 {
@@ -32,10 +36,10 @@ int64_t *tokens_of(struct arena *arena, const char *room_id, const char *text, s
     const char *folded = text_fold(arena, text);
     const size_t length = folded ? strlen(folded) : 0;
     const uint64_t room = hash_bytes(0xcbf29ce484222325U, room_id, strlen(room_id));
-    int64_t *tokens = arena_alloc(arena, (length + 1) * sizeof *tokens);
+    int64_t *tokens = arena_alloc(arena, ((length < LETTERS_MAX ? length : LETTERS_MAX) + 1) * sizeof *tokens);
     size_t made = 0, previous = 0, distinct = 0;
     uint32_t code = 0;
-    for (size_t at = 0; at < length;) {
+    for (size_t at = 0; at < length && made < LETTERS_MAX;) {
         const size_t size = utf8_decode(folded + at, length - at, &code);
         if (size == 0)
             break;

@@ -1,0 +1,61 @@
+#include "store_owner.h"
+
+#include "mem.h"
+
+/* ids are given in the order of the list */
+static const struct pg_statement ADD_EVENTS = {
+    "owner_add_events",
+    "WITH added AS (INSERT INTO events_out (partition, room_id, corr, request_id, traceparent, payload)"
+    " SELECT $1, room_id, corr, request_id, traceparent, payload"
+    " FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[]) WITH ORDINALITY"
+    " AS n (room_id, corr, request_id, traceparent, payload, place) ORDER BY place RETURNING id) SELECT max(id) FROM "
+    "added"};
+static const struct pg_statement DROP_EVENTS = {"owner_drop_events",
+                                                "DELETE FROM events_out WHERE partition = $1 AND id <= $2"};
+static const struct pg_statement LIST_EVENTS = {"owner_list_events",
+                                                "SELECT id, room_id, corr, request_id, traceparent, payload FROM "
+                                                "events_out WHERE partition = $1 ORDER BY id LIMIT $2::bigint"};
+
+bool store_owner_add_events(struct pg_tx *tx, int32_t partition, const struct owner_event *events, size_t count,
+                            int64_t *last_id, struct err *err)
+{
+    enum { ROOM_ID, CORR, REQUEST_ID, TRACEPARENT, PAYLOAD, COLUMNS };
+    if (count == 0)
+        return true;
+    AUTO_FREE const char **cells = mem_new(count * COLUMNS, sizeof *cells);
+    for (size_t i = 0; i < count; i++) {
+        cells[ROOM_ID * count + i] = events[i].room_id;
+        cells[CORR * count + i] = events[i].corr;
+        cells[REQUEST_ID * count + i] = events[i].request_id;
+        cells[TRACEPARENT * count + i] = events[i].traceparent;
+        cells[PAYLOAD * count + i] = events[i].payload;
+    }
+    AUTO(pg_result)
+    row = pg_tx_query(tx, &ADD_EVENTS,
+                      PARAMS(PG_I64(partition), PG_TEXTS(cells + ROOM_ID * count, count),
+                             PG_TEXTS(cells + CORR * count, count), PG_TEXTS(cells + REQUEST_ID * count, count),
+                             PG_TEXTS(cells + TRACEPARENT * count, count), PG_TEXTS(cells + PAYLOAD * count, count)),
+                      err);
+    *last_id = row ? pg_i64(row, 0, 0) : 0;
+    return row != NULL;
+}
+
+bool store_owner_drop_events(struct pg_tx *tx, int32_t partition, int64_t last_id, struct err *err)
+{
+    return last_id == 0 || pg_tx_exec(tx, &DROP_EVENTS, PARAMS(PG_I64(partition), PG_I64(last_id)), NULL, err);
+}
+
+bool store_owner_list_events(struct pg_tx *tx, struct arena *arena, int32_t partition, int limit,
+                             struct owner_event **events, size_t *count, struct err *err)
+{
+    AUTO(pg_result) rows = pg_tx_query(tx, &LIST_EVENTS, PARAMS(PG_I64(partition), PG_I64(limit)), err);
+    *count = rows ? (size_t)pg_rows(rows) : 0;
+    *events = arena_alloc(arena, (*count + 1) * sizeof **events);
+    for (size_t i = 0; i < *count; i++) {
+        const char *texts[6] = {NULL};
+        for (int column = 1; column < 6; column++)
+            texts[column] = pg_is_null(rows, (int)i, column) ? NULL : arena_text(arena, pg_text(rows, (int)i, column));
+        (*events)[i] = (struct owner_event){pg_i64(rows, (int)i, 0), texts[1], texts[2], texts[3], texts[4], texts[5]};
+    }
+    return rows != NULL;
+}

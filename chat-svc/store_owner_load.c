@@ -1,0 +1,344 @@
+#include "store_owner.h"
+
+#include "mem.h"
+
+/* ---- statements: one row per item of the arrays ---- */
+
+static const struct pg_statement LOAD_ROOMS = {
+    "owner_rooms",
+    "SELECT id, kind, title, created_by, " SQL_MS("created_at") ", " SQL_MS(
+        "closed_at") ", member_count, last_seq, rev, " SQL_MS("active_at") " FROM rooms WHERE id = ANY ($1::uuid[])"};
+static const struct pg_statement LOAD_SEATS = {
+    "owner_seats", "SELECT m.room_id, m.user_id, m.manager, " SQL_MS(
+                       "m.joined_at") ", m.read_seq, m.muted, m.hidden, coalesce(p.locale, ''),"
+                                      " coalesce(p.withdrawn, false) FROM members m LEFT JOIN people p USING (user_id) "
+                                      "WHERE m.room_id = ANY ($1::uuid[])"
+                                      " ORDER BY m.room_id, m.joined_at, m.user_id"};
+static const struct pg_statement LOAD_PEOPLE = {"owner_people",
+                                                "SELECT user_id, nickname, avatar_url, locale, role <> 'guest' AND NOT "
+                                                "withdrawn, withdrawn FROM people WHERE user_id = ANY ($1::uuid[])"};
+/* Pairs that are asked about, and whatever blocks there are around those who send. */
+static const struct pg_statement LOAD_RELATIONS = {
+    "owner_relations", "SELECT r.a, r.b, r.friend, r.a = ANY (r.blocked_by), r.b = ANY (r.blocked_by) FROM "
+                       "unnest($1::uuid[], $2::uuid[]) AS w (a, b)"
+                       " CROSS JOIN LATERAL (SELECT * FROM relations x WHERE x.a = w.a AND x.b = w.b LIMIT 1) r"
+                       " UNION ALL SELECT a, b, friend, a = ANY (blocked_by), b = ANY (blocked_by) FROM relations "
+                       "WHERE a = ANY ($3::uuid[]) AND blocked_by <> '{}'"
+                       " UNION ALL SELECT a, b, friend, a = ANY (blocked_by), b = ANY (blocked_by) FROM relations "
+                       "WHERE b = ANY ($3::uuid[]) AND blocked_by <> '{}'"};
+#define MESSAGE_COLUMNS_OF(m)                                                                                          \
+    m ".room_id, " m ".seq, " m ".rev, " m ".id, " m ".client_id, " m ".sender_id, " m ".kind, " m ".content, " m      \
+      ".file_id, " m ".reply_to, " m                                                                                   \
+      ".reactions, " SQL_MS(m ".edited_at") ", " SQL_MS(m ".deleted_at") ", " SQL_MS(m ".at")
+/* By number, and by what their senders called them. LATERAL ... LIMIT: each by the index, whatever the planner thinks
+ * of the arrays. */
+static const struct pg_statement LOAD_MESSAGES = {
+    "owner_messages",
+    "SELECT " MESSAGE_COLUMNS_OF(
+        "m") " FROM unnest($1::uuid[], $2::bigint[]) AS w (room_id, seq)"
+             " CROSS JOIN LATERAL (SELECT * FROM messages x WHERE x.room_id = w.room_id AND x.seq = w.seq LIMIT 1) m"
+             " UNION ALL SELECT " MESSAGE_COLUMNS_OF(
+                 "m") " FROM unnest($3::uuid[], $4::uuid[], $5::text[]) AS w (room_id, sender_id, client_id)"
+                      " CROSS JOIN LATERAL (SELECT * FROM messages x WHERE x.room_id = w.room_id AND x.sender_id = "
+                      "w.sender_id"
+                      " AND x.client_id = w.client_id LIMIT 1) m"};
+static const struct pg_statement LOAD_REACTIONS = {
+    "owner_reactions", "SELECT w.room_id, w.seq, w.user_id, w.emoji FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], "
+                       "$4::text[]) AS w (room_id, seq, user_id, emoji)"
+                       " WHERE EXISTS (SELECT FROM reactions r WHERE r.room_id = w.room_id AND r.seq = w.seq AND "
+                       "r.user_id = w.user_id AND r.emoji = w.emoji)"};
+static const struct pg_statement LOAD_FILES = {
+    "owner_files", "SELECT id, room_id, user_id, type, used FROM files WHERE id = ANY ($1::uuid[])"};
+static const struct pg_statement LOAD_RECENT = {
+    "owner_recent",
+    "SELECT m.room_id, m.sender_id, m.at FROM unnest($1::uuid[], $2::uuid[]) AS w (room_id, sender_id)"
+    " CROSS JOIN LATERAL (SELECT x.room_id, x.sender_id, " SQL_MS(
+        "x.at") " AS at FROM messages x WHERE x.room_id = w.room_id"
+                "  AND x.sender_id = w.sender_id ORDER BY x.seq DESC LIMIT $3::bigint) m ORDER BY m.at"};
+
+/* ---- what is asked for ---- */
+
+/* Texts in columns of equal length, each row once. */
+struct wants {
+    struct arena *arena;
+    struct lookup *known;
+    LIST(const char *) columns[4];
+    LIST(int64_t) numbers;
+    size_t count;
+};
+
+static void wants_open(struct wants *wants, struct arena *arena)
+{
+    *wants = (struct wants){.arena = arena, .known = lookup_open(arena)};
+}
+
+static void want(struct wants *wants, const char *a, const char *b, const char *c, int64_t number)
+{
+    const char *const texts[] = {a, b, c};
+    if (!a || !lookup_add(wants->known, KEY(a, b, c, number), wants))
+        return;
+    for (size_t i = 0; i < ARRAY_LENGTH(texts); i++)
+        *SCENE_ADD(wants, wants->columns[i]) = texts[i];
+    *SCENE_ADD(wants, wants->numbers) = number;
+    wants->count++;
+}
+
+#define WANTED(wants, column) PG_TEXTS((wants).columns[column].items, (wants).count)
+#define WANTED_NUMBERS(wants) PG_I64S((wants).numbers.items, (wants).count)
+
+struct needs {
+    struct wants rooms, people, pairs, speakers, numbered, named, reactions, files, recent;
+};
+
+static void need_meeting(struct needs *needs, const struct command *command)
+{
+    for (size_t i = 0; i < command->user_ids.count; i++) {
+        const char *other = command->user_ids.items[i];
+        want(&needs->people, other, NULL, NULL, 0);
+        if (!command->user_id || strcmp(other, command->user_id) == 0)
+            continue;
+        const bool first = strcmp(other, command->user_id) < 0;
+        want(&needs->pairs, first ? other : command->user_id, first ? command->user_id : other, NULL, 0);
+    }
+}
+
+static void need_for(struct needs *needs, const struct command *command)
+{
+    want(&needs->rooms, command->room_id, NULL, NULL, 0);
+    want(&needs->people, command->user_id, NULL, NULL, 0);
+    switch (command->kind) {
+    case COMMAND_CREATE:
+    case COMMAND_ADD:
+        need_meeting(needs, command);
+        break;
+    case COMMAND_REMOVE:
+        want(&needs->people, command->target, NULL, NULL, 0);
+        break;
+    case COMMAND_SEND:
+        if (command->user_id)
+            want(&needs->named, command->room_id, command->user_id, command->client_id, 0);
+        want(&needs->files, command->file_id, NULL, NULL, 0);
+        want(&needs->speakers, command->user_id, NULL, NULL, 0);
+        break;
+    case COMMAND_REACT:
+    case COMMAND_UNREACT:
+        want(&needs->reactions, command->room_id, command->user_id, command->emoji, command->seq);
+        want(&needs->numbered, command->room_id, NULL, NULL, command->seq);
+        want(&needs->speakers, command->user_id, NULL, NULL, 0);
+        break;
+    case COMMAND_EDIT:
+    case COMMAND_DELETE:
+        want(&needs->numbered, command->room_id, NULL, NULL, command->seq);
+        want(&needs->speakers, command->user_id, NULL, NULL, 0);
+        break;
+    case COMMAND_LEAVE:
+    case COMMAND_TITLE:
+    case COMMAND_READ:
+    case COMMAND_CLOSE:
+    case COMMANDS:
+        break;
+    }
+}
+
+/* ---- loading ---- */
+
+static const char *text_of(const struct scene *scene, const struct pg_result *rows, int row, int column)
+{
+    const char *text = pg_text(rows, row, column);
+    return text ? arena_text(scene->arena, text) : NULL;
+}
+
+static bool load_rooms(struct pg_tx *tx, struct scene *scene, const struct wants *wants, struct err *err)
+{
+    AUTO(pg_result) rows = pg_tx_query(tx, &LOAD_ROOMS, PARAMS(WANTED(*wants, 0)), err);
+    for (int row = 0; rows && row < pg_rows(rows); row++) {
+        struct chat_room *room = scene_add_room(scene, text_of(scene, rows, row, 0));
+        if (!room_kind_parse(pg_text(rows, row, 1), &room->shown.kind))
+            return err_set_internal(err, &ERR_INTERNAL, "room %s is of an unknown kind", room->shown.id);
+        room->shown.title = text_of(scene, rows, row, 2);
+        room->created_by = text_of(scene, rows, row, 3);
+        room->shown.created_ms = pg_i64(rows, row, 4);
+        room->closed_ms = pg_i64(rows, row, 5);
+        room->shown.closed = !pg_is_null(rows, row, 5);
+        room->shown.member_count = pg_i64(rows, row, 6);
+        room->shown.last_seq = pg_i64(rows, row, 7);
+        room->rev = pg_i64(rows, row, 8);
+        room->active_ms = pg_i64(rows, row, 9);
+        room->stored = true;
+    }
+    return rows != NULL;
+}
+
+static bool load_seats(struct pg_tx *tx, struct scene *scene, const struct wants *wants, struct err *err)
+{
+    AUTO(pg_result) rows = pg_tx_query(tx, &LOAD_SEATS, PARAMS(WANTED(*wants, 0)), err);
+    struct chat_room *room = NULL;
+    for (int row = 0; rows && row < pg_rows(rows); row++) {
+        const char *room_id = pg_text(rows, row, 0);
+        if (!room || strcmp(room->shown.id, room_id) != 0)
+            room = scene_room(scene, room_id);
+        if (!room)
+            continue;
+        struct seat *seat = scene_push_seat(scene, room, text_of(scene, rows, row, 1));
+        seat->manager = pg_bool(rows, row, 2);
+        seat->joined_ms = pg_i64(rows, row, 3);
+        seat->read_seq = pg_i64(rows, row, 4);
+        seat->muted = pg_bool(rows, row, 5);
+        seat->hidden = pg_bool(rows, row, 6);
+        seat->locale = text_of(scene, rows, row, 7);
+        seat->withdrawn = pg_bool(rows, row, 8);
+        seat->here = seat->stored = true;
+    }
+    return rows != NULL;
+}
+
+static bool load_people(struct pg_tx *tx, struct scene *scene, const struct wants *wants, struct err *err)
+{
+    if (wants->count == 0)
+        return true;
+    AUTO(pg_result) rows = pg_tx_query(tx, &LOAD_PEOPLE, PARAMS(WANTED(*wants, 0)), err);
+    for (int row = 0; rows && row < pg_rows(rows); row++) {
+        const struct chat_person person = {
+            .id = text_of(scene, rows, row, 0),
+            .nickname = text_of(scene, rows, row, 1),
+            .avatar_url = text_of(scene, rows, row, 2),
+            .locale = text_of(scene, rows, row, 3),
+            .is_user = pg_bool(rows, row, 4),
+            .withdrawn = pg_bool(rows, row, 5),
+        };
+        scene_add_person(scene, &person);
+    }
+    return rows != NULL;
+}
+
+static bool load_relations(struct pg_tx *tx, struct scene *scene, const struct needs *needs, struct err *err)
+{
+    if (needs->pairs.count == 0 && needs->speakers.count == 0)
+        return true;
+    AUTO(pg_result)
+    rows = pg_tx_query(tx, &LOAD_RELATIONS,
+                       PARAMS(WANTED(needs->pairs, 0), WANTED(needs->pairs, 1), WANTED(needs->speakers, 0)), err);
+    for (int row = 0; rows && row < pg_rows(rows); row++) {
+        const struct chat_relation relation = {
+            .a = text_of(scene, rows, row, 0),
+            .b = text_of(scene, rows, row, 1),
+            .friend = pg_bool(rows, row, 2),
+            .a_blocks = pg_bool(rows, row, 3),
+            .b_blocks = pg_bool(rows, row, 4),
+        };
+        scene_add_relation(scene, &relation);
+    }
+    return rows != NULL;
+}
+
+/* Their senders' names are needed to show them. */
+static bool load_messages(struct pg_tx *tx, struct scene *scene, struct needs *needs, struct err *err)
+{
+    if (needs->numbered.count == 0 && needs->named.count == 0)
+        return true;
+    AUTO(pg_result)
+    rows = pg_tx_query(tx, &LOAD_MESSAGES,
+                       PARAMS(WANTED(needs->numbered, 0), WANTED_NUMBERS(needs->numbered), WANTED(needs->named, 0),
+                              WANTED(needs->named, 1), WANTED(needs->named, 2)),
+                       err);
+    for (int row = 0; rows && row < pg_rows(rows); row++) {
+        const struct message shown = {
+            .room_id = text_of(scene, rows, row, 0),
+            .seq = pg_i64(rows, row, 1),
+            .rev = pg_i64(rows, row, 2),
+            .id = text_of(scene, rows, row, 3),
+            .client_id = text_of(scene, rows, row, 4),
+            .sender_id = text_of(scene, rows, row, 5),
+            .kind = text_of(scene, rows, row, 6),
+            .content = text_of(scene, rows, row, 7),
+            .file_id = text_of(scene, rows, row, 8),
+            .reply_to = pg_i64(rows, row, 9),
+            .reactions = text_of(scene, rows, row, 10),
+            .edited_ms = pg_i64(rows, row, 11),
+            .deleted = !pg_is_null(rows, row, 12),
+            .at_ms = pg_i64(rows, row, 13),
+        };
+        struct chat_message *message = scene_add_message(scene, &shown);
+        message->deleted_ms = pg_i64(rows, row, 12);
+        message->stored = true;
+        want(&needs->people, message->shown.sender_id, NULL, NULL, 0);
+    }
+    return rows != NULL;
+}
+
+static bool load_reactions(struct pg_tx *tx, struct scene *scene, const struct wants *wants, struct err *err)
+{
+    if (wants->count == 0)
+        return true;
+    AUTO(pg_result)
+    rows = pg_tx_query(tx, &LOAD_REACTIONS,
+                       PARAMS(WANTED(*wants, 0), WANTED_NUMBERS(*wants), WANTED(*wants, 1), WANTED(*wants, 2)), err);
+    for (int row = 0; rows && row < pg_rows(rows); row++) {
+        struct chat_reaction *reaction = scene_add_reaction(scene, text_of(scene, rows, row, 0), pg_i64(rows, row, 1),
+                                                            text_of(scene, rows, row, 2), text_of(scene, rows, row, 3));
+        reaction->here = reaction->stored = true;
+    }
+    return rows != NULL;
+}
+
+static bool load_files(struct pg_tx *tx, struct scene *scene, const struct wants *wants, struct err *err)
+{
+    if (wants->count == 0)
+        return true;
+    AUTO(pg_result) rows = pg_tx_query(tx, &LOAD_FILES, PARAMS(WANTED(*wants, 0)), err);
+    for (int row = 0; rows && row < pg_rows(rows); row++) {
+        const struct chat_file file = {
+            .id = text_of(scene, rows, row, 0),
+            .room_id = text_of(scene, rows, row, 1),
+            .user_id = text_of(scene, rows, row, 2),
+            .type = text_of(scene, rows, row, 3),
+            .used = pg_bool(rows, row, 4),
+        };
+        scene_add_file(scene, &file);
+    }
+    return rows != NULL;
+}
+
+/* Of those who send into rooms for everybody: the times of their last messages. */
+static bool load_recent(struct pg_tx *tx, struct scene *scene, const struct wants *wants, struct err *err)
+{
+    if (wants->count == 0)
+        return true;
+    AUTO(pg_result)
+    rows = pg_tx_query(tx, &LOAD_RECENT, PARAMS(WANTED(*wants, 0), WANTED(*wants, 1), PG_I64(OPEN_BURST)), err);
+    for (int row = 0; rows && row < pg_rows(rows); row++) {
+        struct recent *recent = scene_recent(scene, text_of(scene, rows, row, 0), text_of(scene, rows, row, 1));
+        recent->at_ms[recent->count++] = pg_i64(rows, row, 2);
+    }
+    return rows != NULL;
+}
+
+static void need_recent(struct needs *needs, struct scene *scene, const struct command *command)
+{
+    const struct chat_room *room =
+        command->kind == COMMAND_SEND && command->user_id ? scene_room(scene, command->room_id) : NULL;
+    if (!room || !room_kind_is_open(room->shown.kind))
+        return;
+    want(&needs->recent, command->room_id, command->user_id, NULL, 0);
+    (void)scene_recent(scene, command->room_id, command->user_id);
+}
+
+bool store_owner_load(struct pg_tx *tx, struct scene *scene, const struct owner_command *commands, size_t count,
+                      struct err *err)
+{
+    struct needs needs;
+    struct wants *const all[] = {&needs.rooms, &needs.people, &needs.pairs,     &needs.speakers, &needs.numbered,
+                                 &needs.named, &needs.files,  &needs.reactions, &needs.recent};
+    for (size_t i = 0; i < ARRAY_LENGTH(all); i++)
+        wants_open(all[i], scene->arena);
+    for (size_t i = 0; i < count; i++)
+        need_for(&needs, &commands[i].command);
+    if (!load_rooms(tx, scene, &needs.rooms, err) || !load_seats(tx, scene, &needs.rooms, err) ||
+        !load_messages(tx, scene, &needs, err) || !load_people(tx, scene, &needs.people, err) ||
+        !load_relations(tx, scene, &needs, err) || !load_reactions(tx, scene, &needs.reactions, err) ||
+        !load_files(tx, scene, &needs.files, err))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        need_recent(&needs, scene, &commands[i].command);
+    return load_recent(tx, scene, &needs.recent, err);
+}

@@ -1,0 +1,220 @@
+/* The owner on real PostgreSQL and Kafka: what a batch leaves in the tables and on chat.events, whatever is repeated, interrupted or taken over. */
+#include "owner_kit.h"
+
+static int64_t last_seq(const char *room)
+{
+    return kit_number("SELECT last_seq FROM rooms WHERE id = '%s'", room, "");
+}
+
+static int64_t messages_of(const char *room)
+{
+    return kit_number("SELECT count(*) FROM messages WHERE room_id = '%s'", room, "");
+}
+
+static size_t events_of(struct kit *kit, const char *room)
+{
+    size_t found = 0;
+    for (size_t i = 0, there = test_reader_count(kit->events); i < there; i++)
+        found += strcmp(test_reader_at(kit->events, i)->key, room) == 0;
+    return found;
+}
+
+/* The revs of a room's events as they came: 0 when they are 1, 2, 3 ... without a hole; doubles are skipped as receivers do. */
+static int64_t first_hole(struct kit *kit, const char *room, int64_t *last)
+{
+    *last = 0;
+    for (size_t i = 0, there = test_reader_count(kit->events); i < there; i++) {
+        const struct test_record *record = test_reader_at(kit->events, i);
+        struct chat_event event;
+        struct err err = {0};
+        if (strcmp(record->key, room) != 0 || !event_decode(kit->arena, view_of(record->payload), &event, &err) || event.rev <= *last)
+            continue;
+        if (event.rev != *last + 1)
+            return *last + 1;
+        *last = event.rev;
+    }
+    return 0;
+}
+
+struct three {
+    const char *people[3], *room;
+};
+
+static struct three three_of(struct kit *kit)
+{
+    struct three three = {{kit_person(kit, "kim"), kit_person(kit, "lee"), kit_person(kit, "박")}, NULL};
+    kit_all_friends(kit, three.people, 3);
+    three.room = kit_group(kit, three.people, 3);
+    return three;
+}
+
+TEST(a_message_is_stored_told_and_answered, "P-22 P-28 P-29")
+{
+    struct kit *kit = kit_open();
+    const struct three three = three_of(kit);
+    struct command send = kit_send(kit, three.room, three.people[0], "점심 먹자");
+    struct chat_event answer;
+    EXPECT_TEXT("", kit_do(kit, &send, &answer));
+    EXPECT_I64(EVENT_MESSAGE, answer.kind);
+    EXPECT_I64(1, answer.seq);
+    EXPECT_I64(2, answer.rev); /* 1: created */
+    EXPECT_I64(1, answer.last_seq);
+    EXPECT_TEXT(three.people[0], answer.sender_id);
+    EXPECT(answer.message && strstr(answer.message, "\"nickname\":\"kim\"") && strstr(answer.message, "\"unread_by\":2"));
+    EXPECT(answer.message && strstr(answer.message, "점심 먹자") && strstr(answer.message, send.message_id));
+    EXPECT_I64(1, last_seq(three.room));
+    EXPECT_I64(1, kit_number("SELECT read_seq FROM members WHERE room_id = '%s' AND user_id = '%s'", three.room, three.people[0]));
+    EXPECT_I64(0, kit_number("SELECT read_seq FROM members WHERE room_id = '%s' AND user_id = '%s'", three.room, three.people[1]));
+    EXPECT_I64(4, kit_number("SELECT cardinality(tokens) FROM message_search WHERE room_id = '%s'", three.room, ""));
+    EXPECT_I64(3, kit_number("SELECT member_count FROM rooms WHERE id = '%s'", three.room, ""));
+}
+
+TEST(a_repeated_client_id_is_one_message, "P-28")
+{
+    struct kit *kit = kit_open();
+    const struct three three = three_of(kit);
+    struct command send = kit_send(kit, three.room, three.people[0], "once");
+    struct chat_event first, second;
+    EXPECT_TEXT("", kit_do(kit, &send, &first));
+    EXPECT_TEXT("", kit_do(kit, &send, &second)); /* in a later batch */
+    EXPECT_I64(EVENT_VERDICT, second.kind);
+    EXPECT_I64(200, second.status);
+    EXPECT_TEXT(first.message, second.message);
+    send.client_id = "twice";
+    (void)kit_add(kit, &send);
+    (void)kit_add(kit, &send); /* in one batch */
+    REQUIRE(kit_apply(kit));
+    EXPECT_I64(2, messages_of(three.room));
+    struct command other = send; /* another sender's client_id is another message */
+    other.user_id = three.people[1];
+    EXPECT_TEXT("", kit_do(kit, &other, NULL));
+    EXPECT_I64(3, messages_of(three.room));
+}
+
+TEST(a_batch_applied_twice_changes_nothing, "M-52")
+{
+    struct kit *kit = kit_open();
+    const struct three three = three_of(kit);
+    for (int i = 0; i < 20; i++) {
+        const struct command send = kit_send(kit, three.room, three.people[i % 3], "hello");
+        (void)kit_add(kit, &send);
+    }
+    const struct kafka_batch batch = kit_batch(kit);
+    const size_t count = kit->count;
+    REQUIRE(kit_apply(kit));
+    EVENTUALLY(10000, events_of(kit, three.room) == 1 + 20 + 19); /* created, messages, and marks: all but the first sender were behind */
+    struct err err = {0};
+    for (int again = 0; again < 3; again++)
+        REQUIRE_OK(owner_apply(&kit->app, &batch, &err), &err);
+    const struct kafka_batch part = {.topic = batch.topic, .partition = batch.partition, .records = batch.records + 7, .count = count - 7};
+    REQUIRE_OK(owner_apply(&kit->app, &part, &err), &err);
+    EXPECT_I64(20, messages_of(three.room));
+    EXPECT_I64(20, last_seq(three.room));
+    int64_t last;
+    EXPECT_I64(0, first_hole(kit, three.room, &last));
+    EXPECT_I64(40, last);
+}
+
+TEST(a_paused_former_owner_changes_nothing, "M-52")
+{
+    struct kit *kit = kit_open();
+    const struct three three = three_of(kit);
+    struct chat_app former = kit->app;
+    former.owner = kit_owner(kit);
+    struct command send = kit_send(kit, three.room, three.people[0], "by the new owner");
+    (void)kit_add(kit, &send);
+    const struct kafka_batch batch = kit_batch(kit);
+    REQUIRE(kit_apply(kit)); /* the new owner was faster */
+    struct err err = {0};
+    REQUIRE_OK(owner_apply(&former, &batch, &err), &err);
+    EXPECT_I64(1, messages_of(three.room));
+    send = kit_send(kit, three.room, three.people[1], "and it goes on");
+    EXPECT_TEXT("", kit_do(kit, &send, NULL));
+    EXPECT_I64(2, last_seq(three.room));
+    owner_release(&former.owner);
+}
+
+/* A commit whose events were never sent: what a crash between the two leaves. */
+static void commit_without_sending(struct kit *kit)
+{
+    struct err err = {0};
+    struct chat_app dying = kit->app;
+    dying.owner = kit_owner(kit);
+    owner_tell_on(dying.owner, "t.chat.no-such-topic", 200);
+    const struct kafka_batch batch = kit_batch(kit);
+    EXPECT(!owner_apply(&dying, &batch, &err));
+    owner_release(&dying.owner);
+}
+
+TEST(a_new_owner_first_sends_what_was_left, "P-29")
+{
+    struct kit *kit = kit_open();
+    const struct three three = three_of(kit);
+    kit->partition = 1; /* apart from the other tests' events */
+    kit->offset += 1000;
+    const struct command first = kit_send(kit, three.room, three.people[0], "left behind"), second = kit_send(kit, three.room, three.people[0], "after");
+    const char *corr = kit_add(kit, &first);
+    commit_without_sending(kit);
+    EXPECT_I64(1, messages_of(three.room));
+    EXPECT_I64(1, kit_number("SELECT count(*) FROM events_out WHERE room_id = '%s' AND partition = 1", three.room, ""));
+    struct chat_app next = kit->app;
+    struct err err = {0};
+    next.owner = kit_owner(kit);
+    REQUIRE_OK(owner_assigned(&next, "chat.inbound", 1, &err), &err);
+    struct chat_event answer;
+    EXPECT(kit_answer(kit, corr, &answer));
+    EXPECT_I64(1, answer.seq);
+    EXPECT_I64(0, kit_number("SELECT count(*) FROM events_out WHERE room_id = '%s' AND partition = 1", three.room, ""));
+    /* the record was not committed to Kafka, so it comes again, with the next one behind */
+    const char *corr_after = kit_add(kit, &second);
+    const struct kafka_batch batch = kit_batch(kit);
+    REQUIRE_OK(owner_apply(&next, &batch, &err), &err);
+    kit->count = 0;
+    EXPECT(kit_answer(kit, corr_after, &answer));
+    EXPECT_I64(2, answer.seq);
+    int64_t last;
+    EXPECT_I64(0, first_hole(kit, three.room, &last));
+    EXPECT_I64(3, last);
+    owner_release(&next.owner);
+    kit->partition = 0;
+}
+
+TEST(the_same_owner_sends_what_it_could_not_send, "P-29")
+{
+    struct kit *kit = kit_open();
+    const struct three three = three_of(kit);
+    struct err err = {0};
+    const struct command send = kit_send(kit, three.room, three.people[0], "again");
+    const char *corr = kit_add(kit, &send);
+    const struct kafka_batch batch = kit_batch(kit);
+    owner_tell_on(kit->app.owner, "t.chat.no-such-topic", 200);
+    EXPECT(!owner_apply(&kit->app, &batch, &err));
+    owner_tell_on(kit->app.owner, kit->events_topic, 10000);
+    err_clear(&err);
+    REQUIRE_OK(owner_apply(&kit->app, &batch, &err), &err); /* as the worker does after a back-off */
+    kit->count = 0;
+    struct chat_event answer;
+    EXPECT(kit_answer(kit, corr, &answer));
+    EXPECT_I64(1, messages_of(three.room));
+    EXPECT_I64(1, answer.seq);
+}
+
+TEST(five_hundred_messages_take_as_many_statements_as_five, "P-26 M-52")
+{
+    struct kit *kit = kit_open();
+    const struct three three = three_of(kit);
+    static const int SIZES[] = {5, 500};
+    int64_t statements[2];
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < SIZES[round]; i++) {
+            const struct command send = kit_send(kit, three.room, three.people[i % 3], "many");
+            (void)kit_add(kit, &send);
+        }
+        const int64_t before = kit_statements();
+        REQUIRE(kit_apply(kit));
+        statements[round] = kit_statements() - before;
+    }
+    EXPECT_I64(505, messages_of(three.room));
+    EXPECT_I64(statements[0], statements[1]);
+    EXPECT(statements[1] > 5 && statements[1] < 30);
+}
