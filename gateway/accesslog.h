@@ -16,7 +16,8 @@ void accesslog_release(struct access_log **log);
 
 /* Path and query, cut to size, with the values of secret parameters replaced. */
 void accesslog_target(char *out, size_t size, struct view path, struct view query);
-void accesslog_line(struct exchange *exchange);
+/* The line of an exchange that is over. */
+void accesslog_line(struct exchange *exchange, int64_t took_us);
 /* Hands over what the loop has collected. */
 void accesslog_flush(struct loop *loop);
 

@@ -202,7 +202,7 @@ static void on_event(struct source *source, uint32_t events)
     if (!source->dead && channel->exchange == exchange && channel->readable && !channel->connecting)
         exchange_relay(exchange);
     if (!client->source.dead)
-        client_pump(client);
+        client_queue(client);
 }
 
 static void on_timer(struct timer *timer)

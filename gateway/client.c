@@ -15,6 +15,7 @@ enum {
     REQUESTS_PER_TURN = 16, /* of one connection that has more of them ready, before others have their turn */
     LINGER_MS = 2000,       /* bytes that follow a refusal are thrown away this long, */
     LINGER_BYTES = 1 << 20, /* and at most so many */
+    TOGETHER_BYTES = 4096,  /* what is larger is not copied to leave with others */
     HALF_CLOSED_MS = 1000,  /* a client that has finished sending still gets an answer that comes this soon */
 };
 
@@ -68,8 +69,11 @@ static void leave_queue(struct client *client)
     struct client **at = &client->loop->ready;
     while (client->queued && *at && *at != client)
         at = &(*at)->next_ready;
-    if (client->queued && *at)
-        *at = client->next_ready;
+    if (!client->queued || !*at)
+        return;
+    *at = client->next_ready;
+    if (!*at)
+        client->loop->ready_end = at;
 }
 
 void client_close(struct client *client)
@@ -102,8 +106,9 @@ void client_queue(struct client *client)
     if (client->queued)
         return;
     client->queued = true;
-    client->next_ready = client->loop->ready;
-    client->loop->ready = client;
+    client->next_ready = NULL;
+    *client->loop->ready_end = client;
+    client->loop->ready_end = &client->next_ready;
 }
 
 /* ---- bytes ---- */
@@ -160,6 +165,17 @@ void client_send(struct client *client, const char *bytes, size_t length)
         buffer_add(&client->loop->buffers, &client->out, bytes, length);
         client_arm(client);
     }
+}
+
+void client_send_last(struct client *client, const char *bytes, size_t length)
+{
+    if (client->broken || client->out || length > TOGETHER_BYTES) {
+        client_send(client, bytes, length);
+        return;
+    }
+    if (length)
+        buffer_add(&client->loop->buffers, &client->out, bytes, length);
+    client_queue(client);
 }
 
 /* Writes what waited. False: some still waits, or it broke. */

@@ -30,7 +30,7 @@ struct client {
     struct client *next_ready;
     struct ssl_st *tls;
     struct buffer *in;  /* bytes that came too early or are not complete */
-    struct buffer *out; /* bytes that the client did not take yet */
+    struct buffer *out; /* bytes that the client did not take yet, or that leave at the end of this round */
     struct exchange *exchange;
     int64_t skip;    /* bytes of a refused request's body still to be thrown away */
     int64_t drained; /* bytes thrown away after the last answer */
@@ -48,6 +48,8 @@ void client_accept(struct loop *loop, int fd, const struct sockaddr_storage *fro
 void client_pump(struct client *client);
 /* Sends or keeps; a failure makes it broken. */
 void client_send(struct client *client, const char *bytes, size_t length);
+/* The same for the end of an answer: when it is small it leaves with the others of this round. */
+void client_send_last(struct client *client, const char *bytes, size_t length);
 static inline bool client_backlogged(const struct client *client)
 {
     return client->out != NULL;

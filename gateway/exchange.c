@@ -29,7 +29,7 @@ struct exchange *exchange_new(struct client *client)
     x->loop = loop;
     x->client = client;
     x->table = loop_routes_share(loop);
-    x->started_us = clock_monotonic_us();
+    x->started_us = loop->now_us;
     x->replayable = true;
     client->exchange = x;
     return x;
@@ -103,8 +103,9 @@ static void let_go(struct exchange *x)
         limits_leave(x->loop->gateway->limits, x->stream_key);
     if (x->tunnel || x->streaming)
         atomic_fetch_sub(&x->loop->gateway->streams, 1);
-    stats_count(x);
-    accesslog_line(x);
+    int64_t took_us = clock_monotonic_us() - x->started_us;
+    stats_count(x, took_us);
+    accesslog_line(x, took_us);
     x->client->exchange = NULL;
 }
 
@@ -179,7 +180,7 @@ void exchange_connect(struct exchange *x)
         if (channel) {
             x->channel = channel;
             channel->exchange = x;
-            exchange_push(x);
+            loop_send(loop, channel);
             return;
         }
         breaker_failure(&upstream->breaker, loop->now_ms);

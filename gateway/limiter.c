@@ -56,7 +56,7 @@ void limits_release(struct limits **limits)
     free(old);
 }
 
-/* ---- keys: SipHash-2-4 (Aumasson and Bernstein 2012) ---- */
+/* ---- keys: SipHash-1-3 (Aumasson and Bernstein 2012), as hash tables use it ---- */
 
 #define ROTATE(x, n) (((x) << (n)) | ((x) >> (64 - (n))))
 static void sip_rounds(uint64_t v[4], int rounds)
@@ -84,17 +84,17 @@ static uint64_t sip_hash(const uint64_t secret[2], uint64_t tweak, struct view b
         uint64_t word;
         memcpy(&word, bytes.bytes + at, 8);
         v[3] ^= word;
-        sip_rounds(v, 2);
+        sip_rounds(v, 1);
         v[0] ^= word;
     }
     uint64_t last = (uint64_t)bytes.length << 56;
     for (size_t i = at; i < bytes.length; i++)
         last |= (uint64_t)(unsigned char)bytes.bytes[i] << 8 * (i - at);
     v[3] ^= last;
-    sip_rounds(v, 2);
+    sip_rounds(v, 1);
     v[0] ^= last;
     v[2] ^= 0xff;
-    sip_rounds(v, 4);
+    sip_rounds(v, 3);
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 

@@ -2,6 +2,7 @@
 
 #include "accesslog.h"
 #include "cache.h"
+#include "channel.h"
 #include "client.h"
 #include "clock.h"
 #include "crypto.h"
@@ -197,7 +198,11 @@ static void close_idle_clients(struct loop *loop)
 {
     for (struct client *client = loop->clients, *next; client; client = next) {
         next = client->next;
-        if (!client->exchange && !client->out && (!client->in || client->in_partial))
+        if (client->exchange || (client->in && !client->in_partial))
+            continue;
+        if (client->out)
+            client->close_after = true;
+        else
             client_close(client);
     }
 }
@@ -246,7 +251,8 @@ static void read_clock(struct loop *loop)
 
 static void each_second(struct loop *loop)
 {
-    int64_t second = clock_now_ms() / 1000;
+    loop->wall_ms = clock_now_ms();
+    int64_t second = loop->wall_ms / 1000;
     if (second == loop->second)
         return;
     loop->second = second;
@@ -254,6 +260,9 @@ static void each_second(struct loop *loop)
     struct tm utc;
     (void)gmtime_r(&whole, &utc);
     (void)strftime(loop->date, sizeof loop->date, "%a, %d %b %Y %H:%M:%S GMT", &utc);
+    char stamp[CLOCK_TEXT_BYTES];
+    clock_format(second * 1000, stamp);
+    memcpy(loop->stamp, stamp, sizeof loop->stamp);
     buffer_pool_trim(&loop->buffers);
     stats_publish(loop);
     fleets_probe(loop);
@@ -261,10 +270,12 @@ static void each_second(struct loop *loop)
         accept_on(loop, true);
 }
 
+/* Answers leave here, and whoever had more to do than fits one turn goes on. */
 static void run_ready(struct loop *loop)
 {
     struct client *list = loop->ready;
     loop->ready = NULL;
+    loop->ready_end = &loop->ready;
     while (list) {
         struct client *client = list;
         list = client->next_ready;
@@ -272,6 +283,23 @@ static void run_ready(struct loop *loop)
         if (!client->source.dead)
             client_pump(client);
     }
+}
+
+static void run_sending(struct loop *loop)
+{
+    for (int i = 0; i < loop->sending_count; i++) {
+        struct channel *channel = loop->sending[i];
+        if (!channel->source.dead && channel->exchange)
+            exchange_push(channel->exchange);
+    }
+    loop->sending_count = 0;
+}
+
+void loop_send(struct loop *loop, struct channel *channel)
+{
+    if (loop->sending_count == LOOP_EVENTS)
+        run_sending(loop);
+    loop->sending[loop->sending_count++] = channel;
 }
 
 static void *loop_run(void *payload)
@@ -290,7 +318,9 @@ static void *loop_run(void *payload)
                 source->on_event(source, events[i].events);
         }
         run_ready(loop);
+        run_sending(loop); /* sets the channel's timer, so before the timers; and what they started, after them */
         wheel_advance(&loop->wheel, loop->now_ms);
+        run_sending(loop);
         accesslog_flush(loop);
         free_dead(loop);
     }
@@ -342,6 +372,7 @@ struct loop *loop_open(struct gateway *gateway, int index, struct err *err)
     loop->gateway = gateway;
     loop->index = index;
     loop->epoll_fd = loop->wake_fd = -1;
+    loop->ready_end = &loop->ready;
     str_init(&loop->log);
     crypto_random(&loop->random, sizeof loop->random);
     read_clock(loop);

@@ -4,7 +4,9 @@
  * would block and remembers what it may still do (`readable`, `writable`). On the path of a request nothing is shared
  * with other loops: route table and instance table are snapshots that a loop changes over to between two rounds. Bytes
  * pass through two scratch areas of the loop; connections own buffers only for what had to wait. Memory of a dead
- * connection goes at the end of the round, as later events of the round may still name it. */
+ * connection goes at the end of the round, as later events of the round may still name it.
+ * What a round has to send leaves together at its end, answers first: so the processor stays within one path of the
+ * kernel for a while, and whoever waits on the other side is woken once for many. */
 #ifndef GATEWAY_LOOP_H
 #define GATEWAY_LOOP_H
 
@@ -52,14 +54,18 @@ struct loop {
     bool finishing; /* idle connections are closed, no new ones are taken */
     bool stop;
     int64_t now_ms, now_us; /* of this round, monotonic */
+    int64_t wall_ms;        /* of this round */
     int64_t second;         /* last one for which the once-a-second work was done */
     char date[32];          /* for the header Date */
+    char stamp[19];         /* for the log: date and time to the second */
     uint64_t random;
     struct wheel wheel;
     struct buffer_pool buffers;
     struct client *clients; /* all, linked */
     int client_count;
-    struct client *ready; /* to be looked at again in this round */
+    struct client *ready, **ready_end; /* to be looked at again in this round, in this order */
+    struct channel *sending[LOOP_EVENTS]; /* have a request that leaves at the end of this round */
+    int sending_count;
     struct source *dead;
     struct exchange *free_exchanges;
     unsigned free_exchange_count;
@@ -87,6 +93,8 @@ void loop_release(struct loop **loop);
 bool loop_watch(struct loop *loop, int fd, struct source *source);
 void loop_bury(struct loop *loop, struct source *source); /* free() at the end of the round; marks it dead */
 void loop_connection_closed(struct loop *loop);           /* accepts again */
+/* Its exchange's request leaves at the end of this round. */
+void loop_send(struct loop *loop, struct channel *channel);
 uint64_t loop_random(struct loop *loop);
 struct loop_routes *loop_routes_share(struct loop *loop);
 void loop_routes_done(struct loop_routes *routes);

@@ -167,11 +167,12 @@ static void take_bytes(struct exchange *x, struct view in)
         exchange_failed(x, FAILED_RESPONSE);
         return;
     }
-    client_send(x->client, start, (size_t)(out.at - start));
     if (result == HTTP1_DONE) {
+        client_send_last(x->client, start, (size_t)(out.at - start));
         cache_complete(x);
         exchange_complete(x, x->channel_reusable && !in.length);
     } else {
+        client_send(x->client, start, (size_t)(out.at - start));
         arm_channel(x);
     }
 }

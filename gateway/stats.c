@@ -1,6 +1,5 @@
 #include "stats.h"
 
-#include "clock.h"
 #include "exchange.h"
 #include "mem.h"
 #include "metrics.h"
@@ -106,14 +105,14 @@ void stats_close(struct loop_routes *routes)
     routes->stats = NULL;
 }
 
-void stats_count(const struct exchange *x)
+void stats_count(const struct exchange *x, int64_t took_us)
 {
     if (!x->route)
         return;
     struct route_stats *stats = &x->table->stats[x->route->index];
     stats->by_class[x->status >= 100 && x->status < 600 ? x->status / 100 : 0]++;
     if (!x->tunnel && !x->streaming)
-        metric_observe_us(stats->seconds, clock_monotonic_us() - x->started_us);
+        metric_observe_us(stats->seconds, took_us);
 }
 
 /* ---- once a second ---- */

@@ -41,7 +41,7 @@ void loop_stats_add(struct loop *loop, enum loop_stat stat);
 void stats_open(struct loop_routes *routes);
 void stats_close(struct loop_routes *routes);
 /* One exchange is over. */
-void stats_count(const struct exchange *exchange);
+void stats_count(const struct exchange *exchange, int64_t took_us);
 
 /* Once a second, on the loop's thread. */
 void stats_publish(struct loop *loop);
