@@ -42,7 +42,9 @@ static bool on_stream(struct request *req, struct reply *reply, struct err *err)
         http_stream_release(&stream);
         return err_set(err, &ERR_CONFLICT, "no");
     }
+    pthread_mutex_lock(&lock);
     listener->stream = stream;
+    pthread_mutex_unlock(&lock);
     reply->stream = stream;
     opened++;
     if (how && strcmp(how, "fails") == 0)
