@@ -184,7 +184,7 @@ describe('rooms for everybody', () => {
     assert.equal(theirs.json.unread_by, undefined);
     assert.equal((await juno.api.get('/api/chat/unread')).json.total, 0);
     assert.deepEqual(await code(juno.api.put(`${rooms}/${EVERYBODY}/read`, { seq: 1 })), [422, 'not_for_open_room']);
-    assert.deepEqual(await code(juno.api.post(`${rooms}/${EVERYBODY}/members`, { user_ids: [mina.id] })), [403, 'not_friends']);
+    assert.deepEqual(await code(juno.api.post(`${rooms}/${EVERYBODY}/members`, { user_ids: [mina.id] })), [422, 'not_for_open_room']);
     assert.deepEqual(await code(juno.api.delete(`${rooms}/${EVERYBODY}/members/me`)), [422, 'not_for_open_room']);
     assert.deepEqual(await code(juno.api.post(`${rooms}/${EVERYBODY}/files`, png())), [422, 'not_for_open_room']);
   });
