@@ -232,7 +232,7 @@ static struct letter *decide(struct post *post, enum wire_channel channel, const
     if (claimed->address_hash)
         (void)snprintf(finished.address_hash, sizeof finished.address_hash, "%s", claimed->address_hash);
     if (claimed->verdict) {
-        const bool slow = strcmp(claimed->verdict, "device_slow") == 0;
+        const bool slow = strcmp(claimed->verdict, VERDICT_SLOW) == 0;
         finished.outcome = (struct outcome){slow ? OUTCOME_RETRY : OUTCOME_DROPPED, .reason = claimed->verdict, .untried = true};
         finished.outcome.delay_ms = slow ? claimed->slow_ms : 0;
         note(post, &finished, channel, false);

@@ -67,10 +67,11 @@ bool store_apply_requests(struct pg_pool *db, struct arena *arena, const struct 
 
 /* Takes up to `limit` sends of a channel that are due: they are this slot's for `seconds`, others skip them. */
 struct pg_result *store_claim(struct pg_pool *db, const char *channel, int64_t limit, int slot, int64_t seconds, struct err *err);
+#define VERDICT_SLOW "device_slow"
 struct claimed {
     int64_t send_id, device;
     int attempt;         /* from 1, this one included */
-    const char *verdict; /* NULL: send it. "device_slow": not before slow_ms; else why it is dropped */
+    const char *verdict; /* a constant. NULL: send it; VERDICT_SLOW: not before slow_ms; else why it is dropped */
     int64_t slow_ms;
     int64_t left_ms; /* to live */
     const char *platform, *address, *address_hash;
@@ -78,7 +79,7 @@ struct claimed {
     const char *title, *body, *data, *collapse_key, *dedupe_id, *source, *locale;
     bool urgent;
 };
-/* Texts are lent by the rows. */
+/* The other texts are lent by the rows. */
 struct claimed store_claimed(const struct pg_result *rows, int row);
 
 struct finished {

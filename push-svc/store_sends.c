@@ -31,7 +31,7 @@ static const struct pg_statement CLAIM = {
     "   WHEN NOT r.urgent AND " IN_QUIET_HOURS " THEN 'quiet_hours'"
     "   WHEN t.attempts > 1 AND t.collapse_key IS NOT NULL AND EXISTS (SELECT FROM sends n WHERE n.device = t.device"
     "        AND n.collapse_key = t.collapse_key AND n.id > t.id) THEN 'superseded'"
-    "   WHEN d.slow_until > now() THEN 'device_slow' END,"
+    "   WHEN d.slow_until > now() THEN '" VERDICT_SLOW "' END,"
     " (extract(epoch FROM d.slow_until - now()) * 1000)::bigint, (extract(epoch FROM r.expires_at - now()) * 1000)::bigint,"
     " d.platform, d.address, encode(d.address_hash, 'hex'), encode(d.p256dh, 'hex'), encode(d.auth, 'hex'), r.title, r.body, r.data,"
     " r.collapse_key, r.dedupe_id, r.source, r.urgent, coalesce(p.locale, '')"
@@ -80,13 +80,24 @@ static void read_hex(const char *text, unsigned char *out, size_t size)
     }
 }
 
+/* As constants: reasons outlive the rows. */
+static const char *verdict_of(const char *text)
+{
+    static const char *const VERDICTS[] = {"device_gone", "withdrawn",   "expired",    "switched_off",
+                                           "online",      "quiet_hours", "superseded", VERDICT_SLOW};
+    for (size_t i = 0; text && i < ARRAY_LENGTH(VERDICTS); i++)
+        if (strcmp(text, VERDICTS[i]) == 0)
+            return VERDICTS[i];
+    return text ? "policy" : NULL;
+}
+
 struct claimed store_claimed(const struct pg_result *rows, int row)
 {
     struct claimed claimed = {
         .send_id = pg_i64(rows, row, ID),
         .device = pg_i64(rows, row, DEVICE),
         .attempt = (int)pg_i64(rows, row, ATTEMPT),
-        .verdict = pg_text(rows, row, VERDICT),
+        .verdict = verdict_of(pg_text(rows, row, VERDICT)),
         .slow_ms = pg_i64(rows, row, SLOW_MS),
         .left_ms = pg_i64(rows, row, LEFT_MS),
         .platform = pg_text(rows, row, PLATFORM),

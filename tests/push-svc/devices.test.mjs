@@ -74,7 +74,7 @@ test('[P-38] who withdraws loses all devices and pushes and gets none any more',
   assert.deepEqual([late.status, late.problem], [401, 'session_ended']);
 });
 
-test('[P-38][I-9] beyond the limit the device that was put longest ago goes', async () => {
+test('[P-38][I9] beyond the limit the device that was put longest ago goes', async () => {
   const kim = world.person();
   for (const id of ['a', 'b', 'c']) await world.device(kim, { id });
   await world.device(kim, { id: 'a' });
@@ -85,7 +85,7 @@ test('[P-38][I-9] beyond the limit the device that was put longest ago goes', as
   assert.equal((await ids(kim)).length, 3);
 });
 
-test('[P-38][I-10] what is no device is refused, with the field', async () => {
+test('[P-38][I10] what is no device is refused, with the field', async () => {
   const kim = world.person();
   const { subscription } = world.browsers.subscribe();
   const keys = subscription.keys;
