@@ -244,8 +244,7 @@ static void client_replace(struct kafka_sender *sender)
     sender->rk = rk;
     sender->fatal = rk == NULL;
     sender->unsent = sender->first;
-    for (struct send *send = sender->first; send; send = send->next)
-        pthread_mutex_unlock(&sender->mutex);
+    pthread_mutex_unlock(&sender->mutex);
 }
 
 /* ---- handing over ---- */
