@@ -7,7 +7,8 @@
  * i mod n, with --rotate each request takes the next line. --expect: line k holds the ids, separated by spaces, that the
  * reply to token k must list exactly (as "id":"..."); anything else counts as wrong. --rate: requests per second over all
  * connections, sent on a fixed schedule; latency counts from the scheduled time, so a stall is not hidden.
- * --pid: CPU time of server processes over the measured span, per request. Figures leave out the warm-up. */
+ * --pid: CPU time of server processes over the measured span, per request, and the part of it in user space. Figures leave out
+ * the warm-up. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -226,13 +227,17 @@ static void on_readable(struct connection *c)
 
 /* ---- measuring ---- */
 
-static double cpu_seconds(int pid)
+struct cpu {
+    double user, all; /* seconds */
+};
+
+static struct cpu cpu_of(int pid)
 {
     char path[64], line[1024];
     (void)snprintf(path, sizeof path, "/proc/%d/stat", pid);
     FILE *file = fopen(path, "r");
     if (!file)
-        return 0;
+        return (struct cpu){0};
     size_t n = fread(line, 1, sizeof line - 1, file);
     (void)fclose(file);
     line[n] = '\0';
@@ -240,7 +245,8 @@ static double cpu_seconds(int pid)
     unsigned long user = 0, system = 0;
     if (at)
         (void)sscanf(at + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system);
-    return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
+    double ticks = (double)sysconf(_SC_CLK_TCK);
+    return (struct cpu){(double)user / ticks, (double)(user + system) / ticks};
 }
 
 static void run_until(struct connection *all, int64_t until_us)
@@ -265,7 +271,7 @@ static void run_until(struct connection *all, int64_t until_us)
     }
 }
 
-static void report(double seconds, const double *cpu)
+static void report(double seconds, const struct cpu *cpu)
 {
     double rate = (double)counts.done / seconds;
     printf(options.json ? "{\"rate\":%.0f,\"done\":%llu,\"errors\":%llu,\"not_2xx\":%llu,\"wrong\":%llu,"
@@ -274,8 +280,9 @@ static void report(double seconds, const double *cpu)
            rate, (unsigned long long)counts.done, (unsigned long long)counts.errors, (unsigned long long)counts.not_2xx,
            (unsigned long long)counts.wrong, percentile_us(.5) / 1000, percentile_us(.95) / 1000, percentile_us(.99) / 1000);
     for (int i = 0; i < options.pid_count; i++)
-        printf(options.json ? ",\"cpu_us_%s\":%.2f" : " cpu_%s=%.2fus", options.pids[i].name,
-               counts.done ? cpu[i] * 1e6 / (double)counts.done : 0);
+        printf(options.json ? ",\"cpu_us_%s\":%.2f,\"user_us_%s\":%.2f" : " cpu_%s=%.2fus user_%s=%.2fus",
+               options.pids[i].name, counts.done ? cpu[i].all * 1e6 / (double)counts.done : 0, options.pids[i].name,
+               counts.done ? cpu[i].user * 1e6 / (double)counts.done : 0);
     printf(options.json ? "}\n" : "\n");
 }
 
@@ -369,14 +376,16 @@ int main(int argc, char **argv)
     }
     run_until(all, start + (int64_t)(options.warmup * 1e6));
     memset(&counts, 0, sizeof counts);
-    double cpu[PIDS_MAX];
+    struct cpu cpu[PIDS_MAX];
     for (int i = 0; i < options.pid_count; i++)
-        cpu[i] = cpu_seconds(options.pids[i].pid);
+        cpu[i] = cpu_of(options.pids[i].pid);
     int64_t begin = now_us();
     run_until(all, begin + (int64_t)(options.seconds * 1e6));
     double seconds = (double)(now_us() - begin) / 1e6;
-    for (int i = 0; i < options.pid_count; i++)
-        cpu[i] = cpu_seconds(options.pids[i].pid) - cpu[i];
+    for (int i = 0; i < options.pid_count; i++) {
+        struct cpu now = cpu_of(options.pids[i].pid);
+        cpu[i] = (struct cpu){now.user - cpu[i].user, now.all - cpu[i].all};
+    }
     report(seconds, cpu);
     return counts.done && !counts.wrong ? 0 : 1;
 }

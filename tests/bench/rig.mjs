@@ -1,5 +1,5 @@
 // rig.mjs - what the gateway's benchmarks stand on: private processes on loopback, pinned to cores, and tokens signed here.
-import { spawn, execFileSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { createServer } from 'node:http';
 import { createHmac, generateKeyPairSync, randomUUID, sign } from 'node:crypto';
 import { chmodSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -149,10 +149,7 @@ export function machine() {
   return `${os.cpus().length} cores of ${cpu}, Linux ${os.release().split('-')[0]}`;
 }
 export const version = (command, args, pattern) => {
-  try {
-    return pattern.exec(execFileSync(command, args, { stdio: ['ignore', 'pipe', 'pipe'] }).toString())?.[1] ?? '?';
-  } catch (error) {
-    return pattern.exec(String(error.stderr))?.[1] ?? '?';
-  }
+  const { stdout, stderr } = spawnSync(command, args, { encoding: 'utf8' }); // nginx tells its own on standard error
+  return pattern.exec(`${stdout}${stderr}`)?.[1] ?? '?';
 };
 export const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
