@@ -63,11 +63,16 @@ static bool is_young(const char *user_id)
 static const struct problem *refusal_of(enum standing standing, bool friends_only)
 {
     switch (standing) {
-    case STANDING_FRIEND: return NULL;
-    case STANDING_KNOWN: return friends_only ? &ERR_NOT_FRIENDS : NULL;
-    case STANDING_BLOCKED: return &ERR_BLOCKED;
-    case STANDING_PROMISED: return &ERR_NOT_YET;
-    case STANDING_UNKNOWN: break;
+    case STANDING_FRIEND:
+        return NULL;
+    case STANDING_KNOWN:
+        return friends_only ? &ERR_NOT_FRIENDS : NULL;
+    case STANDING_BLOCKED:
+        return &ERR_BLOCKED;
+    case STANDING_PROMISED:
+        return &ERR_NOT_YET;
+    case STANDING_UNKNOWN:
+        break;
     }
     return &ERR_NOT_FOUND;
 }

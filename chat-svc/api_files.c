@@ -17,7 +17,8 @@ enum { KEY_RANDOM_BYTES = 16, KEY_BYTES = 64, LINK_SECONDS = 600 };
 static const struct {
     const char *type, *ending;
 } FILE_TYPES[] = {
-    {"image/png", ".png"}, {"image/jpeg", ".jpg"}, {"image/webp", ".webp"}, {"image/gif", ".gif"}, {"video/mp4", ".mp4"}, {"application/pdf", ".pdf"},
+    {"image/png", ".png"}, {"image/jpeg", ".jpg"}, {"image/webp", ".webp"},
+    {"image/gif", ".gif"}, {"video/mp4", ".mp4"},  {"application/pdf", ".pdf"},
 };
 
 /* ---- up ---- */
@@ -36,7 +37,8 @@ static const char *new_key(struct arena *arena, const char *type)
 }
 
 /* With an Idempotency-Key the id follows from who, where and the key (UUIDv8), so that a repeat is the same file. */
-static bool file_id_of(struct request *req, const char *room_id, char id[UUID_TEXT_BYTES], bool *repeatable, struct err *err)
+static bool file_id_of(struct request *req, const char *room_id, char id[UUID_TEXT_BYTES], bool *repeatable,
+                       struct err *err)
 {
     const char *key;
     unsigned char hash[SHA256_BYTES];
@@ -87,8 +89,8 @@ static bool reply_repeat(struct request *req, struct reply *reply, const struct 
 static bool keep(struct request *req, const struct file *file, struct err *err)
 {
     const struct chat_app *app = app_of(req);
-    return store_expect_file(app->db, file->key, err) && objstore_put(app->files, file->key, req->body, file->type, err) &&
-           store_add_file(app->db, file, err);
+    return store_expect_file(app->db, file->key, err) &&
+           objstore_put(app->files, file->key, req->body, file->type, err) && store_add_file(app->db, file, err);
 }
 
 static bool may_upload(struct request *req, const char **room_id, struct err *err)
@@ -97,7 +99,8 @@ static bool may_upload(struct request *req, const char **room_id, struct err *er
     *room_id = http_param_uuid(req, "id", err);
     if (!*room_id || !store_room_access(app_of(req)->db, *room_id, req->identity, &access, err))
         return false;
-    return !room_kind_is_open(access.kind) || err_set(err, &ERR_NOT_FOR_OPEN_ROOM, "a room for everybody takes no files");
+    return !room_kind_is_open(access.kind) ||
+           err_set(err, &ERR_NOT_FOR_OPEN_ROOM, "a room for everybody takes no files");
 }
 
 /* POST /api/chat/rooms/:id/files, the bytes -> 201 {file_id, url, type, size}. What it is is seen by its content. */
@@ -136,14 +139,17 @@ bool file_view(struct request *req, struct reply *reply, struct err *err)
     struct file file;
     const char *room_id, *file_id = http_param_uuid(req, "file_id", err);
     return file_id && room_of_path(req, &room_id, err) &&
-           store_find_file(app_of(req)->db, req->arena, room_id, file_id, caller_of(req), &file, err) && reply_file(req, reply, &file, 200, err);
+           store_find_file(app_of(req)->db, req->arena, room_id, file_id, caller_of(req), &file, err) &&
+           reply_file(req, reply, &file, 200, err);
 }
 
-/* "bytes=a-b", "bytes=a-" or "bytes=-n" of `length` bytes. False: not one such range, so the whole is sent (RFC 9110 section 14.2). */
+/* "bytes=a-b", "bytes=a-" or "bytes=-n" of `length` bytes. False: not one such range, so the whole is sent (RFC 9110
+ * section 14.2). */
 static bool read_range(const char *text, size_t length, size_t *from, size_t *count)
 {
     static const char UNIT[] = "bytes=";
-    if (!text || strncmp(text, UNIT, sizeof UNIT - 1) != 0 || strspn(text + sizeof UNIT - 1, "0123456789-") != strlen(text + sizeof UNIT - 1))
+    if (!text || strncmp(text, UNIT, sizeof UNIT - 1) != 0 ||
+        strspn(text + sizeof UNIT - 1, "0123456789-") != strlen(text + sizeof UNIT - 1))
         return false;
     const char *first = text + sizeof UNIT - 1, *dash = strchr(first, '-');
     if (!dash || strchr(dash + 1, '-') || strlen(first) > 40)
@@ -181,7 +187,8 @@ bool file_get(struct request *req, struct reply *reply, struct err *err)
     reply->content_type = type;
     if (read_range(http_header(req, "Range"), bytes.length, &from, &count)) {
         reply->status = 206;
-        reply_header(reply, "Content-Range", arena_printf(req->arena, "bytes %zu-%zu/%zu", from, from + count - 1, bytes.length));
+        reply_header(reply, "Content-Range",
+                     arena_printf(req->arena, "bytes %zu-%zu/%zu", from, from + count - 1, bytes.length));
     } else {
         count = bytes.length;
     }

@@ -7,15 +7,17 @@ enum { HISTORY_DEFAULT = 50, HISTORY_MAX = 100 };
 
 /* ---- replies ---- */
 
-/* The event's message is the same for every viewer; one's own reactions are added. A message that has just come has none. */
-static bool reply_message(struct request *req, struct reply *reply, const struct chat_event *event, int status, struct err *err)
+/* The event's message is the same for every viewer; one's own reactions are added. A message that has just come has
+ * none. */
+static bool reply_message(struct request *req, struct reply *reply, const struct chat_event *event, int status,
+                          struct err *err)
 {
     const char *nothing[] = {NULL};
     struct message_view view = {.unread_by = -1, .my_reactions = {nothing, 0}};
     if (!event->message)
         return err_set_internal(err, &ERR_INTERNAL, "a verdict without its message");
-    if (event->kind != EVENT_MESSAGE &&
-        !store_my_reactions(app_of(req)->db, req->arena, event->room_id, event->seq, caller_of(req), &view.my_reactions, err))
+    if (event->kind != EVENT_MESSAGE && !store_my_reactions(app_of(req)->db, req->arena, event->room_id, event->seq,
+                                                            caller_of(req), &view.my_reactions, err))
         return false;
     reply->status = status;
     codec_message_seen(&reply->body, event->message, &view);
@@ -37,8 +39,8 @@ static bool message_sent(struct request *req, struct reply *reply, const struct 
     return true;
 }
 
-/* POST /api/chat/rooms/:id/messages {client_id, kind?, content, file_id?, reply_to?} -> 201 the message; the same one for a client_id that came
- * before; 202 {client_id} when no verdict came in time. */
+/* POST /api/chat/rooms/:id/messages {client_id, kind?, content, file_id?, reply_to?} -> 201 the message; the same one
+ * for a client_id that came before; 202 {client_id} when no verdict came in time. */
 bool message_send(struct request *req, struct reply *reply, struct err *err)
 {
     struct message_wish wish;
@@ -73,7 +75,8 @@ static bool read_history_wish(struct request *req, struct history_wish *wish, st
     const char *cursor_text = http_query(req, "cursor");
     const bool has_before = http_query(req, "before") != NULL, has_after = http_query(req, "after") != NULL;
     int64_t before, after;
-    if (!http_query_i64(req, "before", INT64_MAX, 1, INT64_MAX, &before, err) || !http_query_i64(req, "after", 0, 0, INT64_MAX, &after, err) ||
+    if (!http_query_i64(req, "before", INT64_MAX, 1, INT64_MAX, &before, err) ||
+        !http_query_i64(req, "after", 0, 0, INT64_MAX, &after, err) ||
         !http_query_i64(req, "limit", HISTORY_DEFAULT, 1, HISTORY_MAX, &wish->limit, err))
         return false;
     if (has_before && has_after)
@@ -108,7 +111,8 @@ bool message_list(struct request *req, struct reply *reply, struct err *err)
     page_open(&reply->body);
     for (size_t i = 0; i < shown; i++)
         codec_message(&reply->body, NULL, &messages[i].message, &messages[i].view);
-    const struct cursor last = {.kind = wish.forwards ? 'a' : 'b', .number = shown ? messages[shown - 1].message.seq : 0};
+    const struct cursor last = {.kind = wish.forwards ? 'a' : 'b',
+                                .number = shown ? messages[shown - 1].message.seq : 0};
     page_close(&reply->body, count > shown ? &last : NULL);
     return true;
 }

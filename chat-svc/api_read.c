@@ -12,7 +12,8 @@ static bool mark_moved(struct request *req, struct reply *reply, struct err *err
 {
     struct chat_event event;
     int64_t unread;
-    if (!change_answered(req, &event, err) || !store_unread_in(app_of(req)->db, event.room_id, caller_of(req), &unread, err))
+    if (!change_answered(req, &event, err) ||
+        !store_unread_in(app_of(req)->db, event.room_id, caller_of(req), &unread, err))
         return false;
     json_open(&reply->body, NULL, '{');
     json_i64(&reply->body, "unread", unread);
@@ -30,7 +31,8 @@ bool room_read(struct request *req, struct reply *reply, struct err *err)
     if (!room_of_path(req, &room_id, err) || !JSON_DECODE(req->arena, req->body, READ_WISH_FIELDS, &wish, err))
         return false;
     struct mark mark = {caller_of(req), wish.seq};
-    const struct command command = {.kind = COMMAND_READ, .room_id = room_id, .user_id = caller_of(req), .marks = &mark, .mark_count = 1};
+    const struct command command = {
+        .kind = COMMAND_READ, .room_id = room_id, .user_id = caller_of(req), .marks = &mark, .mark_count = 1};
     return change_ask(req, &command, err);
 }
 
@@ -76,7 +78,8 @@ static bool read_query(struct request *req, struct search *search, struct err *e
     const char *query = http_query(req, "q"), *trimmed = query ? text_trim(req->arena, query) : NULL;
     search->folded = trimmed ? text_fold(req->arena, trimmed) : NULL;
     const size_t letters = search->folded ? utf8_count(search->folded, strlen(search->folded)) : 0;
-    return (letters >= QUERY_MIN && letters <= QUERY_MAX) || err_add_field(err, "q", "%d to %d letters", QUERY_MIN, QUERY_MAX);
+    return (letters >= QUERY_MIN && letters <= QUERY_MAX) ||
+           err_add_field(err, "q", "%d to %d letters", QUERY_MIN, QUERY_MAX);
 }
 
 static bool read_room(struct request *req, const char **room_id, struct err *err)
@@ -95,7 +98,8 @@ static bool read_room(struct request *req, const char **room_id, struct err *err
 }
 
 /* Tokens say which messages have all pairs of letters; whether they stand together is seen here. */
-static void take_found(struct request *req, struct str *out, struct search *search, const struct candidate *candidates, size_t count)
+static void take_found(struct request *req, struct str *out, struct search *search, const struct candidate *candidates,
+                       size_t count)
 {
     for (size_t i = 0; i < count && search->found < (size_t)search->page.limit; i++) {
         const struct seen_message *seen = &candidates[i].seen;
@@ -118,8 +122,8 @@ static bool find_all(struct request *req, struct str *out, struct search *search
     for (int round = 0; round < SEARCH_ROUNDS && search->more && search->found < (size_t)search->page.limit; round++) {
         struct candidate *candidates;
         size_t count;
-        if (!store_search(app_of(req)->db, req->arena, caller_of(req), &search->room_ids, search->folded, after, (int64_t)limit, &candidates,
-                          &count, err))
+        if (!store_search(app_of(req)->db, req->arena, caller_of(req), &search->room_ids, search->folded, after,
+                          (int64_t)limit, &candidates, &count, err))
             return false;
         search->more = false;
         take_found(req, out, search, candidates, count);

@@ -8,7 +8,8 @@
 
 /* ---- opening ---- */
 
-static bool ask_for_room(struct request *req, const char *room_id, const struct room_wish *wish, const struct texts *others, struct err *err)
+static bool ask_for_room(struct request *req, const char *room_id, const struct room_wish *wish,
+                         const struct texts *others, struct err *err)
 {
     const struct command command = {
         .kind = COMMAND_CREATE,
@@ -21,8 +22,8 @@ static bool ask_for_room(struct request *req, const char *room_id, const struct 
     return change_ask(req, &command, err);
 }
 
-/* The pair's room id is taken here, whoever asks first; the owner makes the room once and shows it again to who had left it. What a room that
- * exists already may be used for is the owner's to say. */
+/* The pair's room id is taken here, whoever asks first; the owner makes the room once and shows it again to who had
+ * left it. What a room that exists already may be used for is the owner's to say. */
 static bool open_dm(struct request *req, const struct room_wish *wish, struct err *err)
 {
     struct pg_pool *db = app_of(req)->db;
@@ -38,8 +39,10 @@ static bool open_dm(struct request *req, const struct room_wish *wish, struct er
         return err_add_field(err, "/title", "a dm has none");
     if (strcmp(wish->user_id, caller_of(req)) == 0)
         return err_set(err, &ERR_SELF, "you can't open a room with yourself");
-    return store_dm_exists(db, caller_of(req), wish->user_id, &exists, err) && (exists || people_may_join(req, &others, err)) &&
-           store_dm_room(db, caller_of(req), wish->user_id, room_id, err) && ask_for_room(req, room_id, wish, &others, err);
+    return store_dm_exists(db, caller_of(req), wish->user_id, &exists, err) &&
+           (exists || people_may_join(req, &others, err)) &&
+           store_dm_room(db, caller_of(req), wish->user_id, room_id, err) &&
+           ask_for_room(req, room_id, wish, &others, err);
 }
 
 /* With an Idempotency-Key the room's id is that of the first request with this key. */
@@ -68,7 +71,8 @@ static bool open_group(struct request *req, struct reply *reply, struct room_wis
         return err_add_field(err, "/user_ids", "at least %d other people", GROUP_MEMBERS_MIN - 1);
     if (!group_id(req, room_id, err))
         return false;
-    if (http_header(req, "Idempotency-Key") && store_room(app_of(req)->db, req->arena, room_id, caller_of(req), &seen, &none))
+    if (http_header(req, "Idempotency-Key") &&
+        store_room(app_of(req)->db, req->arena, room_id, caller_of(req), &seen, &none))
         return reply_room(req, reply, room_id, 201, err);
     return people_may_join(req, &wish->user_ids, err) && ask_for_room(req, room_id, wish, &wish->user_ids, err);
 }
@@ -77,7 +81,8 @@ static bool room_opened(struct request *req, struct reply *reply, struct err *er
 {
     struct chat_event event;
     struct seen_room seen;
-    if (!change_answered(req, &event, err) || !store_room(app_of(req)->db, req->arena, event.room_id, caller_of(req), &seen, err))
+    if (!change_answered(req, &event, err) ||
+        !store_room(app_of(req)->db, req->arena, event.room_id, caller_of(req), &seen, err))
         return false;
     /* A group was asked for again with its key: the same answer. A DM that exists: 200. */
     const bool is_new = event.kind == EVENT_CREATED || seen.room.kind != ROOM_DM;
@@ -86,13 +91,15 @@ static bool room_opened(struct request *req, struct reply *reply, struct err *er
     return true;
 }
 
-/* POST /api/chat/rooms {kind: dm, user_id} -> 201 the room, 200 the one that there is; {kind: group, user_ids, title?} -> 201. */
+/* POST /api/chat/rooms {kind: dm, user_id} -> 201 the room, 200 the one that there is; {kind: group, user_ids, title?}
+ * -> 201. */
 bool room_create(struct request *req, struct reply *reply, struct err *err)
 {
     struct room_wish wish;
     if (req->asked)
         return room_opened(req, reply, err);
-    if (!JSON_DECODE(req->arena, req->body, ROOM_WISH_FIELDS, &wish, err) || !store_own_row(app_of(req)->db, req->identity, err))
+    if (!JSON_DECODE(req->arena, req->body, ROOM_WISH_FIELDS, &wish, err) ||
+        !store_own_row(app_of(req)->db, req->identity, err))
         return false;
     return strcmp(wish.kind, "dm") == 0 ? open_dm(req, &wish, err) : open_group(req, reply, &wish, err);
 }
@@ -124,7 +131,8 @@ bool room_list(struct request *req, struct reply *reply, struct err *err)
     struct seen_room *rooms;
     size_t count;
     if (!read_kinds(req, kinds, err) || !page_read(req, 'r', &page, err) ||
-        !store_rooms(app_of(req)->db, req->arena, caller_of(req), kinds, page_after(&page), page.limit + 1, &rooms, &count, err))
+        !store_rooms(app_of(req)->db, req->arena, caller_of(req), kinds, page_after(&page), page.limit + 1, &rooms,
+                     &count, err))
         return false;
     const size_t shown = count > (size_t)page.limit ? (size_t)page.limit : count;
     struct cursor last = {.kind = 'r'};
@@ -168,7 +176,8 @@ bool room_change(struct request *req, struct reply *reply, struct err *err)
     return command.title && change_ask(req, &command, err);
 }
 
-/* PUT /api/chat/rooms/:id/mute {muted} -> the room. The one column of members that is not the owner's: it tells nobody but oneself. */
+/* PUT /api/chat/rooms/:id/mute {muted} -> the room. The one column of members that is not the owner's: it tells nobody
+ * but oneself. */
 bool room_mute(struct request *req, struct reply *reply, struct err *err)
 {
     struct mute_wish wish;
@@ -179,5 +188,6 @@ bool room_mute(struct request *req, struct reply *reply, struct err *err)
     if (room_kind_is_open(access.kind))
         return err_set(err, &ERR_NOT_FOR_OPEN_ROOM, "a room for everybody pushes nothing");
     return JSON_DECODE(req->arena, req->body, MUTE_WISH_FIELDS, &wish, err) &&
-           store_mute(app_of(req)->db, room_id, caller_of(req), wish.muted, err) && reply_room(req, reply, room_id, 200, err);
+           store_mute(app_of(req)->db, room_id, caller_of(req), wish.muted, err) &&
+           reply_room(req, reply, room_id, 200, err);
 }

@@ -73,7 +73,8 @@ void codec_message_seen(struct str *out, const char *shared, const struct messag
 
 /* ---- rooms ---- */
 
-/* The nicknames of the others; of a DM that is the other one's name. At most TITLE_MAX code points, whole names only (but for the first). */
+/* The nicknames of the others; of a DM that is the other one's name. At most TITLE_MAX code points, whole names only
+ * (but for the first). */
 static void title_of_names(struct str *out, const struct room_view *view)
 {
     size_t points = 0;
@@ -158,7 +159,8 @@ enum { UUID_LENGTH = UUID_TEXT_BYTES - 1 };
 const struct field ROOM_WISH_FIELDS[] = {
     FIELD_TEXT(struct room_wish, kind, .required = true, .one_of = ROOM_WISH_KINDS),
     FIELD_UUID(struct room_wish, user_id),
-    FIELD_TEXTS(struct room_wish, user_ids, .min = 1, .max = GROUP_MEMBERS_MAX - 1, .item_min = UUID_LENGTH, .item_max = UUID_LENGTH),
+    FIELD_TEXTS(struct room_wish, user_ids, .min = 1, .max = GROUP_MEMBERS_MAX - 1, .item_min = UUID_LENGTH,
+                .item_max = UUID_LENGTH),
     FIELD_TEXT(struct room_wish, title, .max = TITLE_MAX),
     {0},
 };
@@ -171,8 +173,8 @@ const struct field MUTE_WISH_FIELDS[] = {
     {0},
 };
 const struct field MEMBERS_WISH_FIELDS[] = {
-    FIELD_TEXTS(struct members_wish, user_ids, .required = true, .min = 1, .max = GROUP_MEMBERS_MAX - 1, .item_min = UUID_LENGTH,
-                .item_max = UUID_LENGTH),
+    FIELD_TEXTS(struct members_wish, user_ids, .required = true, .min = 1, .max = GROUP_MEMBERS_MAX - 1,
+                .item_min = UUID_LENGTH, .item_max = UUID_LENGTH),
     {0},
 };
 const struct field MESSAGE_WISH_FIELDS[] = {
@@ -307,7 +309,8 @@ bool cursor_read(const char *text, char kind, struct cursor *cursor, struct err 
 {
     unsigned char bytes[CURSOR_TEXT_LENGTH];
     const size_t length = strlen(text);
-    if (length != CURSOR_TEXT_LENGTH || crypto_base64url_decode(text, length, bytes) != CURSOR_BYTES || bytes[0] != (unsigned char)kind)
+    if (length != CURSOR_TEXT_LENGTH || crypto_base64url_decode(text, length, bytes) != CURSOR_BYTES ||
+        bytes[0] != (unsigned char)kind)
         return err_add_field(err, "cursor", "not a cursor of this list");
     uint64_t number = 0;
     for (int i = 0; i < 8; i++)

@@ -16,17 +16,18 @@ struct message {
     const char *client_id;                         /* NULL: a system line */
     const char *sender_id, *nickname, *avatar_url; /* sender_id NULL: the server; names "" when unknown */
     const char *kind, *content;
-    const char *file_id;                           /* NULL: none */
-    int64_t reply_to;                              /* 0: none */
-    const char *reactions;                         /* JSON {emoji: how many} */
-    int64_t edited_ms;                             /* 0: never */
+    const char *file_id;   /* NULL: none */
+    int64_t reply_to;      /* 0: none */
+    const char *reactions; /* JSON {emoji: how many} */
+    int64_t edited_ms;     /* 0: never */
     bool deleted;
     int64_t at_ms;
 };
 
-/* What is not stored with it: how many have not read it, and what one viewer did. Events and catch-up tell only the first. */
+/* What is not stored with it: how many have not read it, and what one viewer did. Events and catch-up tell only the
+ * first. */
 struct message_view {
-    int64_t unread_by; /* members whose mark is behind it; < 0: not told (rooms without marks) */
+    int64_t unread_by;         /* members whose mark is behind it; < 0: not told (rooms without marks) */
     struct texts my_reactions; /* items NULL: not told */
 };
 
@@ -57,8 +58,8 @@ struct room {
 /* What one viewer sees of a room besides. */
 struct room_view {
     const char *viewer_id;
-    const struct member *members; /* of open rooms: none */
-    size_t member_count;          /* of those listed: at most ROOM_MEMBERS_SHOWN */
+    const struct member *members;       /* of open rooms: none */
+    size_t member_count;                /* of those listed: at most ROOM_MEMBERS_SHOWN */
     const struct message *last_message; /* NULL: none */
     int64_t read_seq;
     bool muted;
@@ -115,20 +116,21 @@ extern const struct field READ_WISH_FIELDS[];
 /* Rules that a table can't say. All name the wrong field. */
 /* NFC; at most CONTENT_MAX code points; not blank unless `may_be_empty`. NULL on failure. */
 const char *wish_content(struct arena *arena, const char *content, bool may_be_empty, struct err *err);
-/* The message of kind text (or none) has content; image, video and file name a file and may have words; system is nobody's. Sets kind
- * and content as they go into the command. */
+/* The message of kind text (or none) has content; image, video and file name a file and may have words; system is
+ * nobody's. Sets kind and content as they go into the command. */
 bool wish_message(struct arena *arena, struct message_wish *wish, struct err *err);
 /* Without edge white space; NFC; at most TITLE_MAX. "" for NULL. NULL on failure. */
 const char *wish_title(struct arena *arena, const char *title, struct err *err);
-/* Each is a UUID, lower-cased; none is `me` (ERR_SELF) or doubled (doubles are dropped). `pointer` names the list in err. */
+/* Each is a UUID, lower-cased; none is `me` (ERR_SELF) or doubled (doubles are dropped). `pointer` names the list in
+ * err. */
 bool wish_user_ids(struct arena *arena, struct texts *user_ids, const char *me, const char *pointer, struct err *err);
 /* One reaction: 1 to EMOJI_MAX code points without control characters and white space, NFC. NULL on failure. */
 const char *wish_emoji(struct arena *arena, const char *emoji, struct err *err);
 
 /* ---- cursors ---- */
 
-/* Where a list goes on: (number, id) in the list's own order. On the wire: base64url of kind, number and id, so a cursor of one list is
- * refused by another. */
+/* Where a list goes on: (number, id) in the list's own order. On the wire: base64url of kind, number and id, so a
+ * cursor of one list is refused by another. */
 enum { CURSOR_TEXT_BYTES = 40 };
 struct cursor {
     char kind;

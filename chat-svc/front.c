@@ -27,7 +27,8 @@ static struct sending *sending_new(const struct chat_app *app, const struct comm
     return sending;
 }
 
-/* On a thread of the producer. What Kafka did not take may still arrive: so the answer is "perhaps", and repeating is safe. */
+/* On a thread of the producer. What Kafka did not take may still arrive: so the answer is "perhaps", and repeating is
+ * safe. */
 static void sent(void *payload, bool ok)
 {
     struct sending *sending = payload;
@@ -48,7 +49,8 @@ static void sent(void *payload, bool ok)
     free(sending);
 }
 
-bool front_send(const struct chat_app *app, const struct command *command, const char *corr, const struct origin *origin, struct err *err)
+bool front_send(const struct chat_app *app, const struct command *command, const char *corr,
+                const struct origin *origin, struct err *err)
 {
     struct kafka_header headers[4];
     size_t count = 0;
@@ -84,6 +86,7 @@ bool front_verdict(const struct chat_event *event, struct err *err)
     const struct problem *problem = chat_problem_by_code(event->code);
     const char *detail = event->detail ? event->detail : "";
     if (event->retry_after_s > 0)
-        return err_set_retry(err, problem, event->retry_after_s < INT_MAX ? (int)event->retry_after_s : INT_MAX, "%s", detail);
+        return err_set_retry(err, problem, event->retry_after_s < INT_MAX ? (int)event->retry_after_s : INT_MAX, "%s",
+                             detail);
     return err_set(err, problem, "%s", detail);
 }

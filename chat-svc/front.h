@@ -9,9 +9,10 @@ struct origin { /* of the request that a command comes from; members may be NULL
     const char *request_id, *traceparent;
 };
 
-/* Puts the command on chat.inbound with header corr (NULL: nobody waits). When it can't be stored (Kafka away for about 10 s) whoever waits by corr
- * is answered with a verdict 503. False (unavailable) when the producer's queue is full. */
-bool front_send(const struct chat_app *app, const struct command *command, const char *corr, const struct origin *origin, struct err *err);
+/* Puts the command on chat.inbound with header corr (NULL: nobody waits). When it can't be stored (Kafka away for about
+ * 10 s) whoever waits by corr is answered with a verdict 503. False (unavailable) when the producer's queue is full. */
+bool front_send(const struct chat_app *app, const struct command *command, const char *corr,
+                const struct origin *origin, struct err *err);
 
 /* What a verdict says, as an err: status >= 400. True when it is no refusal. */
 bool front_verdict(const struct chat_event *event, struct err *err);

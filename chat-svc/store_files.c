@@ -1,10 +1,12 @@
 #include "store_files.h"
 
-static const struct pg_statement EXPECT_FILE = {"expect_file",
-                                                "INSERT INTO file_trash (key, due) VALUES ($1, now() + interval '10 minutes')"};
+static const struct pg_statement EXPECT_FILE = {
+    "expect_file", "INSERT INTO file_trash (key, due) VALUES ($1, now() + interval '10 minutes')"};
 static const struct pg_statement ADD_FILE = {
-    "add_file", "WITH made AS (INSERT INTO files (id, room_id, user_id, key, type, bytes) VALUES ($1, $2, $3, $4, $5, $6)"
-                " ON CONFLICT (id) DO NOTHING RETURNING key) DELETE FROM file_trash WHERE key IN (SELECT key FROM made) RETURNING key"};
+    "add_file",
+    "WITH made AS (INSERT INTO files (id, room_id, user_id, key, type, bytes) VALUES ($1, $2, $3, $4, $5, $6)"
+    " ON CONFLICT (id) DO NOTHING RETURNING key) DELETE FROM file_trash WHERE key IN (SELECT key FROM made) RETURNING "
+    "key"};
 
 bool store_expect_file(struct pg_pool *db, const char *key, struct err *err)
 {
@@ -15,8 +17,8 @@ bool store_add_file(struct pg_pool *db, const struct file *file, struct err *err
 {
     int64_t made = 0;
     if (!pg_exec(db, &ADD_FILE,
-                 PARAMS(PG_TEXT(file->id), PG_TEXT(file->room_id), PG_TEXT(file->user_id), PG_TEXT(file->key), PG_TEXT(file->type),
-                        PG_I64(file->bytes)),
+                 PARAMS(PG_TEXT(file->id), PG_TEXT(file->room_id), PG_TEXT(file->user_id), PG_TEXT(file->key),
+                        PG_TEXT(file->type), PG_I64(file->bytes)),
                  &made, err))
         return false;
     return made > 0 || err_set(err, &ERR_CONFLICT, "the file is there already");
@@ -25,9 +27,10 @@ bool store_add_file(struct pg_pool *db, const struct file *file, struct err *err
 #define SQL_FILE "SELECT f.id, f.room_id, f.user_id, f.key, f.type, f.bytes FROM files f "
 static const struct pg_statement OWN_FILE = {"own_file", SQL_FILE "WHERE f.id = $1 AND f.user_id = $2"};
 static const struct pg_statement FIND_FILE = {
-    "find_file", SQL_FILE "WHERE f.id = $2 AND f.room_id = $1"
-                          " AND (EXISTS (SELECT FROM messages m WHERE m.file_id = f.id AND m.room_id = f.room_id AND m.deleted_at IS NULL)"
-                          "  OR (f.user_id = $3 AND NOT f.used))"};
+    "find_file", SQL_FILE
+    "WHERE f.id = $2 AND f.room_id = $1"
+    " AND (EXISTS (SELECT FROM messages m WHERE m.file_id = f.id AND m.room_id = f.room_id AND m.deleted_at IS NULL)"
+    "  OR (f.user_id = $3 AND NOT f.used))"};
 
 static bool take_file(const struct pg_result *rows, struct arena *arena, struct file *out, struct err *err)
 {
@@ -46,16 +49,18 @@ static bool take_file(const struct pg_result *rows, struct arena *arena, struct 
     return true;
 }
 
-bool store_own_file(struct pg_pool *db, struct arena *arena, const char *file_id, const char *user_id, struct file *out, struct err *err)
+bool store_own_file(struct pg_pool *db, struct arena *arena, const char *file_id, const char *user_id, struct file *out,
+                    struct err *err)
 {
     AUTO(pg_result) rows = pg_query(db, &OWN_FILE, PARAMS(PG_TEXT(file_id), PG_TEXT(user_id)), err);
     return take_file(rows, arena, out, err);
 }
 
-bool store_find_file(struct pg_pool *db, struct arena *arena, const char *room_id, const char *file_id, const char *viewer_id, struct file *out,
-                     struct err *err)
+bool store_find_file(struct pg_pool *db, struct arena *arena, const char *room_id, const char *file_id,
+                     const char *viewer_id, struct file *out, struct err *err)
 {
-    AUTO(pg_result) rows = pg_query(db, &FIND_FILE, PARAMS(PG_TEXT(room_id), PG_TEXT(file_id), PG_TEXT(viewer_id)), err);
+    AUTO(pg_result)
+    rows = pg_query(db, &FIND_FILE, PARAMS(PG_TEXT(room_id), PG_TEXT(file_id), PG_TEXT(viewer_id)), err);
     return take_file(rows, arena, out, err);
 }
 
@@ -64,11 +69,13 @@ bool store_find_file(struct pg_pool *db, struct arena *arena, const char *room_i
 /* Row and trash in one statement: an object is always named by one of the two until it is deleted. */
 static const struct pg_statement TRASH_FILES = {
     "trash_files", "WITH gone AS (DELETE FROM files WHERE id = ANY (ARRAY(SELECT id FROM files WHERE NOT used"
-                   " AND at < now() - $1::bigint * interval '1 hour' ORDER BY at LIMIT 500 FOR UPDATE SKIP LOCKED)) AND NOT used RETURNING key)"
+                   " AND at < now() - $1::bigint * interval '1 hour' ORDER BY at LIMIT 500 FOR UPDATE SKIP LOCKED)) "
+                   "AND NOT used RETURNING key)"
                    " INSERT INTO file_trash (key) SELECT key FROM gone ON CONFLICT DO NOTHING"};
-static const struct pg_statement CLAIM = {
-    "claim_trash", "UPDATE file_trash SET due = now() + interval '1 minute' WHERE key = ANY (ARRAY(SELECT key FROM file_trash WHERE due <= now()"
-                   " ORDER BY due LIMIT 100 FOR UPDATE SKIP LOCKED)) RETURNING key"};
+static const struct pg_statement CLAIM = {"claim_trash",
+                                          "UPDATE file_trash SET due = now() + interval '1 minute' WHERE key = ANY "
+                                          "(ARRAY(SELECT key FROM file_trash WHERE due <= now()"
+                                          " ORDER BY due LIMIT 100 FOR UPDATE SKIP LOCKED)) RETURNING key"};
 static const struct pg_statement DONE = {"trash_done", "DELETE FROM file_trash WHERE key = ANY ($1::text[])"};
 
 bool store_trash_files(struct pg_pool *db, struct err *err)

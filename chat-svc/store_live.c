@@ -4,13 +4,15 @@
 
 /* ---- at connect ---- */
 
-static const struct pg_statement LIVE_ROOMS = {
-    "live_rooms", "SELECT r.id, r.kind, r.last_seq, m.read_seq, m.muted, m.hidden FROM members m JOIN rooms r ON r.id = m.room_id WHERE m.user_id = $1"};
+static const struct pg_statement LIVE_ROOMS = {"live_rooms",
+                                               "SELECT r.id, r.kind, r.last_seq, m.read_seq, m.muted, m.hidden FROM "
+                                               "members m JOIN rooms r ON r.id = m.room_id WHERE m.user_id = $1"};
 static const struct pg_statement LIVE_FRIENDS = {
     "live_friends", "SELECT b FROM relations WHERE a = $1 AND friend AND blocked_by = '{}'"
                     " UNION ALL SELECT a FROM relations WHERE b = $1 AND friend AND blocked_by = '{}'"};
 
-static bool load_rooms(struct pg_pool *db, struct arena *arena, const char *user_id, struct live_user *user, struct err *err)
+static bool load_rooms(struct pg_pool *db, struct arena *arena, const char *user_id, struct live_user *user,
+                       struct err *err)
 {
     AUTO(pg_result) rows = pg_query(db, &LIVE_ROOMS, PARAMS(PG_TEXT(user_id)), err);
     if (!rows)
@@ -31,7 +33,8 @@ static bool load_rooms(struct pg_pool *db, struct arena *arena, const char *user
     return true;
 }
 
-bool store_live_user(struct pg_pool *db, struct arena *arena, const char *user_id, struct live_user *user, struct err *err)
+bool store_live_user(struct pg_pool *db, struct arena *arena, const char *user_id, struct live_user *user,
+                     struct err *err)
 {
     *user = (struct live_user){0};
     if (!load_rooms(db, arena, user_id, user, err))
@@ -48,19 +51,25 @@ bool store_live_user(struct pg_pool *db, struct arena *arena, const char *user_i
 
 /* ---- at SUBSCRIBE ---- */
 
-/* $3 after, $4 rev (< 0: not asked), $5 limit. One statement is one snapshot: the room's numbers and the messages fit. When more new ones were
- * missed than the limit, nothing is looked up at all. One row more than the limit tells that there are more. */
+/* $3 after, $4 rev (< 0: not asked), $5 limit. One statement is one snapshot: the room's numbers and the messages fit.
+ * When more new ones were missed than the limit, nothing is looked up at all. One row more than the limit tells that
+ * there are more. */
 static const struct pg_statement CATCH_UP = {
     "catch_up",
-    SQL_MARKS("$1") "SELECT r.kind, r.last_seq, r.rev, coalesce(c.read_seq, r.last_seq), m.changed, " SQL_MESSAGE("m", "p", SQL_UNREAD_BY)
-    " FROM rooms r LEFT JOIN members c ON c.room_id = r.id AND c.user_id = $2 LEFT JOIN LATERAL ("
-    " (SELECT false AS changed, n.* FROM messages n WHERE n.room_id = $1 AND n.seq > $3::bigint"
-    "  AND $3::bigint >= 0 AND r.last_seq - $3::bigint <= $5::bigint ORDER BY n.seq LIMIT $5::bigint + 1)"
-    " UNION ALL"
-    " (SELECT true, n.* FROM messages n WHERE n.room_id = $1 AND n.rev > $4::bigint AND $4::bigint >= 0"
-    "  AND ($3::bigint < 0 OR (n.seq <= $3::bigint AND r.last_seq - $3::bigint <= $5::bigint)) ORDER BY n.rev LIMIT $5::bigint + 1)"
-    ") m ON true LEFT JOIN people p ON p.user_id = m.sender_id"
-    " WHERE r.id = $1 AND (c.user_id IS NOT NULL OR r.kind IN ('global', 'company')) ORDER BY m.seq"};
+    SQL_MARKS("$1") "SELECT r.kind, r.last_seq, r.rev, coalesce(c.read_seq, r.last_seq), m.changed, " SQL_MESSAGE(
+        "m", "p",
+        SQL_UNREAD_BY) " FROM rooms r LEFT JOIN members c ON c.room_id = r.id AND c.user_id = $2 LEFT JOIN LATERAL ("
+                       " (SELECT false AS changed, n.* FROM messages n WHERE n.room_id = $1 AND n.seq > $3::bigint"
+                       "  AND $3::bigint >= 0 AND r.last_seq - $3::bigint <= $5::bigint ORDER BY n.seq LIMIT "
+                       "$5::bigint + 1)"
+                       " UNION ALL"
+                       " (SELECT true, n.* FROM messages n WHERE n.room_id = $1 AND n.rev > $4::bigint AND $4::bigint "
+                       ">= 0"
+                       "  AND ($3::bigint < 0 OR (n.seq <= $3::bigint AND r.last_seq - $3::bigint <= $5::bigint)) "
+                       "ORDER BY n.rev LIMIT $5::bigint + 1)"
+                       ") m ON true LEFT JOIN people p ON p.user_id = m.sender_id"
+                       " WHERE r.id = $1 AND (c.user_id IS NOT NULL OR r.kind IN ('global', 'company')) ORDER BY "
+                       "m.seq"};
 enum { CAUGHT_COLUMN = 5 };
 
 static void take_message(struct arena *arena, const struct pg_result *rows, int row, struct catch_up *out)
@@ -78,19 +87,21 @@ static void take_message(struct arena *arena, const struct pg_result *rows, int 
     };
 }
 
-/* Too much was missed, a part of it is not kept any more, or the client has seen what never was (a restored database). */
+/* Too much was missed, a part of it is not kept any more, or the client has seen what never was (a restored database).
+ */
 static bool must_reload(const struct catch_up *out, int64_t after, int64_t rev, int limit, size_t fresh, size_t changed)
 {
     const int64_t missed = after < 0 ? 0 : out->last_seq - after;
     return missed < 0 || rev > out->rev || missed > limit || (int64_t)fresh < missed || fresh + changed > (size_t)limit;
 }
 
-bool store_catch_up(struct pg_pool *db, struct arena *arena, const char *room_id, const char *user_id, int64_t after, int64_t rev, int limit,
-                    struct catch_up *out, struct err *err)
+bool store_catch_up(struct pg_pool *db, struct arena *arena, const char *room_id, const char *user_id, int64_t after,
+                    int64_t rev, int limit, struct catch_up *out, struct err *err)
 {
     *out = (struct catch_up){0};
     AUTO(pg_result)
-    rows = pg_query(db, &CATCH_UP, PARAMS(PG_TEXT(room_id), PG_TEXT(user_id), PG_I64(after), PG_I64(rev), PG_I64(limit)), err);
+    rows = pg_query(db, &CATCH_UP,
+                    PARAMS(PG_TEXT(room_id), PG_TEXT(user_id), PG_I64(after), PG_I64(rev), PG_I64(limit)), err);
     if (!rows)
         return false;
     if (pg_rows(rows) == 0 || !room_kind_parse(pg_text(rows, 0, 0), &out->kind))
@@ -114,12 +125,13 @@ bool store_catch_up(struct pg_pool *db, struct arena *arena, const char *room_id
 /* ---- unread ---- */
 
 static const struct pg_statement UNREAD_OF = {
-    "unread_of", "SELECT greatest(coalesce(r.last_seq - m.read_seq, 0), 0) FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS x (user_id, room_id, n)"
+    "unread_of", "SELECT greatest(coalesce(r.last_seq - m.read_seq, 0), 0) FROM unnest($1::uuid[], $2::uuid[]) WITH "
+                 "ORDINALITY AS x (user_id, room_id, n)"
                  " LEFT JOIN members m ON m.room_id = x.room_id AND m.user_id = x.user_id AND NOT m.hidden"
                  " LEFT JOIN rooms r ON r.id = m.room_id ORDER BY x.n"};
 
-bool store_unread_of(struct pg_pool *db, struct arena *arena, const char *const *user_ids, const char *const *room_ids, size_t count,
-                     struct unread_row **out, struct err *err)
+bool store_unread_of(struct pg_pool *db, struct arena *arena, const char *const *user_ids, const char *const *room_ids,
+                     size_t count, struct unread_row **out, struct err *err)
 {
     *out = arena_alloc(arena, (count + 1) * sizeof **out);
     if (count == 0)

@@ -7,17 +7,19 @@
 
 /* A row that only a profile made has no names yet. */
 static const struct pg_statement MAKE_OWN_ROW = {
-    "make_own_row", "INSERT INTO people AS p (user_id, handle, nickname, role) VALUES ($1, $2, $3, $4)"
-                    " ON CONFLICT (user_id) DO UPDATE SET handle = excluded.handle, nickname = excluded.nickname, role = excluded.role"
-                    " WHERE p.account_version = 0 AND p.nickname = ''"};
+    "make_own_row",
+    "INSERT INTO people AS p (user_id, handle, nickname, role) VALUES ($1, $2, $3, $4)"
+    " ON CONFLICT (user_id) DO UPDATE SET handle = excluded.handle, nickname = excluded.nickname, role = excluded.role"
+    " WHERE p.account_version = 0 AND p.nickname = ''"};
 static const struct pg_statement OWN_ROW_KNOWN = {
     "own_row_known", "SELECT FROM people WHERE user_id = $1 AND (account_version > 0 OR nickname <> '')"};
 
 static bool make_own_row(struct pg_pool *db, const struct identity *caller, struct err *err)
 {
     return pg_exec(db, &MAKE_OWN_ROW,
-                   PARAMS(PG_TEXT(caller->user_id), PG_TEXT(caller->handle), PG_TEXT(caller->nickname), PG_TEXT(role_name(caller->role))), NULL,
-                   err);
+                   PARAMS(PG_TEXT(caller->user_id), PG_TEXT(caller->handle), PG_TEXT(caller->nickname),
+                          PG_TEXT(role_name(caller->role))),
+                   NULL, err);
 }
 
 bool store_own_row(struct pg_pool *db, const struct identity *caller, struct err *err)
@@ -27,17 +29,19 @@ bool store_own_row(struct pg_pool *db, const struct identity *caller, struct err
 }
 
 static const struct pg_statement ROOM_ACCESS = {
-    "room_access", "SELECT r.kind, r.closed_at IS NOT NULL, r.last_seq, EXISTS (SELECT FROM people p WHERE p.user_id = $2"
-                   "  AND (p.account_version > 0 OR p.nickname <> ''))"
-                   " FROM rooms r WHERE r.id = $1 AND (r.kind IN ('global', 'company')"
-                   "  OR EXISTS (SELECT FROM members m WHERE m.room_id = r.id AND m.user_id = $2))"};
+    "room_access",
+    "SELECT r.kind, r.closed_at IS NOT NULL, r.last_seq, EXISTS (SELECT FROM people p WHERE p.user_id = $2"
+    "  AND (p.account_version > 0 OR p.nickname <> ''))"
+    " FROM rooms r WHERE r.id = $1 AND (r.kind IN ('global', 'company')"
+    "  OR EXISTS (SELECT FROM members m WHERE m.room_id = r.id AND m.user_id = $2))"};
 
 static bool no_room(struct err *err)
 {
     return err_set(err, &ERR_NOT_FOUND, "no such room");
 }
 
-bool store_room_access(struct pg_pool *db, const char *room_id, const struct identity *caller, struct room_access *access, struct err *err)
+bool store_room_access(struct pg_pool *db, const char *room_id, const struct identity *caller,
+                       struct room_access *access, struct err *err)
 {
     AUTO(pg_result) rows = pg_query(db, &ROOM_ACCESS, PARAMS(PG_TEXT(room_id), PG_TEXT(caller->user_id)), err);
     if (!rows)
@@ -53,14 +57,17 @@ bool store_room_access(struct pg_pool *db, const char *room_id, const struct ide
 
 /* Rows that only a profile made are not known people yet. */
 static const struct pg_statement STANDINGS = {
-    "standings", "SELECT p.user_id IS NOT NULL, coalesce(r.friend, false), coalesce(cardinality(r.blocked_by) > 0, false), coalesce(p.withdrawn, false)"
-                 " FROM unnest($2::uuid[]) WITH ORDINALITY AS u (id, n)"
-                 " LEFT JOIN people p ON p.user_id = u.id AND p.role <> 'guest'"
-                 " LEFT JOIN relations r ON r.a = least(u.id, $1::uuid) AND r.b = greatest(u.id, $1::uuid) ORDER BY u.n"};
+    "standings",
+    "SELECT p.user_id IS NOT NULL, coalesce(r.friend, false), coalesce(cardinality(r.blocked_by) > 0, false), "
+    "coalesce(p.withdrawn, false)"
+    " FROM unnest($2::uuid[]) WITH ORDINALITY AS u (id, n)"
+    " LEFT JOIN people p ON p.user_id = u.id AND p.role <> 'guest'"
+    " LEFT JOIN relations r ON r.a = least(u.id, $1::uuid) AND r.b = greatest(u.id, $1::uuid) ORDER BY u.n"};
 
 static enum standing standing_of(const struct pg_result *rows, int row)
 {
-    const bool here = pg_bool(rows, row, 0), friend = pg_bool(rows, row, 1), blocked = pg_bool(rows, row, 2), withdrawn = pg_bool(rows, row, 3);
+    const bool here = pg_bool(rows, row, 0), friend = pg_bool(rows, row, 1), blocked = pg_bool(rows, row, 2),
+               withdrawn = pg_bool(rows, row, 3);
     if (withdrawn)
         return STANDING_UNKNOWN;
     if (blocked)
@@ -70,9 +77,11 @@ static enum standing standing_of(const struct pg_result *rows, int row)
     return friend ? STANDING_FRIEND : STANDING_KNOWN;
 }
 
-bool store_standings(struct pg_pool *db, struct arena *arena, const char *me, const struct texts *user_ids, enum standing **out, struct err *err)
+bool store_standings(struct pg_pool *db, struct arena *arena, const char *me, const struct texts *user_ids,
+                     enum standing **out, struct err *err)
 {
-    AUTO(pg_result) rows = pg_query(db, &STANDINGS, PARAMS(PG_TEXT(me), PG_TEXTS(user_ids->items, user_ids->count)), err);
+    AUTO(pg_result)
+    rows = pg_query(db, &STANDINGS, PARAMS(PG_TEXT(me), PG_TEXTS(user_ids->items, user_ids->count)), err);
     if (!rows)
         return false;
     *out = arena_alloc(arena, (user_ids->count + 1) * sizeof **out);
@@ -83,9 +92,11 @@ bool store_standings(struct pg_pool *db, struct arena *arena, const char *me, co
 
 /* ---- ids of new rooms ---- */
 
-/* A second statement reads what the first one may have lost to: it sees the winner's row, because the first waited for its commit. */
-static const struct pg_statement TAKE_PAIR = {
-    "take_pair", "INSERT INTO dm_pairs (low, high, room_id) VALUES (least($1::uuid, $2::uuid), greatest($1::uuid, $2::uuid), $3) ON CONFLICT DO NOTHING"};
+/* A second statement reads what the first one may have lost to: it sees the winner's row, because the first waited for
+ * its commit. */
+static const struct pg_statement TAKE_PAIR = {"take_pair",
+                                              "INSERT INTO dm_pairs (low, high, room_id) VALUES (least($1::uuid, "
+                                              "$2::uuid), greatest($1::uuid, $2::uuid), $3) ON CONFLICT DO NOTHING"};
 static const struct pg_statement FIND_PAIR = {
     "find_pair", "SELECT d.room_id, EXISTS (SELECT FROM rooms r WHERE r.id = d.room_id) FROM dm_pairs d"
                  " WHERE d.low = least($1::uuid, $2::uuid) AND d.high = greatest($1::uuid, $2::uuid)"};
@@ -97,7 +108,8 @@ bool store_dm_exists(struct pg_pool *db, const char *me, const char *other, bool
     return rows != NULL;
 }
 
-bool store_dm_room(struct pg_pool *db, const char *me, const char *other, char room_id[UUID_TEXT_BYTES], struct err *err)
+bool store_dm_room(struct pg_pool *db, const char *me, const char *other, char room_id[UUID_TEXT_BYTES],
+                   struct err *err)
 {
     uuid_new(room_id);
     if (!pg_exec(db, &TAKE_PAIR, PARAMS(PG_TEXT(me), PG_TEXT(other), PG_TEXT(room_id)), NULL, err))
@@ -113,14 +125,18 @@ bool store_dm_room(struct pg_pool *db, const char *me, const char *other, char r
 
 static const struct pg_statement TAKE_KEY = {
     "take_room_key", "INSERT INTO room_keys AS k (user_id, key, fingerprint, room_id) VALUES ($1, $2, $3, $4)"
-                     " ON CONFLICT (user_id, key) DO UPDATE SET fingerprint = excluded.fingerprint, room_id = excluded.room_id, at = now()"
+                     " ON CONFLICT (user_id, key) DO UPDATE SET fingerprint = excluded.fingerprint, room_id = "
+                     "excluded.room_id, at = now()"
                      " WHERE k.at <= now() - interval '24 hours'"};
-static const struct pg_statement FIND_KEY = {"find_room_key", "SELECT room_id, fingerprint FROM room_keys WHERE user_id = $1 AND key = $2"};
+static const struct pg_statement FIND_KEY = {
+    "find_room_key", "SELECT room_id, fingerprint FROM room_keys WHERE user_id = $1 AND key = $2"};
 static const struct pg_statement SWEEP_KEYS = {
-    "sweep_room_keys", "DELETE FROM room_keys WHERE ctid = ANY (ARRAY(SELECT ctid FROM room_keys WHERE at <= now() - interval '24 hours'"
-                       " ORDER BY at LIMIT 1000))"};
+    "sweep_room_keys",
+    "DELETE FROM room_keys WHERE ctid = ANY (ARRAY(SELECT ctid FROM room_keys WHERE at <= now() - interval '24 hours'"
+    " ORDER BY at LIMIT 1000))"};
 
-bool store_room_key(struct pg_pool *db, const char *me, const char *key, const char *fingerprint, char room_id[UUID_TEXT_BYTES], struct err *err)
+bool store_room_key(struct pg_pool *db, const char *me, const char *key, const char *fingerprint,
+                    char room_id[UUID_TEXT_BYTES], struct err *err)
 {
     if (!pg_exec(db, &TAKE_KEY, PARAMS(PG_TEXT(me), PG_TEXT(key), PG_TEXT(fingerprint), PG_TEXT(room_id)), NULL, err))
         return false;
@@ -154,33 +170,42 @@ bool store_mute(struct pg_pool *db, const char *room_id, const char *me, bool mu
 
 /* ---- rooms ---- */
 
-#define SQL_ROOM(read_seq, muted)                                                                                                     \
-    "r.id, r.kind, r.title, r.member_count, r.last_seq, " SQL_MS("r.created_at") ", r.closed_at IS NOT NULL, " read_seq ", " muted ", " \
-    SQL_US("r.active_at")
+#define SQL_ROOM(read_seq, muted)                                                                                      \
+    "r.id, r.kind, r.title, r.member_count, r.last_seq, " SQL_MS(                                                      \
+        "r.created_at") ", r.closed_at IS NOT NULL, " read_seq ", " muted ", " SQL_US("r.active_at")
 
 static const struct pg_statement FIND_ROOM = {
-    "find_room", "SELECT " SQL_ROOM("coalesce(m.read_seq, r.last_seq)", "coalesce(m.muted, false)") " FROM rooms r"
-                 " LEFT JOIN members m ON m.room_id = r.id AND m.user_id = $2"
-                 " WHERE r.id = $1 AND (m.user_id IS NOT NULL OR r.kind IN ('global', 'company'))"};
+    "find_room",
+    "SELECT " SQL_ROOM(
+        "coalesce(m.read_seq, r.last_seq)",
+        "coalesce(m.muted, false)") " FROM rooms r"
+                                    " LEFT JOIN members m ON m.room_id = r.id AND m.user_id = $2"
+                                    " WHERE r.id = $1 AND (m.user_id IS NOT NULL OR r.kind IN ('global', 'company'))"};
 /* $1 me, ($2, $3) where it goes on, $4 how many, $5 kinds. Open rooms have no marks: all is read. */
 static const struct pg_statement LIST_ROOMS = {
     "list_rooms",
-    "SELECT " SQL_ROOM("r.read_seq", "r.muted") " FROM ("
-    " (SELECT r.*, m.read_seq, m.muted FROM members m JOIN rooms r ON r.id = m.room_id"
-    "  WHERE m.user_id = $1 AND NOT m.hidden AND r.kind = ANY ($5::text[])"
-    "  AND (r.active_at, r.id) < (" SQL_FROM_US("$2") ", $3) ORDER BY r.active_at DESC, r.id DESC LIMIT $4)"
-    " UNION ALL"
-    " (SELECT r.*, r.last_seq, false FROM rooms r WHERE r.kind IN ('global', 'company') AND r.closed_at IS NULL AND r.kind = ANY ($5::text[])"
-    "  AND (r.active_at, r.id) < (" SQL_FROM_US("$2") ", $3) ORDER BY r.active_at DESC, r.id DESC LIMIT $4)"
-    ") r ORDER BY r.active_at DESC, r.id DESC LIMIT $4"};
+    "SELECT " SQL_ROOM("r.read_seq",
+                       "r.muted") " FROM ("
+                                  " (SELECT r.*, m.read_seq, m.muted FROM members m JOIN rooms r ON r.id = m.room_id"
+                                  "  WHERE m.user_id = $1 AND NOT m.hidden AND r.kind = ANY ($5::text[])"
+                                  "  AND (r.active_at, r.id) < (" SQL_FROM_US(
+                                      "$2") ", $3) ORDER BY r.active_at DESC, r.id DESC LIMIT $4)"
+                                            " UNION ALL"
+                                            " (SELECT r.*, r.last_seq, false FROM rooms r WHERE r.kind IN ('global', "
+                                            "'company') AND r.closed_at IS NULL AND r.kind = ANY ($5::text[])"
+                                            "  AND (r.active_at, r.id) < (" SQL_FROM_US(
+                                                "$2") ", $3) ORDER BY r.active_at DESC, r.id DESC LIMIT $4)"
+                                                      ") r ORDER BY r.active_at DESC, r.id DESC LIMIT $4"};
 static const struct pg_statement LIST_MEMBERS = {
     "list_members", "SELECT x.room_id, m.user_id, coalesce(p.nickname, ''), coalesce(p.avatar_url, ''), m.manager"
                     " FROM unnest($1::uuid[]) WITH ORDINALITY AS x (room_id, n) CROSS JOIN LATERAL"
-                    "  (SELECT user_id, manager, joined_at FROM members WHERE room_id = x.room_id ORDER BY joined_at, user_id LIMIT $2) m"
+                    "  (SELECT user_id, manager, joined_at FROM members WHERE room_id = x.room_id ORDER BY joined_at, "
+                    "user_id LIMIT $2) m"
                     " LEFT JOIN people p ON p.user_id = m.user_id ORDER BY x.n, m.joined_at, m.user_id"};
 static const struct pg_statement LAST_MESSAGES = {
     "last_messages", "SELECT " SQL_MESSAGE("m", "p", "-1") " FROM unnest($1::uuid[], $2::bigint[]) AS x (room_id, seq)"
-                     " JOIN messages m ON m.room_id = x.room_id AND m.seq = x.seq LEFT JOIN people p ON p.user_id = m.sender_id"};
+                                                           " JOIN messages m ON m.room_id = x.room_id AND m.seq = "
+                                                           "x.seq LEFT JOIN people p ON p.user_id = m.sender_id"};
 
 static struct seen_room row_room(const struct pg_result *rows, int row, struct arena *arena, const char *me)
 {
@@ -207,7 +232,8 @@ static struct seen_room *find_seen(struct seen_room *rooms, size_t count, const 
 }
 
 /* Rows come room by room: each room's members are one stretch of one array. */
-static bool add_members(struct pg_pool *db, struct arena *arena, struct seen_room *rooms, size_t count, const char **ids, struct err *err)
+static bool add_members(struct pg_pool *db, struct arena *arena, struct seen_room *rooms, size_t count,
+                        const char **ids, struct err *err)
 {
     AUTO(pg_result) rows = pg_query(db, &LIST_MEMBERS, PARAMS(PG_TEXTS(ids, count), PG_I64(ROOM_MEMBERS_SHOWN)), err);
     if (!rows)
@@ -221,7 +247,8 @@ static bool add_members(struct pg_pool *db, struct arena *arena, struct seen_roo
             seen->view.members = &members[row];
         }
         members[row] = (struct member){
-            .person = {arena_text(arena, pg_text(rows, row, 1)), arena_text(arena, pg_text(rows, row, 2)), arena_text(arena, pg_text(rows, row, 3))},
+            .person = {arena_text(arena, pg_text(rows, row, 1)), arena_text(arena, pg_text(rows, row, 2)),
+                       arena_text(arena, pg_text(rows, row, 3))},
             .manager = pg_bool(rows, row, 4),
         };
         seen->view.member_count++;
@@ -229,7 +256,8 @@ static bool add_members(struct pg_pool *db, struct arena *arena, struct seen_roo
     return true;
 }
 
-static bool add_last_messages(struct pg_pool *db, struct arena *arena, struct seen_room *rooms, size_t count, const char **ids, struct err *err)
+static bool add_last_messages(struct pg_pool *db, struct arena *arena, struct seen_room *rooms, size_t count,
+                              const char **ids, struct err *err)
 {
     int64_t *seqs = arena_alloc(arena, (count + 1) * sizeof *seqs);
     for (size_t i = 0; i < count; i++)
@@ -255,7 +283,8 @@ static bool fill_rooms(struct pg_pool *db, struct arena *arena, struct seen_room
     return add_members(db, arena, rooms, count, ids, err) && add_last_messages(db, arena, rooms, count, ids, err);
 }
 
-bool store_room(struct pg_pool *db, struct arena *arena, const char *room_id, const char *me, struct seen_room *out, struct err *err)
+bool store_room(struct pg_pool *db, struct arena *arena, const char *room_id, const char *me, struct seen_room *out,
+                struct err *err)
 {
     AUTO(pg_result) rows = pg_query(db, &FIND_ROOM, PARAMS(PG_TEXT(room_id), PG_TEXT(me)), err);
     if (!rows)
@@ -267,8 +296,8 @@ bool store_room(struct pg_pool *db, struct arena *arena, const char *room_id, co
     return fill_rooms(db, arena, out, 1, err);
 }
 
-bool store_rooms(struct pg_pool *db, struct arena *arena, const char *me, const bool kinds[ROOM_KINDS], const struct cursor *after, int64_t limit,
-                 struct seen_room **out, size_t *count, struct err *err)
+bool store_rooms(struct pg_pool *db, struct arena *arena, const char *me, const bool kinds[ROOM_KINDS],
+                 const struct cursor *after, int64_t limit, struct seen_room **out, size_t *count, struct err *err)
 {
     const char *names[ROOM_KINDS];
     size_t wanted = 0;
@@ -277,8 +306,8 @@ bool store_rooms(struct pg_pool *db, struct arena *arena, const char *me, const 
             names[wanted++] = room_kind_name(kind);
     AUTO(pg_result)
     rows = pg_query(db, &LIST_ROOMS,
-                    PARAMS(PG_TEXT(me), PG_I64(after ? after->number : AFTER_ALL_US), PG_TEXT(after ? after->id : AFTER_ALL_ID), PG_I64(limit),
-                           PG_TEXTS(names, wanted)),
+                    PARAMS(PG_TEXT(me), PG_I64(after ? after->number : AFTER_ALL_US),
+                           PG_TEXT(after ? after->id : AFTER_ALL_ID), PG_I64(limit), PG_TEXTS(names, wanted)),
                     err);
     if (!rows)
         return false;
@@ -294,10 +323,12 @@ bool store_rooms(struct pg_pool *db, struct arena *arena, const char *me, const 
 static const struct pg_statement UNREAD = {
     "unread", "SELECT m.room_id, r.last_seq - m.read_seq FROM members m JOIN rooms r ON r.id = m.room_id"
               " WHERE m.user_id = $1 AND NOT m.hidden AND r.last_seq > m.read_seq ORDER BY m.room_id"};
-static const struct pg_statement UNREAD_IN = {
-    "unread_in", "SELECT greatest(r.last_seq - m.read_seq, 0) FROM members m JOIN rooms r ON r.id = m.room_id WHERE m.room_id = $1 AND m.user_id = $2"};
+static const struct pg_statement UNREAD_IN = {"unread_in",
+                                              "SELECT greatest(r.last_seq - m.read_seq, 0) FROM members m JOIN rooms r "
+                                              "ON r.id = m.room_id WHERE m.room_id = $1 AND m.user_id = $2"};
 
-bool store_unread(struct pg_pool *db, struct arena *arena, const char *me, struct unread_room **out, size_t *count, struct err *err)
+bool store_unread(struct pg_pool *db, struct arena *arena, const char *me, struct unread_room **out, size_t *count,
+                  struct err *err)
 {
     AUTO(pg_result) rows = pg_query(db, &UNREAD, PARAMS(PG_TEXT(me)), err);
     if (!rows)

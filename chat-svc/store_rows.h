@@ -1,4 +1,5 @@
-/* store_rows.h - columns that several statements share, and how a row becomes a struct: for store_*.c of the readers only. */
+/* store_rows.h - columns that several statements share, and how a row becomes a struct: for store_*.c of the readers
+ * only. */
 #ifndef MADANG_CHAT_STORE_ROWS_H
 #define MADANG_CHAT_STORE_ROWS_H
 
@@ -12,17 +13,19 @@
 #define AFTER_ALL_ID "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
 /* m: messages, p: people LEFT JOINed by sender_id, unread_by: an expression, or -1. */
-#define SQL_MESSAGE(m, p, unread_by)                                                                                                      \
-    m ".room_id, " m ".seq, " m ".rev, " m ".id, " m ".client_id, " m ".sender_id, coalesce(" p ".nickname, ''), coalesce(" p             \
-      ".avatar_url, ''), " m ".kind, " m ".content, " m ".file_id, " m ".reply_to, " m ".reactions, " SQL_MS(m ".edited_at") ", " m        \
-      ".deleted_at IS NOT NULL, " SQL_MS(m ".at") ", " unread_by
+#define SQL_MESSAGE(m, p, unread_by)                                                                                   \
+    m ".room_id, " m ".seq, " m ".rev, " m ".id, " m ".client_id, " m ".sender_id, coalesce(" p                        \
+      ".nickname, ''), coalesce(" p ".avatar_url, ''), " m ".kind, " m ".content, " m ".file_id, " m ".reply_to, " m   \
+      ".reactions, " SQL_MS(m ".edited_at") ", " m ".deleted_at IS NOT NULL, " SQL_MS(m ".at") ", " unread_by
 enum { MESSAGE_COLUMNS = 17 };
 
-/* "Not read by": members whose mark is behind m.seq; -1 in rooms without marks (r: rooms). Members stand at few different marks, so these are
- * counted once for all messages: the statement begins with SQL_MARKS. */
-#define SQL_MARKS(room_id) "WITH marks AS MATERIALIZED (SELECT read_seq, count(*) AS people FROM members WHERE room_id = " room_id " GROUP BY read_seq) "
-#define SQL_UNREAD_BY                                                                                                                     \
-    "CASE WHEN r.kind IN ('global', 'company') THEN -1"                                                                                   \
+/* "Not read by": members whose mark is behind m.seq; -1 in rooms without marks (r: rooms). Members stand at few
+ * different marks, so these are counted once for all messages: the statement begins with SQL_MARKS. */
+#define SQL_MARKS(room_id)                                                                                             \
+    "WITH marks AS MATERIALIZED (SELECT read_seq, count(*) AS people FROM members WHERE room_id = " room_id            \
+    " GROUP BY read_seq) "
+#define SQL_UNREAD_BY                                                                                                  \
+    "CASE WHEN r.kind IN ('global', 'company') THEN -1"                                                                \
     " ELSE (SELECT coalesce(sum(k.people), 0) FROM marks k WHERE k.read_seq < m.seq) END::bigint"
 
 /* Texts are copied to the arena; *unread_by (may be NULL) is what the expression gave. */

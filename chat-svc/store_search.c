@@ -3,10 +3,12 @@
 #include "store_rows.h"
 #include "tokens.h"
 
-static const struct pg_statement OWN_ROOMS = {
-    "search_rooms", "SELECT room_id FROM members WHERE user_id = $1 AND ($2::uuid IS NULL OR room_id = $2) AND (NOT hidden OR $2 IS NOT NULL)"};
+static const struct pg_statement OWN_ROOMS = {"search_rooms",
+                                              "SELECT room_id FROM members WHERE user_id = $1 AND ($2::uuid IS NULL OR "
+                                              "room_id = $2) AND (NOT hidden OR $2 IS NOT NULL)"};
 
-bool store_search_rooms(struct pg_pool *db, struct arena *arena, const char *viewer_id, const char *room_id, struct texts *room_ids, struct err *err)
+bool store_search_rooms(struct pg_pool *db, struct arena *arena, const char *viewer_id, const char *room_id,
+                        struct texts *room_ids, struct err *err)
 {
     AUTO(pg_result) rows = pg_query(db, &OWN_ROOMS, PARAMS(PG_TEXT(viewer_id), PG_TEXT(room_id)), err);
     if (!rows)
@@ -20,17 +22,29 @@ bool store_search_rooms(struct pg_pool *db, struct arena *arena, const char *vie
     return true;
 }
 
-/* $1 viewer, ($2, $3) where it goes on, $4 how many; $5, $6 each room's tokens, side by side. A room's tokens are its own, so each look-up into the
- * index touches one room. The sub-select has no names of people yet: only the page's rows get them. */
-static const struct pg_statement SEARCH = {
-    "search",
-    "WITH q AS MATERIALIZED (SELECT u.room_id, array_agg(u.token) AS tokens FROM unnest($5::uuid[], $6::bigint[]) AS u (room_id, token) GROUP BY u.room_id)"
-    " SELECT " SQL_MESSAGE("m", "p", "(SELECT count(*) FROM members k WHERE k.room_id = m.room_id AND k.read_seq < m.seq)") ","
-    " ARRAY(SELECT e.emoji FROM reactions e WHERE e.room_id = m.room_id AND e.seq = m.seq AND e.user_id = $1 ORDER BY e.emoji), " SQL_US("m.at")
-    " FROM (SELECT n.* FROM q CROSS JOIN LATERAL (SELECT s.seq FROM message_search s WHERE s.tokens @> q.tokens AND s.room_id = q.room_id) h"
-    "  JOIN messages n ON n.room_id = q.room_id AND n.seq = h.seq"
-    "  WHERE n.deleted_at IS NULL AND (n.at, n.id) < (" SQL_FROM_US("$2") ", $3) ORDER BY n.at DESC, n.id DESC LIMIT $4) m"
-    " LEFT JOIN people p ON p.user_id = m.sender_id ORDER BY m.at DESC, m.id DESC"};
+/* $1 viewer, ($2, $3) where it goes on, $4 how many; $5, $6 each room's tokens, side by side. A room's tokens are its
+ * own, so each look-up into the index touches one room. The sub-select has no names of people yet: only the page's rows
+ * get them. */
+static const struct pg_statement
+    SEARCH =
+        {
+            "search",
+            "WITH q AS MATERIALIZED (SELECT u.room_id, array_agg(u.token) AS tokens FROM unnest($5::uuid[], "
+            "$6::bigint[]) AS u (room_id, token) GROUP BY u.room_id)"
+            " SELECT " SQL_MESSAGE("m", "p",
+                                   "(SELECT count(*) FROM members k WHERE k.room_id = m.room_id AND k.read_seq < "
+                                   "m.seq)") ","
+                                             " ARRAY(SELECT e.emoji FROM reactions e WHERE e.room_id = m.room_id AND "
+                                             "e.seq = m.seq AND e.user_id = $1 ORDER BY e.emoji), " SQL_US(
+                                                 "m.at") " FROM (SELECT n.* FROM q CROSS JOIN LATERAL (SELECT s.seq "
+                                                         "FROM message_search s WHERE s.tokens @> q.tokens AND "
+                                                         "s.room_id = q.room_id) h"
+                                                         "  JOIN messages n ON n.room_id = q.room_id AND n.seq = h.seq"
+                                                         "  WHERE n.deleted_at IS NULL AND (n.at, n.id) < "
+                                                         "(" SQL_FROM_US(
+                                                             "$2") ", $3) ORDER BY n.at DESC, n.id DESC LIMIT $4) m"
+                                                                   " LEFT JOIN people p ON p.user_id = m.sender_id "
+                                                                   "ORDER BY m.at DESC, m.id DESC"};
 
 struct lookups {
     const char **room_ids;
@@ -53,13 +67,15 @@ static struct lookups lookups_of(struct arena *arena, const struct texts *room_i
     return lookups;
 }
 
-bool store_search(struct pg_pool *db, struct arena *arena, const char *viewer_id, const struct texts *room_ids, const char *query,
-                  const struct cursor *after, int64_t limit, struct candidate **out, size_t *count, struct err *err)
+bool store_search(struct pg_pool *db, struct arena *arena, const char *viewer_id, const struct texts *room_ids,
+                  const char *query, const struct cursor *after, int64_t limit, struct candidate **out, size_t *count,
+                  struct err *err)
 {
     const struct lookups lookups = lookups_of(arena, room_ids, query);
     AUTO(pg_result)
     rows = pg_query(db, &SEARCH,
-                    PARAMS(PG_TEXT(viewer_id), PG_I64(after ? after->number : AFTER_ALL_US), PG_TEXT(after ? after->id : AFTER_ALL_ID), PG_I64(limit),
+                    PARAMS(PG_TEXT(viewer_id), PG_I64(after ? after->number : AFTER_ALL_US),
+                           PG_TEXT(after ? after->id : AFTER_ALL_ID), PG_I64(limit),
                            PG_TEXTS(lookups.room_ids, lookups.count), PG_I64S(lookups.tokens, lookups.count)),
                     err);
     if (!rows)

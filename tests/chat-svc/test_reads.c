@@ -26,7 +26,8 @@ static struct catching *catch_up(const struct id *in, const struct id *who, int6
 {
     struct catching *catching = MEM_NEW(catching);
     catching->arena = arena_open(1 << 24);
-    catching->ok = store_catch_up(database(), catching->arena, in->text, who->text, after, rev, limit, &catching->caught, &catching->err);
+    catching->ok = store_catch_up(database(), catching->arena, in->text, who->text, after, rev, limit,
+                                  &catching->caught, &catching->err);
     return catching;
 }
 
@@ -96,7 +97,7 @@ TEST(catch_up_by_revision_brings_later_changes_of_older_messages, "P-30")
     join(&in, &mina, 0);
     for (int i = 0; i < 3; i++)
         (void)say(&in, &mina, "before");
-    edit(&in, 2, "after"); /* rev 4 */
+    edit(&in, 2, "after");        /* rev 4 */
     (void)say(&in, &mina, "new"); /* seq 4, rev 5 */
     AUTO(catching) both = catch_up(&in, &mina, 3, 3, 500);
     REQUIRE(both->ok && both->caught.count == 2);
@@ -128,14 +129,15 @@ TEST(catch_up_is_for_members_only, "P-27 S-46")
 static void relate(const struct id *one, const struct id *two, bool friend, const char *blocked_by)
 {
     const bool in_order = strcmp(one->text, two->text) < 0;
-    (void)test_sql("INSERT INTO relations VALUES ('%s', '%s', %s, '{%s}', 1)", in_order ? one->text : two->text, in_order ? two->text : one->text,
-                   friend ? "true" : "false", blocked_by);
+    (void)test_sql("INSERT INTO relations VALUES ('%s', '%s', %s, '{%s}', 1)", in_order ? one->text : two->text,
+                   in_order ? two->text : one->text, friend ? "true" : "false", blocked_by);
 }
 
 TEST(a_user_has_rooms_and_friends, "P-36")
 {
     AUTO(arena) arena = arena_open(1 << 20);
-    const struct id mina = person("mina"), juno = person("juno"), hana = person("hana"), dohyun = person("dohyun"), in = room("dm"), other = room("group");
+    const struct id mina = person("mina"), juno = person("juno"), hana = person("hana"), dohyun = person("dohyun"),
+                    in = room("dm"), other = room("group");
     struct live_user user;
     struct err err = {0};
     relate(&mina, &juno, true, "");
@@ -157,7 +159,8 @@ TEST(a_user_has_rooms_and_friends, "P-36")
 TEST(unread_of_many_at_once, "P-33")
 {
     AUTO(arena) arena = arena_open(1 << 20);
-    const struct id mina = person("mina"), juno = person("juno"), stranger = person("stranger"), in = room("group"), hidden = room("dm");
+    const struct id mina = person("mina"), juno = person("juno"), stranger = person("stranger"), in = room("group"),
+                    hidden = room("dm");
     struct unread_row *rows;
     struct err err = {0};
     join(&in, &mina, 0);
@@ -167,7 +170,8 @@ TEST(unread_of_many_at_once, "P-33")
         (void)say(&in, &mina, "x");
     (void)say(&hidden, &mina, "x");
     (void)test_sql("UPDATE members SET hidden = true WHERE room_id = '%s'", hidden.text);
-    const char *users[] = {juno.text, mina.text, stranger.text, mina.text}, *rooms[] = {in.text, in.text, in.text, hidden.text};
+    const char *users[] = {juno.text, mina.text, stranger.text, mina.text},
+               *rooms[] = {in.text, in.text, in.text, hidden.text};
     REQUIRE_OK(store_unread_of(database(), arena, users, rooms, 4, &rows, &err), &err);
     EXPECT_I64(1, rows[0].unread);
     EXPECT_I64(3, rows[1].unread);
@@ -191,7 +195,9 @@ TEST(rooms_are_listed_by_last_activity_page_by_page, "P-26 M-50")
         join(&rooms[i], &mina, 0);
     }
     /* All at the same microsecond but two: ties are broken by id and none is lost. */
-    (void)test_sql("UPDATE rooms SET active_at = '2026-01-01T00:00:00.123456Z' WHERE id IN (SELECT room_id FROM members WHERE user_id = '%s')", mina.text);
+    (void)test_sql("UPDATE rooms SET active_at = '2026-01-01T00:00:00.123456Z' WHERE id IN (SELECT room_id FROM "
+                   "members WHERE user_id = '%s')",
+                   mina.text);
     (void)say(&rooms[2], &mina, "newest but one");
     (void)say(&rooms[5], &mina, "newest");
     size_t seen = 0;
@@ -228,7 +234,8 @@ TEST(hidden_rooms_are_not_listed_and_open_rooms_only_when_asked_for, "P-26")
     join(&in, &mina, 0);
     (void)test_sql("UPDATE members SET hidden = true WHERE room_id = '%s'", in.text);
     (void)test_sql("UPDATE rooms SET closed_at = now() WHERE id = '%s'", closed.text);
-    const bool own[ROOM_KINDS] = {[ROOM_DM] = true, [ROOM_GROUP] = true, [ROOM_MEETUP] = true}, open[ROOM_KINDS] = {[ROOM_COMPANY] = true};
+    const bool own[ROOM_KINDS] = {[ROOM_DM] = true, [ROOM_GROUP] = true, [ROOM_MEETUP] = true},
+               open[ROOM_KINDS] = {[ROOM_COMPANY] = true};
     REQUIRE_OK(store_rooms(database(), arena, mina.text, own, NULL, 10, &page, &count, &err), &err);
     EXPECT_I64(0, count);
     REQUIRE_OK(store_rooms(database(), arena, mina.text, open, NULL, 10, &page, &count, &err), &err);
@@ -243,7 +250,8 @@ TEST(a_room_lists_at_most_a_hundred_members, "P-26 I9")
     struct seen_room seen;
     struct err err = {0};
     join(&in, &mina, 0);
-    (void)test_sql("INSERT INTO members (room_id, user_id, joined_at, read_seq) SELECT '%s', gen_random_uuid(), now(), 0 FROM generate_series(1, 150);"
+    (void)test_sql("INSERT INTO members (room_id, user_id, joined_at, read_seq) SELECT '%s', gen_random_uuid(), now(), "
+                   "0 FROM generate_series(1, 150);"
                    "UPDATE rooms SET member_count = 151 WHERE id = '%s'",
                    in.text, in.text);
     REQUIRE_OK(store_room(database(), arena, in.text, mina.text, &seen, &err), &err);
@@ -270,11 +278,15 @@ TEST(unread_by_is_computed_as_in_the_worked_example, "M-47 M-64 M-65")
         join(&in, &members[i], marks[i]);
     for (int i = 1; i <= 11; i++)
         (void)say(&in, &members[0], "x");
-    const struct history_wish wish = {.room_id = in.text, .viewer_id = members[4].text, .forwards = true, .edge = 0, .limit = 50};
+    const struct history_wish wish = {
+        .room_id = in.text, .viewer_id = members[4].text, .forwards = true, .edge = 0, .limit = 50};
     REQUIRE_OK(store_history(database(), arena, &wish, &messages, &count, &err), &err);
     REQUIRE(count == 11);
     for (size_t i = 0; i < count; i++)
-        EXPECT_I64(messages[i].message.seq <= 7 ? 0 : messages[i].message.seq <= 10 ? 1 : 2, messages[i].view.unread_by);
+        EXPECT_I64(messages[i].message.seq <= 7    ? 0
+                   : messages[i].message.seq <= 10 ? 1
+                                                   : 2,
+                   messages[i].view.unread_by);
 }
 
 TEST(history_is_stable_while_new_messages_come, "P-31 M-51")
@@ -307,7 +319,8 @@ TEST(history_is_stable_while_new_messages_come, "P-31 M-51")
 
 /* ---- search ---- */
 
-static size_t found(const struct id *who, const struct id *in, const char *query, struct candidate **out, struct arena *arena)
+static size_t found(const struct id *who, const struct id *in, const char *query, struct candidate **out,
+                    struct arena *arena)
 {
     struct texts rooms;
     struct err err = {0};
@@ -321,7 +334,8 @@ static size_t found(const struct id *who, const struct id *in, const char *query
 TEST(search_finds_two_syllables_in_own_rooms_only, "P-31")
 {
     AUTO(arena) arena = arena_open(1 << 22);
-    const struct id mina = person("mina"), juno = person("juno"), in = room("dm"), other = room("group"), foreign = room("group");
+    const struct id mina = person("mina"), juno = person("juno"), in = room("dm"), other = room("group"),
+                    foreign = room("group");
     struct candidate *hits;
     join(&in, &mina, 0);
     join(&other, &mina, 0);
