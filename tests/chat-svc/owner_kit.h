@@ -1,5 +1,5 @@
-/* owner_kit.h - for the tests of the owner: a schema, a topic for its events, people by events as in life, and batches of commands.
- * Small helpers for tests only. */
+/* owner_kit.h - for the tests of the owner: a schema, a topic for its events, people by events as in life, and batches
+ * of commands. Small helpers for tests only. */
 #ifndef MADANG_CHAT_OWNER_KIT_H
 #define MADANG_CHAT_OWNER_KIT_H
 
@@ -71,8 +71,8 @@ __attribute__((unused)) static struct kit *kit_open(void)
 
 /* ---- people ---- */
 
-static bool kit_copy(struct kit *kit, bool (*apply)(void *, const struct kafka_batch *, struct err *), const char *topic, const char *key,
-                     const char *json)
+static bool kit_copy(struct kit *kit, bool (*apply)(void *, const struct kafka_batch *, struct err *),
+                     const char *topic, const char *key, const char *json)
 {
     static int64_t offset;
     struct err err = {0};
@@ -81,11 +81,12 @@ static bool kit_copy(struct kit *kit, bool (*apply)(void *, const struct kafka_b
     return test_check(apply(&kit->app, &batch, &err), __FILE__, __LINE__, "%s: %s %s", topic, err.message, err.detail);
 }
 
-__attribute__((unused)) static void kit_account(struct kit *kit, const char *user_id, const char *nickname, const char *role, const char *locale,
-                                                bool withdrawn, int version)
+__attribute__((unused)) static void kit_account(struct kit *kit, const char *user_id, const char *nickname,
+                                                const char *role, const char *locale, bool withdrawn, int version)
 {
     const char *json = arena_printf(kit->arena,
-                                    "{\"v\":1,\"kind\":\"account\",\"user_id\":\"%s\",\"handle\":\"h\",\"nickname\":\"%s\",\"role\":\"%s\",\"locale\":\"%s\","
+                                    "{\"v\":1,\"kind\":\"account\",\"user_id\":\"%s\",\"handle\":\"h\",\"nickname\":\"%"
+                                    "s\",\"role\":\"%s\",\"locale\":\"%s\","
                                     "\"withdrawn\":%s,\"version\":%d}",
                                     user_id, nickname, role, locale, withdrawn ? "true" : "false", version);
     (void)kit_copy(kit, copies_accounts, "accounts", user_id, json);
@@ -101,14 +102,16 @@ __attribute__((unused)) static const char *kit_person(struct kit *kit, const cha
 }
 
 /* friend, and who blocks: NULL, or one of the two. */
-__attribute__((unused)) static void kit_relation(struct kit *kit, const char *one, const char *other, bool friends, const char *blocker)
+__attribute__((unused)) static void kit_relation(struct kit *kit, const char *one, const char *other, bool friends,
+                                                 const char *blocker)
 {
     static int version;
     const char *a = strcmp(one, other) < 0 ? one : other, *b = a == one ? other : one;
     const char *blocked_by = blocker ? arena_printf(kit->arena, "\"%s\"", blocker) : "";
-    const char *json = arena_printf(kit->arena,
-                                    "{\"v\":1,\"kind\":\"relation\",\"a\":\"%s\",\"b\":\"%s\",\"friend\":%s,\"blocked_by\":[%s],\"version\":%d}", a, b,
-                                    friends ? "true" : "false", blocked_by, ++version);
+    const char *json = arena_printf(
+        kit->arena,
+        "{\"v\":1,\"kind\":\"relation\",\"a\":\"%s\",\"b\":\"%s\",\"friend\":%s,\"blocked_by\":[%s],\"version\":%d}", a,
+        b, friends ? "true" : "false", blocked_by, ++version);
     (void)kit_copy(kit, copies_relations, "relations", arena_printf(kit->arena, "%s:%s", a, b), json);
 }
 
@@ -150,7 +153,8 @@ __attribute__((unused)) static const char *kit_add(struct kit *kit, const struct
 
 __attribute__((unused)) static struct kafka_batch kit_batch(const struct kit *kit)
 {
-    return (struct kafka_batch){.topic = "chat.inbound", .partition = kit->partition, .records = kit->records, .count = kit->count};
+    return (struct kafka_batch){
+        .topic = "chat.inbound", .partition = kit->partition, .records = kit->records, .count = kit->count};
 }
 
 __attribute__((unused)) static bool kit_apply(struct kit *kit)
@@ -159,7 +163,8 @@ __attribute__((unused)) static bool kit_apply(struct kit *kit)
     const struct kafka_batch batch = kit_batch(kit);
     const bool done = owner_apply(&kit->app, &batch, &err);
     kit->count = 0;
-    return test_check(done, __FILE__, __LINE__, "apply: %s %s %s", err.problem ? err.problem->code : "", err.message, err.detail);
+    return test_check(done, __FILE__, __LINE__, "apply: %s %s %s", err.problem ? err.problem->code : "", err.message,
+                      err.detail);
 }
 
 /* The event that answers this corr; NULL within some seconds means that there is none. */
@@ -182,7 +187,8 @@ __attribute__((unused)) static bool kit_answer(struct kit *kit, const char *corr
 }
 
 /* One command, applied at once; "" or the code of the refusal. */
-__attribute__((unused)) static const char *kit_do(struct kit *kit, const struct command *command, struct chat_event *out)
+__attribute__((unused)) static const char *kit_do(struct kit *kit, const struct command *command,
+                                                  struct chat_event *out)
 {
     struct chat_event mine, *event = out ? out : &mine;
     const char *corr = kit_add(kit, command);
@@ -196,13 +202,17 @@ __attribute__((unused)) static const char *kit_group(struct kit *kit, const char
     const char *room = kit_id(kit), *others[GROUP_MEMBERS_MAX];
     for (int i = 1; i < count; i++)
         others[i - 1] = people[i];
-    const struct command command = {
-        .kind = COMMAND_CREATE, .room_id = room, .user_id = people[0], .room_kind = "group", .user_ids = {others, (size_t)count - 1}};
+    const struct command command = {.kind = COMMAND_CREATE,
+                                    .room_id = room,
+                                    .user_id = people[0],
+                                    .room_kind = "group",
+                                    .user_ids = {others, (size_t)count - 1}};
     EXPECT_TEXT("", kit_do(kit, &command, NULL));
     return room;
 }
 
-__attribute__((unused)) static struct command kit_send(struct kit *kit, const char *room, const char *user, const char *content)
+__attribute__((unused)) static struct command kit_send(struct kit *kit, const char *room, const char *user,
+                                                       const char *content)
 {
     static int number;
     return (struct command){.kind = COMMAND_SEND,

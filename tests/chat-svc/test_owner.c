@@ -1,4 +1,5 @@
-/* The owner on real PostgreSQL and Kafka: what a batch leaves in the tables and on chat.events, whatever is repeated, interrupted or taken over. */
+/* The owner on real PostgreSQL and Kafka: what a batch leaves in the tables and on chat.events, whatever is repeated,
+ * interrupted or taken over. */
 #include "owner_kit.h"
 
 static int64_t last_seq(const char *room)
@@ -19,7 +20,8 @@ static size_t events_of(struct kit *kit, const char *room)
     return found;
 }
 
-/* The revs of a room's events as they came: 0 when they are 1, 2, 3 ... without a hole; doubles are skipped as receivers do. */
+/* The revs of a room's events as they came: 0 when they are 1, 2, 3 ... without a hole; doubles are skipped as
+ * receivers do. */
 static int64_t first_hole(struct kit *kit, const char *room, int64_t *last)
 {
     *last = 0;
@@ -27,7 +29,8 @@ static int64_t first_hole(struct kit *kit, const char *room, int64_t *last)
         const struct test_record *record = test_reader_at(kit->events, i);
         struct chat_event event;
         struct err err = {0};
-        if (strcmp(record->key, room) != 0 || !event_decode(kit->arena, view_of(record->payload), &event, &err) || event.rev <= *last)
+        if (strcmp(record->key, room) != 0 || !event_decode(kit->arena, view_of(record->payload), &event, &err) ||
+            event.rev <= *last)
             continue;
         if (event.rev != *last + 1)
             return *last + 1;
@@ -60,11 +63,14 @@ TEST(a_message_is_stored_told_and_answered, "P-22 P-28 P-29")
     EXPECT_I64(2, answer.rev); /* 1: created */
     EXPECT_I64(1, answer.last_seq);
     EXPECT_TEXT(three.people[0], answer.sender_id);
-    EXPECT(answer.message && strstr(answer.message, "\"nickname\":\"kim\"") && strstr(answer.message, "\"unread_by\":2"));
+    EXPECT(answer.message && strstr(answer.message, "\"nickname\":\"kim\"") &&
+           strstr(answer.message, "\"unread_by\":2"));
     EXPECT(answer.message && strstr(answer.message, "점심 먹자") && strstr(answer.message, send.message_id));
     EXPECT_I64(1, last_seq(three.room));
-    EXPECT_I64(1, kit_number("SELECT read_seq FROM members WHERE room_id = '%s' AND user_id = '%s'", three.room, three.people[0]));
-    EXPECT_I64(0, kit_number("SELECT read_seq FROM members WHERE room_id = '%s' AND user_id = '%s'", three.room, three.people[1]));
+    EXPECT_I64(1, kit_number("SELECT read_seq FROM members WHERE room_id = '%s' AND user_id = '%s'", three.room,
+                             three.people[0]));
+    EXPECT_I64(0, kit_number("SELECT read_seq FROM members WHERE room_id = '%s' AND user_id = '%s'", three.room,
+                             three.people[1]));
     EXPECT_I64(4, kit_number("SELECT cardinality(tokens) FROM message_search WHERE room_id = '%s'", three.room, ""));
     EXPECT_I64(3, kit_number("SELECT member_count FROM rooms WHERE id = '%s'", three.room, ""));
 }
@@ -102,11 +108,13 @@ TEST(a_batch_applied_twice_changes_nothing, "M-52")
     const struct kafka_batch batch = kit_batch(kit);
     const size_t count = kit->count;
     REQUIRE(kit_apply(kit));
-    EVENTUALLY(10000, events_of(kit, three.room) == 1 + 20 + 19); /* created, messages, and marks: all but the first sender were behind */
+    EVENTUALLY(10000, events_of(kit, three.room) ==
+                          1 + 20 + 19); /* created, messages, and marks: all but the first sender were behind */
     struct err err = {0};
     for (int again = 0; again < 3; again++)
         REQUIRE_OK(owner_apply(&kit->app, &batch, &err), &err);
-    const struct kafka_batch part = {.topic = batch.topic, .partition = batch.partition, .records = batch.records + 7, .count = count - 7};
+    const struct kafka_batch part = {
+        .topic = batch.topic, .partition = batch.partition, .records = batch.records + 7, .count = count - 7};
     REQUIRE_OK(owner_apply(&kit->app, &part, &err), &err);
     EXPECT_I64(20, messages_of(three.room));
     EXPECT_I64(20, last_seq(three.room));
@@ -152,7 +160,8 @@ TEST(a_new_owner_first_sends_what_was_left, "P-29")
     const struct three three = three_of(kit);
     kit->partition = 1; /* apart from the other tests' events */
     kit->offset += 1000;
-    const struct command first = kit_send(kit, three.room, three.people[0], "left behind"), second = kit_send(kit, three.room, three.people[0], "after");
+    const struct command first = kit_send(kit, three.room, three.people[0], "left behind"),
+                         second = kit_send(kit, three.room, three.people[0], "after");
     const char *corr = kit_add(kit, &first);
     commit_without_sending(kit);
     EXPECT_I64(1, messages_of(three.room));
