@@ -178,10 +178,11 @@ static void count_event(const char *kind, const char *result)
 /* Kept, then 200: what it means is slack_worker's. */
 static bool keep_event(struct request *req, const struct slack_event *event, struct err *err)
 {
+    const bool is_join = event->kind == SLACK_TEAM_JOIN || event->kind == SLACK_MEMBER_JOINED_CHANNEL;
     bool added = false;
-    if (event->kind != SLACK_OTHER && !store_slack_event_add(db_of(req), event, &added, err))
+    if (is_join && !store_slack_event_add(db_of(req), event, &added, err))
         return false;
-    count_event(slack_event_name(event->kind), event->kind == SLACK_OTHER ? "ignored" : added ? "kept" : "known");
+    count_event(slack_event_name(event->kind), !is_join ? "answered" : added ? "kept" : "known");
     return true;
 }
 
