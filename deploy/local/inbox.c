@@ -1,7 +1,9 @@
-/* inbox.c - madang-inbox <address or user id>: what would leave the machine to that person, newest first, a JSON object
- * per line. Until a service delivers them, the requests themselves (topic notify.requests) are the record; one line per
- * channel asked for. KAFKA_BROKERS says where. No topic: nothing is printed, and that is no failure. */
-#include <cjson/cJSON.h>
+/* inbox.c - madang-inbox <address or user id>: what would leave the machine to that person, newest first, a JSON object per line.
+ * What the services' local sinks took (inbox_sinks.c) is shown with the text as it would have left. Requests (topic notify.requests) that no sink has
+ * taken, or not yet, are shown one line per channel asked for. KAFKA_BROKERS says where; RUN_DIR where the sinks lie; PUSH_DB_URL, if set, where pushes
+ * are. No topic, no sink: nothing is printed, and that is no failure. */
+#include "inbox.h"
+
 #include <librdkafka/rdkafka.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -14,25 +16,19 @@
 #define BROKER_MS 10000
 #define LINES_MAX 10000
 
-struct inbox {
-    const char *recipient;
-    char **lines; /* "<at> <line>": RFC 3339 in UTC sorts as text */
-    size_t count, room;
-};
-
 /* clang-format off */
-/* What the person would read. {name} stands for a member of args. */
+/* What the person would read. {name} stands for a member of args, {from.nickname} for one of its member `from`. */
 static const struct message {
     const char *kind, *subject, *body;
 } MESSAGES[] = {
     {"code", "Your code: {code}", "Your code is {code}. It is good for three minutes and one use. ({purpose})"},
     {"session_reused", "A session was ended", "A log-in of yours was used twice, so its session was ended. Was it not you? Change your password."},
-    {"friend_request", "{nickname} wants to be friends", "{nickname} sent you a friend request."},
-    {"friend_accepted", "{nickname} is your friend now", "{nickname} accepted your friend request."},
+    {"friend_request", "{from.nickname} wants to be friends", "{from.nickname} sent you a friend request."},
+    {"friend_accepted", "{from.nickname} is your friend now", "{from.nickname} accepted your friend request."},
 };
 /* clang-format on */
 
-static void *must(void *memory)
+void *inbox_must(void *memory)
 {
     if (!memory) {
         fputs("madang-inbox: out of memory\n", stderr);
@@ -43,7 +39,7 @@ static void *must(void *memory)
 
 /* ---- one request -> lines ---- */
 
-static const char *text_of(const cJSON *object, const char *name)
+const char *inbox_text(const cJSON *object, const char *name)
 {
     const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
     return text ? text : "";
@@ -51,18 +47,27 @@ static const char *text_of(const cJSON *object, const char *name)
 
 static bool is_recipient(const cJSON *to, const char *recipient)
 {
-    static const char *const KINDS[] = {"user", "email", "phone"};
-    for (size_t i = 0; i < 3; i++)
-        if (strcasecmp(text_of(to, KINDS[i]), recipient) == 0)
+    static const char *const KINDS[] = {"user", "email", "phone", "slack"};
+    for (size_t i = 0; i < sizeof KINDS / sizeof *KINDS; i++)
+        if (strcasecmp(inbox_text(to, KINDS[i]), recipient) == 0)
             return true;
     return false;
+}
+
+static const char *arg_text(const cJSON *args, char *name)
+{
+    char *dot = strchr(name, '.');
+    if (!dot)
+        return inbox_text(args, name);
+    *dot = 0;
+    return inbox_text(cJSON_GetObjectItemCaseSensitive(args, name), dot + 1);
 }
 
 static char *fill(const char *pattern, const cJSON *args)
 {
     char *out = NULL;
     size_t size;
-    FILE *stream = must(open_memstream(&out, &size));
+    FILE *stream = inbox_must(open_memstream(&out, &size));
     while (*pattern) {
         size_t plain = strcspn(pattern, "{");
         fwrite(pattern, 1, plain, stream);
@@ -71,12 +76,12 @@ static char *fill(const char *pattern, const cJSON *args)
             char name[32];
             size_t length = strcspn(pattern, "}");
             snprintf(name, sizeof name, "%.*s", (int)length - 1, pattern + 1);
-            fputs(text_of(args, name), stream);
+            fputs(arg_text(args, name), stream);
             pattern += length + 1;
         }
     }
     fclose(stream);
-    return must(out);
+    return inbox_must(out);
 }
 
 static void add_text(cJSON *object, const char *name, const char *pattern, const cJSON *args)
@@ -99,52 +104,68 @@ static void drop_old(struct inbox *inbox)
         free(inbox->lines[--inbox->count]);
 }
 
-static void keep(struct inbox *inbox, const char *at, const char *line)
+void inbox_keep(struct inbox *inbox, const char *at, cJSON *object)
 {
+    char *line = inbox_must(cJSON_PrintUnformatted(object));
     if (inbox->count == 2 * LINES_MAX)
         drop_old(inbox);
     if (inbox->count == inbox->room) {
         inbox->room = inbox->room ? inbox->room * 2 : 64;
-        inbox->lines = must(realloc(inbox->lines, inbox->room * sizeof *inbox->lines));
+        inbox->lines = inbox_must(realloc(inbox->lines, inbox->room * sizeof *inbox->lines));
     }
     char *entry = NULL;
     if (asprintf(&entry, "%s %s", at, line) < 0)
         entry = NULL;
-    inbox->lines[inbox->count++] = must(entry);
+    inbox->lines[inbox->count++] = inbox_must(entry);
+    free(line);
 }
 
-/* {channel, to, subject, body, data, at} */
+/* {channel, to, subject, body, data, at}: as a sink took it, or as it was asked for. */
 static void keep_channel(struct inbox *inbox, const cJSON *request, const char *channel)
 {
     const cJSON *args = cJSON_GetObjectItemCaseSensitive(request, "args");
-    const char *kind = text_of(request, "kind"), *subject = kind, *body = "", *at = text_of(request, "at");
+    const char *kind = inbox_text(request, "kind"), *subject = kind, *body = "", *at = inbox_text(request, "at");
+    const cJSON *sunk;
+    if (!inbox_sunk(inbox, inbox_text(request, "dedupe_id"), channel, &sunk))
+        return; /* asked for again, sent once */
     for (size_t i = 0; i < sizeof MESSAGES / sizeof *MESSAGES; i++)
         if (strcmp(MESSAGES[i].kind, kind) == 0) {
             subject = MESSAGES[i].subject;
             body = MESSAGES[i].body;
         }
-    cJSON *line = must(cJSON_CreateObject());
+    cJSON *line = inbox_must(cJSON_CreateObject());
     cJSON_AddStringToObject(line, "channel", channel);
-    cJSON_AddStringToObject(line, "to", inbox->recipient);
-    add_text(line, "subject", subject, args);
-    add_text(line, "body", body, args);
-    cJSON *data = args ? must(cJSON_Duplicate(args, true)) : must(cJSON_CreateObject());
+    cJSON_AddStringToObject(line, "to", sunk ? inbox_text(sunk, "to") : inbox->recipient);
+    if (sunk) {
+        at = inbox_text(sunk, "at");
+        cJSON_AddStringToObject(line, "subject", inbox_text(sunk, "subject"));
+        cJSON_AddStringToObject(line, "body", inbox_text(sunk, "body"));
+    } else {
+        add_text(line, "subject", subject, args);
+        add_text(line, "body", body, args);
+    }
+    cJSON *data = args ? inbox_must(cJSON_Duplicate(args, true)) : inbox_must(cJSON_CreateObject());
     cJSON_DeleteItemFromObjectCaseSensitive(data, "kind");
     cJSON_AddStringToObject(data, "kind", kind);
     cJSON_AddItemToObject(line, "data", data);
     cJSON_AddStringToObject(line, "at", at);
-    char *json = must(cJSON_PrintUnformatted(line));
-    keep(inbox, at, json);
-    free(json);
+    inbox_keep(inbox, at, line);
     cJSON_Delete(line);
+}
+
+/* A push to a user is shown where it left: by device. */
+static bool is_shown(const struct inbox *inbox, const cJSON *to, const char *channel)
+{
+    return !(inbox->knows_pushes && strcmp(channel, "push") == 0 && *inbox_text(to, "user"));
 }
 
 static void keep_record(struct inbox *inbox, const char *payload, size_t length)
 {
     cJSON *request = cJSON_ParseWithLength(payload, length);
     const cJSON *channels = cJSON_GetObjectItemCaseSensitive(request, "channels"), *channel;
-    if (is_recipient(cJSON_GetObjectItemCaseSensitive(request, "to"), inbox->recipient))
-        cJSON_ArrayForEach(channel, channels) if (cJSON_IsString(channel))
+    const cJSON *to = cJSON_GetObjectItemCaseSensitive(request, "to");
+    if (is_recipient(to, inbox->recipient))
+        cJSON_ArrayForEach(channel, channels) if (cJSON_IsString(channel) && is_shown(inbox, to, channel->valuestring))
             keep_channel(inbox, request, channel->valuestring);
     cJSON_Delete(request);
 }
@@ -257,12 +278,17 @@ int main(int argc, char **argv)
     }
     char why[256] = "";
     struct inbox inbox = {.recipient = argv[1]};
+    inbox_read_files(&inbox);
+    inbox_read_pushes(&inbox);
     rd_kafka_t *client = open_client(brokers, why);
     bool ok = client && read_topic(client, &inbox, why);
-    if (ok)
+    if (ok) {
+        inbox_keep_sunk(&inbox);
         print(&inbox);
-    else
+    } else {
         fprintf(stderr, "madang-inbox: cannot read %s: %s\n", TOPIC, why);
+    }
+    inbox_free_sunk(&inbox);
     for (size_t i = 0; i < inbox.count; i++)
         free(inbox.lines[i]);
     free(inbox.lines);

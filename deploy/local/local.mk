@@ -17,9 +17,9 @@ $(SUPERVISE): $(SUPERVISE_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ -lpq -lrdkafka
 
-$(INBOX): $(BUILD)/deploy/local/inbox.o
+$(INBOX): $(BUILD)/deploy/local/inbox.o $(BUILD)/deploy/local/inbox_sinks.o
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ -lrdkafka -lcjson
+	$(CC) $(LDFLAGS) -o $@ $^ -lrdkafka -lcjson -lpq
 
 install: ## what is missing on this machine, from Debian's packages
 	@deploy/local/install.sh run
@@ -45,7 +45,7 @@ stores: install ## PostgreSQL, Redis and Kafka alone, in the background
 	@$(STACK) stores
 stores-down: ## stops these
 	@$(STACK) stores-down
-inbox: ## TO=<address or user id>: what would have left by e-mail, SMS, push, newest first
+inbox: ## TO=<address or user id>: what would have left by e-mail, SMS, push, Slack, newest first
 	$(call quiet_build,$(INBOX))
 	@$(STACK) inbox "$(TO)"
 clean-data: ## forgets everything the local stack stored: data, secrets, logs

@@ -51,7 +51,8 @@ run_command() {
     inbox)
         [ -n "${2:-}" ] || die "whose? make inbox TO=<address or user id>"
         [ "$OWN_KAFKA" = no ] || is_up stores || die "nothing runs: \`make up\` first"
-        exec "$BUILD/bin/madang-inbox" "$2"
+        [ ! -e "$RUN_DIR/env" ] || PUSH_DB_URL=$(. "$RUN_DIR/env" && printf %s "${PUSH_DB_URL:-}")
+        PUSH_DB_URL=${PUSH_DB_URL:-} exec "$BUILD/bin/madang-inbox" "$2"
         ;;
     clean-data)
         ! is_up stores && ! is_up daemons || die "something runs: \`make down\` first"

@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -139,4 +140,84 @@ TEST(inbox_survives_what_is_no_request_and_prints_nothing_for_nobody, "")
     REQUIRE(inbox(address, lines) == 1);
     EXPECT_TEXT("777777", text_of(cJSON_GetObjectItem(lines[0], "data"), "code"));
     cJSON_Delete(lines[0]);
+}
+
+/* ---- what sinks took ---- */
+
+static char run_folder[] = "/tmp/madang-inbox-XXXXXX";
+
+static void sink_path(char out[128], const char *name)
+{
+    snprintf(out, 128, "%s/%s", run_folder, name);
+}
+
+static void sink_write(const char *lines)
+{
+    char path[128];
+    sink_path(path, "data/notify-svc/sink.jsonl");
+    FILE *file = fopen(path, "w");
+    if (file) {
+        fputs(lines, file);
+        fclose(file);
+    }
+}
+
+static bool sink_make(void)
+{
+    char path[128];
+    if (!mkdtemp(run_folder))
+        return false;
+    sink_path(path, "data");
+    (void)mkdir(path, 0700);
+    sink_path(path, "data/notify-svc");
+    return mkdir(path, 0700) == 0 && setenv("RUN_DIR", run_folder, 1) == 0;
+}
+
+static void sink_remove(void)
+{
+    static const char *const NAMES[] = {"data/notify-svc/sink.jsonl", "data/notify-svc", "data", ""};
+    char path[128];
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
+        sink_path(path, NAMES[i]);
+        if (remove(path) != 0)
+            perror(path);
+    }
+    (void)unsetenv("RUN_DIR");
+}
+
+TEST(inbox_shows_what_left_as_it_left_and_each_thing_once, "P-07 D-51")
+{
+    char address[64], user[64], text[2048];
+    cJSON *lines[LINES_MAX] = {NULL};
+    make_up(address, "inbox", "@madang.test");
+    make_up(user, "01990000-0000-7000-8000-", "");
+    REQUIRE(sink_make());
+    send_code("email", address, "\"email\"", "888888", "2026-01-01T00:00:00.000Z");
+    send_code("email", address, "\"email\"", "888888", "2026-01-01T00:00:00.000Z");
+    send_code("email", address, "\"email\"", "999999", "2026-01-01T00:00:01.000Z"); /* no sink has it yet */
+    snprintf(text, sizeof text,
+             "{\"id\":\"888888\",\"channel\":\"email\",\"user\":\"\",\"to\":\"%s\",\"subject\":\"as it left\",\"body\":\"888888\",\"data\":{\"kind\":\"code\"},"
+             "\"at\":\"2026-01-01T00:00:02.000Z\"}\n"
+             "this is no JSON, though it names %s\n"
+             "{\"id\":\"n1\",\"channel\":\"slack\",\"user\":\"%s\",\"to\":\"Kim <U0KIM>,Lee <%s>\",\"subject\":\"s\",\"body\":\"b\",\"data\":{\"kind\":\"match_done\"},"
+             "\"at\":\"2026-01-01T00:00:03.000Z\"}\n"
+             "{\"id\":\"n2\",\"channel\":\"email\",\"user\":\"\",\"to\":\"x%s\",\"subject\":\"another's\",\"body\":\"b\",\"data\":{},\"at\":\"2026-01-01T00:00:04.000Z\"}\n",
+             address, address, user, address, address);
+    sink_write(text);
+    int count = inbox(address, lines);
+    EXPECT_I64(3, count);
+    if (count == 3) {
+        EXPECT_TEXT("slack", text_of(lines[0], "channel"));
+        EXPECT_TEXT("as it left", text_of(lines[1], "subject"));
+        EXPECT_TEXT("888888", text_of(cJSON_GetObjectItem(lines[1], "data"), "code"));
+        EXPECT_TEXT("2026-01-01T00:00:02.000Z", text_of(lines[1], "at"));
+        EXPECT(strstr(text_of(lines[2], "subject"), "999999") != NULL);
+        EXPECT(cJSON_GetObjectItem(lines[0], "id") == NULL);
+    }
+    for (int i = 0; i < count; i++)
+        cJSON_Delete(lines[i]);
+    REQUIRE(inbox(user, lines) == 1);
+    EXPECT_TEXT("s", text_of(lines[0], "subject"));
+    cJSON_Delete(lines[0]);
+    sink_remove();
 }
