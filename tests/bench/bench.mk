@@ -10,7 +10,7 @@ $(BENCH_BUILD)/bench_%: tests/bench/bench_%.c $(COMMON)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $< $(COMMON) $(LIBS)
 
-.PHONY: bench-tools bench-gateway bench-friends bench-memory bench-token
+.PHONY: bench-tools bench-gateway bench-friends bench-memory bench-token bench-push
 bench-tools: $(BENCH_TOOLS)
 bench-gateway: build bench-tools ## gateway against HAProxy (HS256, ES256) and nginx
 	deploy/local/install.sh bench
@@ -22,4 +22,6 @@ bench-memory: build bench-tools ## PSS of every daemon at rest, and 1,000 idle t
 	node tests/bench/memory.mjs $(BUILD)
 bench-token: $(BENCH_BUILD)/bench_token ## one token: cached and not
 	$<
+bench-push: $(BUILD)/bin/push-svc ## pushes a second against a stand-in for FCM, and CPU a send (make stores first)
+	BUILD=$(BUILD) node tests/bench/push.mjs
 bench: bench-token bench-gateway bench-friends bench-memory ## all of them
