@@ -122,6 +122,20 @@ __attribute__((unused)) static void kit_all_friends(struct kit *kit, const char 
             kit_relation(kit, people[i], people[j], true, NULL);
 }
 
+/* From now on, as presence.changes tells it. */
+__attribute__((unused)) static void kit_online(struct kit *kit, const char *user_id)
+{
+    const char *json = arena_printf(kit->arena,
+                                    "{\"v\":1,\"id\":\"%s\",\"at\":\"2026-01-31T23:59:59.123Z\",\"kind\":\"presence\","
+                                    "\"user_id\":\"%s\",\"online\":true,"
+                                    "\"visible\":true,\"show_last_seen\":true,\"last_seen\":null,\"n\":1}",
+                                    user_id, user_id);
+    const struct kafka_record record = {.key = view_of(user_id), .payload = view_of(json)};
+    char heard[UUID_TEXT_BYTES];
+    struct presence_state now;
+    EXPECT(presence_take(kit->app.presence, &record, heard, NULL, &now) && now.online);
+}
+
 __attribute__((unused)) static const char *kit_id(struct kit *kit)
 {
     char id[UUID_TEXT_BYTES];
