@@ -54,22 +54,19 @@ bool store_live_user(struct pg_pool *db, struct arena *arena, const char *user_i
 /* $3 after, $4 rev (< 0: not asked), $5 limit. One statement is one snapshot: the room's numbers and the messages fit.
  * When more new ones were missed than the limit, nothing is looked up at all. One row more than the limit tells that
  * there are more. */
-static const struct pg_statement CATCH_UP = {
-    "catch_up",
-    SQL_MARKS("$1") "SELECT r.kind, r.last_seq, r.rev, coalesce(c.read_seq, r.last_seq), m.changed, " SQL_MESSAGE(
-        "m", "p",
-        SQL_UNREAD_BY) " FROM rooms r LEFT JOIN members c ON c.room_id = r.id AND c.user_id = $2 LEFT JOIN LATERAL ("
-                       " (SELECT false AS changed, n.* FROM messages n WHERE n.room_id = $1 AND n.seq > $3::bigint"
-                       "  AND $3::bigint >= 0 AND r.last_seq - $3::bigint <= $5::bigint ORDER BY n.seq LIMIT "
-                       "$5::bigint + 1)"
-                       " UNION ALL"
-                       " (SELECT true, n.* FROM messages n WHERE n.room_id = $1 AND n.rev > $4::bigint AND $4::bigint "
-                       ">= 0"
-                       "  AND ($3::bigint < 0 OR (n.seq <= $3::bigint AND r.last_seq - $3::bigint <= $5::bigint)) "
-                       "ORDER BY n.rev LIMIT $5::bigint + 1)"
-                       ") m ON true LEFT JOIN people p ON p.user_id = m.sender_id"
-                       " WHERE r.id = $1 AND (c.user_id IS NOT NULL OR r.kind IN ('global', 'company')) ORDER BY "
-                       "m.seq"};
+/* clang-format off */
+static const struct pg_statement CATCH_UP = {"catch_up",
+    SQL_MARKS "SELECT r.kind, r.last_seq, r.rev, coalesce(c.read_seq, r.last_seq), m.changed, " SQL_MESSAGE SQL_UNREAD_BY
+    "FROM rooms r LEFT JOIN members c ON c.room_id = r.id AND c.user_id = $2 LEFT JOIN LATERAL ("
+    " (SELECT false AS changed, n.* FROM messages n WHERE n.room_id = $1 AND n.seq > $3::bigint"
+    "  AND $3::bigint >= 0 AND r.last_seq - $3::bigint <= $5::bigint ORDER BY n.seq LIMIT $5::bigint + 1)"
+    " UNION ALL"
+    " (SELECT true, n.* FROM messages n WHERE n.room_id = $1 AND n.rev > $4::bigint AND $4::bigint >= 0"
+    "  AND ($3::bigint < 0 OR (n.seq <= $3::bigint AND r.last_seq - $3::bigint <= $5::bigint))"
+    "  ORDER BY n.rev LIMIT $5::bigint + 1)"
+    ") m ON true LEFT JOIN people p ON p.user_id = m.sender_id "
+    "WHERE r.id = $1 AND (c.user_id IS NOT NULL OR r.kind IN ('global', 'company')) ORDER BY m.seq"};
+/* clang-format on */
 enum { CAUGHT_COLUMN = 5 };
 
 static void take_message(struct arena *arena, const struct pg_result *rows, int row, struct catch_up *out)

@@ -36,24 +36,26 @@ struct texts row_reactions(const struct pg_result *rows, int row, int column, st
     return emojis;
 }
 
+/* clang-format off */
 /* $1 room, $2 viewer. */
 #define SQL_MY_REACTIONS                                                                                               \
     "CASE WHEN m.reactions = '{}' THEN '{}' ELSE ARRAY(SELECT e.emoji FROM reactions e"                                \
-    " WHERE e.room_id = m.room_id AND e.seq = m.seq AND e.user_id = $2 ORDER BY e.emoji) END"
+    "  WHERE e.room_id = m.room_id AND e.seq = m.seq AND e.user_id = $2 ORDER BY e.emoji) END "
 #define SQL_MAY_SEE                                                                                                    \
-    "r.id = $1 AND (r.kind IN ('global', 'company') OR EXISTS (SELECT FROM members c WHERE c.room_id = r.id AND "      \
-    "c.user_id = $2))"
+    "WHERE r.id = $1 AND (r.kind IN ('global', 'company')"                                                             \
+    "  OR EXISTS (SELECT FROM members c WHERE c.room_id = r.id AND c.user_id = $2)) "
 
-/* One row without a message: the room is empty here. None: it is not the viewer's. */
+/* $3 edge, $4 how many. One row without a message: the room is empty here. None: it is not the viewer's. */
 #define SQL_HISTORY(side, order)                                                                                       \
-    SQL_MARKS("$1")                                                                                                    \
-    "SELECT " SQL_MESSAGE("m", "p", SQL_UNREAD_BY) ", " SQL_MY_REACTIONS " FROM rooms r LEFT JOIN LATERAL"             \
-                                                   " (SELECT * FROM messages WHERE room_id = $1 AND seq " side         \
-                                                   " $3 ORDER BY seq " order " LIMIT $4) m ON true"                    \
-                                                   " LEFT JOIN people p ON p.user_id = m.sender_id WHERE " SQL_MAY_SEE \
-                                                   " ORDER BY m.seq " order
+    SQL_MARKS "SELECT " SQL_MESSAGE SQL_UNREAD_BY ", " SQL_MY_REACTIONS                                                \
+    "FROM rooms r LEFT JOIN LATERAL"                                                                                   \
+    "  (SELECT * FROM messages WHERE room_id = $1 AND seq " side " $3 ORDER BY seq " order " LIMIT $4) m ON true "     \
+    "LEFT JOIN people p ON p.user_id = m.sender_id " SQL_MAY_SEE "ORDER BY m.seq " order
 static const struct pg_statement BACKWARDS = {"history_backwards", SQL_HISTORY("<", "DESC")};
 static const struct pg_statement FORWARDS = {"history_forwards", SQL_HISTORY(">", "ASC")};
+static const struct pg_statement MY_REACTIONS = {"my_reactions",
+    "SELECT " SQL_MY_REACTIONS "FROM rooms r JOIN messages m ON m.room_id = r.id " SQL_MAY_SEE "AND m.seq = $3"};
+/* clang-format on */
 
 bool store_history(struct pg_pool *db, struct arena *arena, const struct history_wish *wish, struct seen_message **out,
                    size_t *count, struct err *err)
@@ -78,10 +80,6 @@ bool store_history(struct pg_pool *db, struct arena *arena, const struct history
     }
     return true;
 }
-
-static const struct pg_statement MY_REACTIONS = {
-    "my_reactions", "SELECT " SQL_MY_REACTIONS " FROM rooms r JOIN messages m ON m.room_id = r.id WHERE " SQL_MAY_SEE
-                    " AND m.seq = $3"};
 
 bool store_my_reactions(struct pg_pool *db, struct arena *arena, const char *room_id, int64_t seq,
                         const char *viewer_id, struct texts *emojis, struct err *err)

@@ -170,42 +170,35 @@ bool store_mute(struct pg_pool *db, const char *room_id, const char *me, bool mu
 
 /* ---- rooms ---- */
 
+/* clang-format off */
 #define SQL_ROOM(read_seq, muted)                                                                                      \
-    "r.id, r.kind, r.title, r.member_count, r.last_seq, " SQL_MS(                                                      \
-        "r.created_at") ", r.closed_at IS NOT NULL, " read_seq ", " muted ", " SQL_US("r.active_at")
+    "SELECT r.id, r.kind, r.title, r.member_count, r.last_seq, " SQL_MS("r.created_at") ", r.closed_at IS NOT NULL, "  \
+    read_seq ", " muted ", " SQL_US("r.active_at") " "
 
-static const struct pg_statement FIND_ROOM = {
-    "find_room",
-    "SELECT " SQL_ROOM(
-        "coalesce(m.read_seq, r.last_seq)",
-        "coalesce(m.muted, false)") " FROM rooms r"
-                                    " LEFT JOIN members m ON m.room_id = r.id AND m.user_id = $2"
-                                    " WHERE r.id = $1 AND (m.user_id IS NOT NULL OR r.kind IN ('global', 'company'))"};
+static const struct pg_statement FIND_ROOM = {"find_room",
+    SQL_ROOM("coalesce(m.read_seq, r.last_seq)", "coalesce(m.muted, false)")
+    "FROM rooms r LEFT JOIN members m ON m.room_id = r.id AND m.user_id = $2 "
+    "WHERE r.id = $1 AND (m.user_id IS NOT NULL OR r.kind IN ('global', 'company'))"};
 /* $1 me, ($2, $3) where it goes on, $4 how many, $5 kinds. Open rooms have no marks: all is read. */
-static const struct pg_statement LIST_ROOMS = {
-    "list_rooms",
-    "SELECT " SQL_ROOM("r.read_seq",
-                       "r.muted") " FROM ("
-                                  " (SELECT r.*, m.read_seq, m.muted FROM members m JOIN rooms r ON r.id = m.room_id"
-                                  "  WHERE m.user_id = $1 AND NOT m.hidden AND r.kind = ANY ($5::text[])"
-                                  "  AND (r.active_at, r.id) < (" SQL_FROM_US(
-                                      "$2") ", $3) ORDER BY r.active_at DESC, r.id DESC LIMIT $4)"
-                                            " UNION ALL"
-                                            " (SELECT r.*, r.last_seq, false FROM rooms r WHERE r.kind IN ('global', "
-                                            "'company') AND r.closed_at IS NULL AND r.kind = ANY ($5::text[])"
-                                            "  AND (r.active_at, r.id) < (" SQL_FROM_US(
-                                                "$2") ", $3) ORDER BY r.active_at DESC, r.id DESC LIMIT $4)"
-                                                      ") r ORDER BY r.active_at DESC, r.id DESC LIMIT $4"};
-static const struct pg_statement LIST_MEMBERS = {
-    "list_members", "SELECT x.room_id, m.user_id, coalesce(p.nickname, ''), coalesce(p.avatar_url, ''), m.manager"
-                    " FROM unnest($1::uuid[]) WITH ORDINALITY AS x (room_id, n) CROSS JOIN LATERAL"
-                    "  (SELECT user_id, manager, joined_at FROM members WHERE room_id = x.room_id ORDER BY joined_at, "
-                    "user_id LIMIT $2) m"
-                    " LEFT JOIN people p ON p.user_id = m.user_id ORDER BY x.n, m.joined_at, m.user_id"};
-static const struct pg_statement LAST_MESSAGES = {
-    "last_messages", "SELECT " SQL_MESSAGE("m", "p", "-1") " FROM unnest($1::uuid[], $2::bigint[]) AS x (room_id, seq)"
-                                                           " JOIN messages m ON m.room_id = x.room_id AND m.seq = "
-                                                           "x.seq LEFT JOIN people p ON p.user_id = m.sender_id"};
+static const struct pg_statement LIST_ROOMS = {"list_rooms",
+    SQL_ROOM("r.read_seq", "r.muted") "FROM ("
+    " (SELECT r.*, m.read_seq, m.muted FROM members m JOIN rooms r ON r.id = m.room_id"
+    "  WHERE m.user_id = $1 AND NOT m.hidden AND r.kind = ANY ($5::text[])"
+    "  AND (r.active_at, r.id) < (" SQL_FROM_US("$2") ", $3) ORDER BY r.active_at DESC, r.id DESC LIMIT $4)"
+    " UNION ALL"
+    " (SELECT r.*, r.last_seq, false FROM rooms r"
+    "  WHERE r.kind IN ('global', 'company') AND r.closed_at IS NULL AND r.kind = ANY ($5::text[])"
+    "  AND (r.active_at, r.id) < (" SQL_FROM_US("$2") ", $3) ORDER BY r.active_at DESC, r.id DESC LIMIT $4)"
+    ") r ORDER BY r.active_at DESC, r.id DESC LIMIT $4"};
+static const struct pg_statement LIST_MEMBERS = {"list_members",
+    "SELECT x.room_id, m.user_id, coalesce(p.nickname, ''), coalesce(p.avatar_url, ''), m.manager"
+    " FROM unnest($1::uuid[]) WITH ORDINALITY AS x (room_id, n) CROSS JOIN LATERAL"
+    "  (SELECT user_id, manager, joined_at FROM members WHERE room_id = x.room_id ORDER BY joined_at, user_id LIMIT $2) m"
+    " LEFT JOIN people p ON p.user_id = m.user_id ORDER BY x.n, m.joined_at, m.user_id"};
+static const struct pg_statement LAST_MESSAGES = {"last_messages",
+    "SELECT " SQL_MESSAGE "-1 FROM unnest($1::uuid[], $2::bigint[]) AS x (room_id, seq)"
+    " JOIN messages m ON m.room_id = x.room_id AND m.seq = x.seq LEFT JOIN people p ON p.user_id = m.sender_id"};
+/* clang-format on */
 
 static struct seen_room row_room(const struct pg_result *rows, int row, struct arena *arena, const char *me)
 {

@@ -22,29 +22,22 @@ bool store_search_rooms(struct pg_pool *db, struct arena *arena, const char *vie
     return true;
 }
 
+/* clang-format off */
 /* $1 viewer, ($2, $3) where it goes on, $4 how many; $5, $6 each room's tokens, side by side. A room's tokens are its
- * own, so each look-up into the index touches one room. The sub-select has no names of people yet: only the page's rows
- * get them. */
-static const struct pg_statement
-    SEARCH =
-        {
-            "search",
-            "WITH q AS MATERIALIZED (SELECT u.room_id, array_agg(u.token) AS tokens FROM unnest($5::uuid[], "
-            "$6::bigint[]) AS u (room_id, token) GROUP BY u.room_id)"
-            " SELECT " SQL_MESSAGE("m", "p",
-                                   "(SELECT count(*) FROM members k WHERE k.room_id = m.room_id AND k.read_seq < "
-                                   "m.seq)") ","
-                                             " ARRAY(SELECT e.emoji FROM reactions e WHERE e.room_id = m.room_id AND "
-                                             "e.seq = m.seq AND e.user_id = $1 ORDER BY e.emoji), " SQL_US(
-                                                 "m.at") " FROM (SELECT n.* FROM q CROSS JOIN LATERAL (SELECT s.seq "
-                                                         "FROM message_search s WHERE s.tokens @> q.tokens AND "
-                                                         "s.room_id = q.room_id) h"
-                                                         "  JOIN messages n ON n.room_id = q.room_id AND n.seq = h.seq"
-                                                         "  WHERE n.deleted_at IS NULL AND (n.at, n.id) < "
-                                                         "(" SQL_FROM_US(
-                                                             "$2") ", $3) ORDER BY n.at DESC, n.id DESC LIMIT $4) m"
-                                                                   " LEFT JOIN people p ON p.user_id = m.sender_id "
-                                                                   "ORDER BY m.at DESC, m.id DESC"};
+ * own, so each look-up into the index touches one room. Names of people are looked up for the page's rows alone. */
+static const struct pg_statement SEARCH = {"search",
+    "WITH q AS MATERIALIZED (SELECT u.room_id, array_agg(u.token) AS tokens"
+    "  FROM unnest($5::uuid[], $6::bigint[]) AS u (room_id, token) GROUP BY u.room_id) "
+    "SELECT " SQL_MESSAGE "(SELECT count(*) FROM members k WHERE k.room_id = m.room_id AND k.read_seq < m.seq),"
+    "  ARRAY(SELECT e.emoji FROM reactions e WHERE e.room_id = m.room_id AND e.seq = m.seq AND e.user_id = $1"
+    "   ORDER BY e.emoji), " SQL_US("m.at")
+    " FROM (SELECT n.* FROM q CROSS JOIN LATERAL"
+    "   (SELECT s.seq FROM message_search s WHERE s.tokens @> q.tokens AND s.room_id = q.room_id) h"
+    "  JOIN messages n ON n.room_id = q.room_id AND n.seq = h.seq"
+    "  WHERE n.deleted_at IS NULL AND (n.at, n.id) < (" SQL_FROM_US("$2") ", $3)"
+    "  ORDER BY n.at DESC, n.id DESC LIMIT $4) m "
+    "LEFT JOIN people p ON p.user_id = m.sender_id ORDER BY m.at DESC, m.id DESC"};
+/* clang-format on */
 
 struct lookups {
     const char **room_ids;
