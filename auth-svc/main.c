@@ -14,6 +14,8 @@
 
 extern const struct migration AUTH_MIGRATIONS[];
 
+enum { VERIFIER_LEEWAY_SECONDS = 10 }; /* token.h */
+
 /* AUTH_SECRET, or the one that the schema keeps. */
 static bool load_secret(struct auth_app *app, struct err *err)
 {
@@ -40,9 +42,22 @@ static struct passwords *open_passwords(const struct auth_config *cfg, struct er
                           err);
 }
 
+/* A key must be published for as long as a verifier may believe a token of it. */
+static bool check_settings(const struct auth_config *cfg, struct err *err)
+{
+    const int64_t least = cfg->access_seconds + VERIFIER_LEEWAY_SECONDS;
+    return cfg->key_overlap_seconds >= least ||
+           err_set(err, &ERR_BAD_INPUT,
+                   "KEY_OVERLAP_SECONDS: must be at least ACCESS_SECONDS and the verifiers' leeway of %d s, that is %lld, "
+                   "is %lld",
+                   VERIFIER_LEEWAY_SECONDS, (long long)least, (long long)cfg->key_overlap_seconds);
+}
+
 static bool run(void *settings, struct err *err)
 {
     const struct auth_config *cfg = settings;
+    if (!check_settings(cfg, err))
+        return false;
     struct auth_app app = {.cfg = cfg}; /* declared first, so it outlives all that point to it */
     AUTO(backend)
     backend = backend_open(&(struct backend_options){.name = "auth-svc",

@@ -21,7 +21,7 @@ const kidOf = (token) => JSON.parse(Buffer.from(token.split('.')[0], 'base64url'
 const published = async (daemon) => (await daemon.api.get('/.well-known/jwks.json')).json.keys.map(({ kid }) => kid);
 
 test('[P-03][P-09][K-05] rotation: a new key is published before it signs, on both instances, and no token is ever refused for it', async () => {
-  const settings = { KEY_ROTATE_SECONDS: '8', KEY_LEAD_SECONDS: '4', KEY_OVERLAP_SECONDS: '4' };
+  const settings = { KEY_ROTATE_SECONDS: '4', KEY_LEAD_SECONDS: '4', ACCESS_SECONDS: '8', KEY_OVERLAP_SECONDS: '18' };
   const one = await world.daemon(settings);
   const two = await world.daemon(settings);
   const [first] = await published(one);
@@ -44,7 +44,7 @@ test('[P-03][P-09][K-05] rotation: a new key is published before it signs, on bo
   }, 'a second key signs', 100);
   assert.ok((await published(one)).includes(first), 'the old key is kept for the tokens that it signed');
   assert.equal((await new Api(two.url, old).get('/api/auth/sessions')).status, 200);
-  await eventually(20000, async () => !(await published(one)).includes(first) && !(await published(two)).includes(first), 'and goes after the overlap');
+  await eventually(40000, async () => !(await published(one)).includes(first) && !(await published(two)).includes(first), 'and goes after the overlap');
   const [{ secrets }] = await world.sql("SELECT string_agg(private_pem, '') AS secrets FROM signing_keys");
   assert.match(secrets, /PRIVATE KEY/);
   for (const daemon of [one, two]) assert.ok(!daemon.log.join('\n').includes('PRIVATE KEY'));
@@ -197,6 +197,8 @@ test('[P-09] --help lists the settings, a wrong one stops the start with its nam
   for (const name of help.match(/^ *[A-Z][A-Z0-9_]{3,}/gm)) assert.ok(readme.includes(name.trim()), `README names ${name.trim()}`);
   const daemon = await world.daemon({ ACCESS_SECONDS: '0' }).catch((error) => error);
   assert.match(String(daemon), /ACCESS_SECONDS/);
+  const brief = await world.daemon({ ACCESS_SECONDS: '300', KEY_OVERLAP_SECONDS: '309' }).catch((error) => error);
+  assert.match(String(brief), /KEY_OVERLAP_SECONDS: must be at least ACCESS_SECONDS and the verifiers' leeway of 10 s, that is 310, is 309/);
   const secret = await world.daemon({ SOCIAL_OIDC: '[{"name":"Bad Name","client_secret":"hush-hush"}]' }).catch((error) => error);
   assert.match(String(secret), /SOCIAL_OIDC/);
   assert.ok(!String(secret).includes('hush-hush'));
