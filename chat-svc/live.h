@@ -292,9 +292,9 @@ struct hub_room *room_get(struct hub *hub, const char *id, bool make);
 void room_rest(struct hub *hub, struct hub_room *room);
 void user_load(struct hub *hub, struct hub_user *user); /* for one more subscription to its events */
 void user_unload(struct hub *hub, struct hub_user *user);
-struct hub_member *member_find(const struct hub_user *user, const struct hub_room *room);
-void member_add(struct hub *hub, struct hub_user *user, struct hub_room *room);
-void member_remove(struct hub *hub, struct hub_user *user, struct hub_room *room);
+struct hub_member *seat_find(const struct hub_user *user, const struct hub_room *room);
+void seat_add(struct hub *hub, struct hub_user *user, struct hub_room *room);
+void seat_remove(struct hub *hub, struct hub_user *user, struct hub_room *room);
 void hear_presence_on_loop(void *app, void *payload);
 void hear_relation_on_loop(void *app, void *payload);
 void hear_ended_on_loop(void *app, void *payload);

@@ -262,7 +262,7 @@ static void they_joined(struct hub *hub, const struct chat_event *event)
         if (user->state == USER_LOADING)
             user->stale = true;
         if (user->state == USER_LOADED)
-            member_add(hub, user, room_get(hub, event->room_id, true));
+            seat_add(hub, user, room_get(hub, event->room_id, true));
         AUTO_STR body = {0};
         put_room_event(&body, event_kind_name(event->kind), event);
         user_tell(hub, user, &body);
@@ -287,7 +287,7 @@ static void they_left(struct hub *hub, const struct chat_event *event)
         }
         room = room_get(hub, event->room_id, false);
         if (room)
-            member_remove(hub, user, room);
+            seat_remove(hub, user, room);
         AUTO_STR body = {0};
         put_room_event(&body, "left", event);
         user_tell(hub, user, &body);
@@ -315,7 +315,7 @@ static void count_reads(struct hub *hub, const struct chat_event *event, struct 
 {
     for (size_t i = 0; i < event->read_count; i++) {
         struct hub_user *user = known_user(hub, event->reads[i].user_id);
-        struct hub_member *member = user ? member_find(user, room) : NULL;
+        struct hub_member *member = user ? seat_find(user, room) : NULL;
         if (member)
             unread_later(member);
     }

@@ -129,7 +129,7 @@ static struct hub_user *user_of(struct hub *hub, const char *id)
 static void dirty_again(struct hub *hub, struct hub_user *user, const char *room_id)
 {
     struct hub_room *room = room_get(hub, room_id, false);
-    struct hub_member *member = room ? member_find(user, room) : NULL;
+    struct hub_member *member = room ? seat_find(user, room) : NULL;
     if (member)
         unread_later(member);
 }

@@ -60,7 +60,7 @@ void room_rest(struct hub *hub, struct hub_room *room)
 
 /* ---- memberships ---- */
 
-struct hub_member *member_find(const struct hub_user *user, const struct hub_room *room)
+struct hub_member *seat_find(const struct hub_user *user, const struct hub_room *room)
 {
     for (struct hub_member *member = user->members; member; member = member->user_next)
         if (member->room == room)
@@ -68,10 +68,10 @@ struct hub_member *member_find(const struct hub_user *user, const struct hub_roo
     return NULL;
 }
 
-void member_add(struct hub *hub, struct hub_user *user, struct hub_room *room)
+void seat_add(struct hub *hub, struct hub_user *user, struct hub_room *room)
 {
     (void)hub;
-    if (member_find(user, room))
+    if (seat_find(user, room))
         return;
     struct hub_member *member = MEM_NEW(hub_member);
     member->user = user;
@@ -82,7 +82,7 @@ void member_add(struct hub *hub, struct hub_user *user, struct hub_room *room)
     room->members = member;
 }
 
-void member_remove(struct hub *hub, struct hub_user *user, struct hub_room *room)
+void seat_remove(struct hub *hub, struct hub_user *user, struct hub_room *room)
 {
     for (struct hub_member **at = &user->members; *at; at = &(*at)->user_next) {
         struct hub_member *member = *at;
@@ -267,7 +267,7 @@ static void take_user(struct hub *hub, struct hub_user *user, const struct live_
         if (!room)
             continue;
         room->kind = live->rooms[i].kind;
-        member_add(hub, user, room);
+        seat_add(hub, user, room);
     }
     for (size_t i = 0; i < live->friend_count; i++) {
         struct uuid id;
@@ -281,7 +281,7 @@ static void take_user(struct hub *hub, struct hub_user *user, const struct live_
 static void forget(struct hub *hub, struct hub_user *user)
 {
     while (user->members)
-        member_remove(hub, user, user->members->room);
+        seat_remove(hub, user, user->members->room);
     while (user->friend_count) {
         const struct uuid id = user->friends[user->friend_count - 1];
         friend_remove(hub, user, &id);
