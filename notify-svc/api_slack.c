@@ -85,11 +85,21 @@ static bool send_code(struct slack *slack, const struct request *req, const char
 {
     struct outcome outcome;
     const char *channel;
-    const char *text = req->korean ? arena_printf(req->arena, "마당 연결 코드는 %s입니다. 10분 안에 입력해 주세요. 요청하지 않았다면 무시해 주세요.", code)
-                                   : arena_printf(req->arena, "Your code to link Madang is %s. It is good for ten minutes. If you did not ask for it, ignore this message.", code);
+    const char *text =
+        req->korean
+            ? arena_printf(req->arena,
+                           "마당 연결 코드는 %s입니다. 10분 안에 입력해 주세요. 요청하지 않았다면 무시해 주세요.", code)
+            : arena_printf(req->arena,
+                           "Your code to link Madang is %s. It is good for ten minutes. If you did not ask for it, "
+                           "ignore this message.",
+                           code);
     if (slack_sink(slack)) {
-        const struct delivery delivery = {.kind = "slack_code", .dedupe_id = req->request_id, .user_id = req->identity->user_id,
-                                          .address = slack_id, .title = "", .body = text};
+        const struct delivery delivery = {.kind = "slack_code",
+                                          .dedupe_id = req->request_id,
+                                          .user_id = req->identity->user_id,
+                                          .address = slack_id,
+                                          .title = "",
+                                          .body = text};
         sink_write(slack_sink(slack), "slack", &delivery, &outcome);
         return outcome.kind == OUTCOME_SENT || fail_by_outcome(&outcome, err);
     }
@@ -109,11 +119,13 @@ static bool prove_by_code(struct slack *slack, const struct request *req, const 
         return false;
     if (send_code(slack, req, slack_id, code, err))
         return true;
-    (void)store_slack_code_drop(db_of(req), req->identity->user_id, &ignored); /* else it counts as sent: no harm but a minute */
+    (void)store_slack_code_drop(db_of(req), req->identity->user_id,
+                                &ignored); /* else it counts as sent: no harm but a minute */
     return false;
 }
 
-/* PUT /api/notifications/slack {slack_id} -> 202 {slack_id, expires_in}: a code went there ; 200 when it is linked already ; 422 slack_unknown */
+/* PUT /api/notifications/slack {slack_id} -> 202 {slack_id, expires_in}: a code went there ; 200 when it is linked
+ * already ; 422 slack_unknown */
 bool slack_link_put(struct request *req, struct reply *reply, struct err *err)
 {
     struct link_wish wish;
@@ -194,7 +206,8 @@ bool slack_events_post(struct request *req, struct reply *reply, struct err *err
     if (!slack_is_signed(secret, http_header(req, "X-Slack-Request-Timestamp"), http_header(req, "X-Slack-Signature"),
                          req->body, clock_now_ms())) {
         count_event("unknown", "refused");
-        return err_set(err, &ERR_BAD_SIGNATURE, "%s", *secret ? "signed with another secret, or too long ago" : "no events are expected here");
+        return err_set(err, &ERR_BAD_SIGNATURE, "%s",
+                       *secret ? "signed with another secret, or too long ago" : "no events are expected here");
     }
     if (!slack_event_read(req->arena, req->body, &event, err) || !keep_event(req, &event, err))
         return false;

@@ -77,10 +77,14 @@ static void add_missing_line(struct str *text, const struct party *party, const 
         return;
     const bool english = strcmp(locale, "en") == 0;
     if (party->missing.length)
-        str_printf(text, english ? "\nNot found in Slack: %s. Please invite them." : "\nSlack에서 찾지 못한 분: %s. 직접 초대해 주세요.",
+        str_printf(text,
+                   english ? "\nNot found in Slack: %s. Please invite them."
+                           : "\nSlack에서 찾지 못한 분: %s. 직접 초대해 주세요.",
                    party->missing.bytes);
     else
-        str_printf(text, english ? "\nNot found in Slack: %zu. Please invite them." : "\nSlack에서 찾지 못한 분: %zu명. 직접 초대해 주세요.",
+        str_printf(text,
+                   english ? "\nNot found in Slack: %zu. Please invite them."
+                           : "\nSlack에서 찾지 못한 분: %zu명. 직접 초대해 주세요.",
                    party->left_out);
 }
 

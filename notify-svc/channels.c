@@ -55,8 +55,7 @@ static void add(struct channels *channels, const char *name, int64_t senders,
     *counted = (struct counted){.send = send, .state = state, .seconds = METRIC_CHILD(seconds, name)};
     for (size_t kind = 0; kind < ARRAY_LENGTH(OUTCOMES); kind++)
         counted->sends[kind] = METRIC_CHILD(sends, name, OUTCOMES[kind]);
-    channels->list[i] =
-        (struct channel){.name = name, .senders = (int)senders, .state = counted, .send = counted_send};
+    channels->list[i] = (struct channel){.name = name, .senders = (int)senders, .state = counted, .send = counted_send};
 }
 
 static void tell_of_sink(const struct channels_config *config, const struct channels *channels)
@@ -64,8 +63,9 @@ static void tell_of_sink(const struct channels_config *config, const struct chan
     const struct {
         const char *name;
         bool is_local;
-    } rows[] = {
-        {"email", !*config->email.url}, {"sms", !*config->sms.provider}, {"slack", slack_sink(channels->slack) != NULL}};
+    } rows[] = {{"email", !*config->email.url},
+                {"sms", !*config->sms.provider},
+                {"slack", slack_sink(channels->slack) != NULL}};
     for (size_t i = 0; i < ARRAY_LENGTH(rows); i++)
         if (rows[i].is_local)
             log_event(LOG_WARN, "channel_is_local", LOG_TEXT("channel", rows[i].name),

@@ -1,6 +1,6 @@
-/* channels.h - the ways out of notify-svc that are no push: e-mail, SMS, Slack. Settings, and the list deliver.c works through.
- * A channel without settings writes to the local sink (sink.h), so that a developer reads what would have left.
- * Threads: everything here may be used by many senders at once. Each outcome is counted by channel
+/* channels.h - the ways out of notify-svc that are no push: e-mail, SMS, Slack. Settings, and the list deliver.c works
+ * through. A channel without settings writes to the local sink (sink.h), so that a developer reads what would have
+ * left. Threads: everything here may be used by many senders at once. Each outcome is counted by channel
  * (madang_notify_channel_sends_total). */
 #ifndef MADANG_NOTIFY_CHANNELS_H
 #define MADANG_NOTIFY_CHANNELS_H
@@ -9,11 +9,11 @@
 #include "errors.h"
 
 struct email_config {
-    const char *url;      /* smtp://host:587 (STARTTLS) or smtps://host:465; "": the sink */
+    const char *url; /* smtp://host:587 (STARTTLS) or smtps://host:465; "": the sink */
     const char *user, *password;
-    const char *from;     /* "Name <address>" or an address */
-    const char *tls;      /* required, or off (smtp:// only) */
-    const char *ca_file;  /* "": the system's */
+    const char *from;    /* "Name <address>" or an address */
+    const char *tls;     /* required, or off (smtp:// only) */
+    const char *ca_file; /* "": the system's */
     int64_t senders, timeout_ms;
 };
 
@@ -32,9 +32,10 @@ struct slack_config {
     const char *webhooks;       /* name=url,... ; a secret: who has the address can post */
     const char *signing_secret; /* of POST /api/slack/events; "": they are refused */
     const char *base_url, *ca_file;
-    const char *channel_general, *channel_errors, *channel_inquiries; /* an id, or webhook:<name>; "": no such notices */
+    const char *channel_general, *channel_errors,
+        *channel_inquiries; /* an id, or webhook:<name>; "": no such notices */
     int64_t senders, timeout_ms;
-    int64_t pace_ms;            /* between two messages to one channel */
+    int64_t pace_ms; /* between two messages to one channel */
 };
 
 struct channels_config {
@@ -54,7 +55,7 @@ struct channels_config {
                      "required: smtp:// goes on only after STARTTLS; off: plain, without log-in beyond this machine"), \
         SETTING_TEXT(type, member.email.ca_file, "SMTP_CA", "", "file of certificates to trust; empty: the system's"), \
         SETTING_I64(type, member.email.senders, "SMTP_SENDERS", "2", 1, 32, "mails sent at the same time"),            \
-        SETTING_I64(type, member.email.timeout_ms, "SMTP_TIMEOUT_MS", "20000", 100, 25000, "of one mail"),            \
+        SETTING_I64(type, member.email.timeout_ms, "SMTP_TIMEOUT_MS", "20000", 100, 25000, "of one mail"),             \
         SETTING_TEXT(type, member.sms.provider, "SMS_PROVIDER", "", "solapi or sens; empty: local sink"),              \
         SETTING_TEXT(type, member.sms.from, "SMS_FROM", "", "the number registered with the provider"),                \
         SETTING_TEXT(type, member.sms.base_url, "SMS_URL", "", "address of the provider; empty: its public one"),      \
@@ -73,14 +74,14 @@ struct channels_config {
         SETTING_SECRET_OPTIONAL(type, member.slack.signing_secret, "SLACK_SIGNING_SECRET",                             \
                                 "what Slack signs its events with; empty: events are refused"),                        \
         SETTING_TEXT(type, member.slack.base_url, "SLACK_URL", "https://slack.com", "address of Slack's API"),         \
-        SETTING_TEXT(type, member.slack.ca_file, "SLACK_CA", "", "file of certificates to trust; empty: the system's"), \
+        SETTING_TEXT(type, member.slack.ca_file, "SLACK_CA", "",                                                       \
+                     "file of certificates to trust; empty: the system's"),                                            \
         SETTING_TEXT(type, member.slack.channel_general, "SLACK_CHANNEL_GENERAL", "",                                  \
                      "where who joins the workspace is greeted: a channel's id or webhook:<name>"),                    \
         SETTING_TEXT(type, member.slack.channel_errors, "SLACK_CHANNEL_ERRORS", "", "where errors are told"),          \
-        SETTING_TEXT(type, member.slack.channel_inquiries, "SLACK_CHANNEL_INQUIRIES", "",                              \
-                     "where inquiries are told"),                                                                      \
+        SETTING_TEXT(type, member.slack.channel_inquiries, "SLACK_CHANNEL_INQUIRIES", "", "where inquiries are told"), \
         SETTING_I64(type, member.slack.senders, "SLACK_SENDERS", "4", 1, 32, "messages sent at the same time"),        \
-        SETTING_I64(type, member.slack.timeout_ms, "SLACK_TIMEOUT_MS", "5000", 100, 10000, "of one call"),           \
+        SETTING_I64(type, member.slack.timeout_ms, "SLACK_TIMEOUT_MS", "5000", 100, 10000, "of one call"),             \
         SETTING_I64(type, member.slack.pace_ms, "SLACK_PACE_MS", "1000", 0, 60000,                                     \
                     "between two messages to one channel"),                                                            \
         SETTING_TEXT(type, member.sink_dir, "DATA_DIR", "data",                                                        \

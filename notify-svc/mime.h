@@ -1,5 +1,6 @@
-/* mime.h - the header lines of a mail: RFC 2047 words, RFC 5322 addresses and dates. What is between is libcurl's. Pure functions.
- * A value with a line break (or another control character) would be a second header: mime_is_line() refuses it. */
+/* mime.h - the header lines of a mail: RFC 2047 words, RFC 5322 addresses and dates. What is between is libcurl's. Pure
+ * functions. A value with a line break (or another control character) would be a second header: mime_is_line() refuses
+ * it. */
 #ifndef MADANG_NOTIFY_MIME_H
 #define MADANG_NOTIFY_MIME_H
 

@@ -40,7 +40,8 @@ void sink_release(struct sink **sink)
     *sink = NULL;
 }
 
-/* Under the file's lock, since several processes may find it full at once: whoever finds another file in its place opens that one. */
+/* Under the file's lock, since several processes may find it full at once: whoever finds another file in its place
+ * opens that one. */
 static int open_for_write(const struct sink *sink)
 {
     for (int tries = 0; tries < 10; tries++) {

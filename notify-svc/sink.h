@@ -1,7 +1,9 @@
-/* sink.h - where a channel without settings puts its messages: one JSON object per line in <dir>/sink.jsonl, which `make inbox` shows:
- *     {"id":"<dedupe id>","channel":"email","user":"<user id or empty>","to":"...","subject":"...","body":"...","data":{"kind":"..."},"at":"..."}
- * For a developer's machine: the file holds texts and codes, so only its owner may read it. Several processes may write one file. It is kept
- * below SINK_BYTES_MAX: a full one becomes sink.jsonl.1, in the place of the one before. */
+/* sink.h - where a channel without settings puts its messages: one JSON object per line in <dir>/sink.jsonl, which
+ * `make inbox` shows:
+ *     {"id":"<dedupe id>","channel":"email","user":"<user id or
+ * empty>","to":"...","subject":"...","body":"...","data":{"kind":"..."},"at":"..."} For a developer's machine: the file
+ * holds texts and codes, so only its owner may read it. Several processes may write one file. It is kept below
+ * SINK_BYTES_MAX: a full one becomes sink.jsonl.1, in the place of the one before. */
 #ifndef MADANG_NOTIFY_SINK_H
 #define MADANG_NOTIFY_SINK_H
 

@@ -1,8 +1,9 @@
 /* slack.h - Slack's Web API with a bot token, and incoming webhooks.
- * Slack answers 200 to failures too: {"ok":false,"error":"..."} decides. It takes about one message per second and channel: slack_post waits a
- * little for its turn, or says RETRY (untried) when the turn is far. Calls after a 429 stay away until Retry-After is over, per method.
- * What can change or be mended (rate, token, scopes) is OUTCOME_RETRY, what is about this message (not_in_channel, is_archived) OUTCOME_DEAD.
- * Thread-safe. Results come from the arena. Nothing is logged here: reasons are in the outcome, without texts and addresses. */
+ * Slack answers 200 to failures too: {"ok":false,"error":"..."} decides. It takes about one message per second and
+ * channel: slack_post waits a little for its turn, or says RETRY (untried) when the turn is far. Calls after a 429 stay
+ * away until Retry-After is over, per method. What can change or be mended (rate, token, scopes) is OUTCOME_RETRY, what
+ * is about this message (not_in_channel, is_archived) OUTCOME_DEAD. Thread-safe. Results come from the arena. Nothing
+ * is logged here: reasons are in the outcome, without texts and addresses. */
 #ifndef MADANG_NOTIFY_SLACK_H
 #define MADANG_NOTIFY_SLACK_H
 
@@ -43,7 +44,8 @@ bool slack_post(struct slack *slack, struct arena *arena, const char *channel, c
 bool slack_post_webhook(struct slack *slack, struct arena *arena, const char *name, const char *text,
                         struct outcome *outcome);
 
-/* Handlers that wait for Slack, at most SLACK_CALLERS_MAX at a time, so that a slow Slack leaves workers for others. True: go on, and leave at the end. */
+/* Handlers that wait for Slack, at most SLACK_CALLERS_MAX at a time, so that a slow Slack leaves workers for others.
+ * True: go on, and leave at the end. */
 bool slack_enter(struct slack *slack);
 void slack_leave(struct slack *slack);
 

@@ -155,9 +155,9 @@ void slack_leave(struct slack *slack)
 static bool is_passing(const char *error)
 {
     static const char *const PASSING[] = {
-        "ratelimited",   "rate_limited",     "internal_error", "fatal_error",   "service_unavailable", "request_timeout",
-        "not_authed",    "invalid_auth",     "token_expired",  "token_revoked", "account_inactive",    "missing_scope",
-        "no_permission", "team_added_to_org", "accesslimited",
+        "ratelimited",      "rate_limited",  "internal_error", "fatal_error",       "service_unavailable",
+        "request_timeout",  "not_authed",    "invalid_auth",   "token_expired",     "token_revoked",
+        "account_inactive", "missing_scope", "no_permission",  "team_added_to_org", "accesslimited",
     };
     for (size_t i = 0; i < ARRAY_LENGTH(PASSING); i++)
         if (strcmp(error, PASSING[i]) == 0)
@@ -254,8 +254,7 @@ bool slack_post_webhook(struct slack *slack, struct arena *arena, const char *na
     json_open(&body, NULL, '{');
     json_text(&body, "text", text);
     json_close(&body, '}');
-    const struct http_call call = {
-        .method = "POST", .url = url, .headers = HEADERS, .body = {body.bytes, body.length}};
+    const struct http_call call = {.method = "POST", .url = url, .headers = HEADERS, .body = {body.bytes, body.length}};
     if (!httpclient_call(slack->http, arena, &call, &reply, &err)) {
         outcome_of_silence(outcome, &err);
         return false;

@@ -26,22 +26,22 @@ struct slack {
     struct known { /* e-mails that were found, by hash */
         char email[255], id[SLACK_ID_BYTES_MAX];
         int64_t until_ms;
-    } *known;
+    } * known;
 };
 
 /* The members of Slack's answers that we read. */
 struct slack_answer {
     bool ok;
-    const char *error; /* "" when ok */
+    const char *error;          /* "" when ok */
     const char *user, *channel; /* JSON, or NULL */
 };
 
 struct slack_wish {
-    const char *method;      /* "users.info" */
-    const char *query;       /* makes it a GET; NULL with a body */
-    const struct str *body;  /* makes it a POST */
-    const char *expected;    /* an error that is an answer ("users_not_found"); may be NULL */
-    const char *limited;     /* what a 429 is about: a channel; NULL: the method */
+    const char *method;     /* "users.info" */
+    const char *query;      /* makes it a GET; NULL with a body */
+    const struct str *body; /* makes it a POST */
+    const char *expected;   /* an error that is an answer ("users_not_found"); may be NULL */
+    const char *limited;    /* what a 429 is about: a channel; NULL: the method */
 };
 /* Waits for the key's turn when it is near; else RETRY, untried. */
 bool slack_wait_turn(struct slack *slack, const char *key, struct outcome *outcome);

@@ -1,5 +1,6 @@
 /* slack_event.h - what Slack posts to us: whether it is Slack's, and what it says. Pure functions.
- * Signed: "v0:<time>:<body>" with HMAC-SHA256; a time more than 5 minutes off is refused, so that a recorded post can't be played again. */
+ * Signed: "v0:<time>:<body>" with HMAC-SHA256; a time more than 5 minutes off is refused, so that a recorded post can't
+ * be played again. */
 #ifndef MADANG_NOTIFY_SLACK_EVENT_H
 #define MADANG_NOTIFY_SLACK_EVENT_H
 
@@ -11,7 +12,8 @@
 
 enum { SLACK_WINDOW_MS = 5 * 60 * 1000 };
 
-/* `time` and `signature` are the headers' values, NULL when absent. The compare takes the same time whatever differs. */
+/* `time` and `signature` are the headers' values, NULL when absent. The compare takes the same time whatever differs.
+ */
 bool slack_is_signed(const char *secret, const char *time, const char *signature, struct view body, int64_t now_ms);
 
 struct slack_event {

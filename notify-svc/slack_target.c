@@ -18,12 +18,8 @@ static const struct row {
     const char *kind;
     enum target target;
 } TARGETS[] = {
-    {"match_done", TARGET_GROUP},
-    {"workspace_joined", TARGET_GENERAL},
-    {"channel_joined", TARGET_GIVEN},
-    {"comment_added", TARGET_USER},
-    {"payment_done", TARGET_USER},
-    {"inquiry_received", TARGET_INQUIRIES},
+    {"match_done", TARGET_GROUP},      {"workspace_joined", TARGET_GENERAL}, {"channel_joined", TARGET_GIVEN},
+    {"comment_added", TARGET_USER},    {"payment_done", TARGET_USER},        {"inquiry_received", TARGET_INQUIRIES},
     {"error_reported", TARGET_ERRORS},
 };
 
@@ -72,8 +68,7 @@ static bool find_people(struct pg_tx *tx, struct arena *arena, const struct slac
 }
 
 bool slack_target_find(struct pg_tx *tx, struct arena *arena, const struct slack_config *config,
-                       const struct slack_target_wish *wish, const char **address, const char **reason,
-                       struct err *err)
+                       const struct slack_target_wish *wish, const char **address, const char **reason, struct err *err)
 {
     const enum target target = target_of(wish);
     const char *const set[] = {

@@ -12,7 +12,7 @@ struct slack_target_wish {
     const char *kind;
     const char *const *user_ids; /* the group, or one user; none when the request is to a channel */
     size_t user_count;
-    const char *slack;           /* to.slack of the request: an id or webhook:<name>; NULL */
+    const char *slack; /* to.slack of the request: an id or webhook:<name>; NULL */
 };
 /* *address (slack_text.h) from the arena, NULL: nothing to send, *reason says why (static text). */
 bool slack_target_find(struct pg_tx *tx, struct arena *arena, const struct slack_config *config,

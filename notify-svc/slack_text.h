@@ -1,6 +1,6 @@
 /* slack_text.h - texts and addresses as Slack needs them. Pure functions.
- * Address of a delivery: "webhook:<name>", a conversation's id, or people: one or more of `id`, `e-mail`, `Name <id>`, `Name <e-mail>`, `Name <>` (nobody
- * knows an address), comma-separated. */
+ * Address of a delivery: "webhook:<name>", a conversation's id, or people: one or more of `id`, `e-mail`, `Name <id>`,
+ * `Name <e-mail>`, `Name <>` (nobody knows an address), comma-separated. */
 #ifndef MADANG_NOTIFY_SLACK_TEXT_H
 #define MADANG_NOTIFY_SLACK_TEXT_H
 

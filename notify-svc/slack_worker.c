@@ -24,7 +24,8 @@ struct slack_worker {
 
 /* ---- one event ---- */
 
-/* {kind, to:{slack}, channels:["slack"], args:{from:{id, nickname}}, dedupe_id}: Slack says when, notify-svc's own worker does the rest. */
+/* {kind, to:{slack}, channels:["slack"], args:{from:{id, nickname}}, dedupe_id}: Slack says when, notify-svc's own
+ * worker does the rest. */
 static void print_notice(struct str *out, const struct slack_event *event, const struct slack_person *person,
                          const char *channel)
 {
@@ -51,7 +52,8 @@ static void print_notice(struct str *out, const struct slack_event *event, const
 static bool finish(struct slack_worker *worker, const struct slack_join *join, const struct slack_person *person,
                    struct err *err)
 {
-    const char *channel = join->event.kind == SLACK_TEAM_JOIN ? slack_config(worker->slack)->channel_general : join->event.channel;
+    const char *channel =
+        join->event.kind == SLACK_TEAM_JOIN ? slack_config(worker->slack)->channel_general : join->event.channel;
     struct slack_join_done done = {.join = join, .email = ""};
     AUTO_STR notice;
     str_init(&notice);

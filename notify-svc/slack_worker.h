@@ -1,5 +1,6 @@
-/* slack_worker.h - works through slack_events: who joined the workspace or a channel is linked by e-mail when an account has verified the same one, and greeted
- * there. One thread per instance; instances share the table (SKIP LOCKED), so an event is worked on by one of them at a time. */
+/* slack_worker.h - works through slack_events: who joined the workspace or a channel is linked by e-mail when an
+ * account has verified the same one, and greeted there. One thread per instance; instances share the table (SKIP
+ * LOCKED), so an event is worked on by one of them at a time. */
 #ifndef MADANG_NOTIFY_SLACK_WORKER_H
 #define MADANG_NOTIFY_SLACK_WORKER_H
 

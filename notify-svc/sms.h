@@ -13,8 +13,8 @@ enum {
     SMS_NUMBER_BYTES = 12,
 };
 
-/* Bytes of valid UTF-8 text after conversion to EUC-KR: one for ASCII, two for all else it has. What it lacks (emoji, rare syllables) counts as two,
- * as the providers send something in its place. */
+/* Bytes of valid UTF-8 text after conversion to EUC-KR: one for ASCII, two for all else it has. What it lacks (emoji,
+ * rare syllables) counts as two, as the providers send something in its place. */
 size_t sms_bytes(const char *text);
 /* The start of the text that is at most `max` such bytes, from the arena; whole code points. */
 const char *sms_cut(struct arena *arena, const char *text, size_t max);
@@ -25,8 +25,8 @@ bool sms_number(const char *phone, char number[SMS_NUMBER_BYTES]);
 struct sms {
     const char *from, *to; /* digits */
     const char *text;
-    const char *subject;   /* of an LMS */
-    bool is_long;          /* LMS */
+    const char *subject; /* of an LMS */
+    bool is_long;        /* LMS */
 };
 
 /* A provider: how its call is written and what its answers mean. */

@@ -69,8 +69,7 @@ static const struct field COUNT_FIELDS[] = {
 struct group {
     const char *groupId, *count;
 };
-static const struct field GROUP_FIELDS[] = {
-    FIELD_TEXT(struct group, groupId), FIELD_RAW(struct group, count), {0}};
+static const struct field GROUP_FIELDS[] = {FIELD_TEXT(struct group, groupId), FIELD_RAW(struct group, count), {0}};
 struct sent {
     const char *groupInfo, *failedMessageList, *errorCode;
 };
@@ -91,7 +90,8 @@ static const char *failed_word(struct arena *arena, const char *list)
     struct err ignored = {0};
     struct failed failed = {0};
     size_t length = strlen(list);
-    if (length < 2 || !JSON_DECODE_LENIENT(arena, ((struct view){list + 1, length - 2}), FAILED_FIELDS, &failed, &ignored))
+    if (length < 2 ||
+        !JSON_DECODE_LENIENT(arena, ((struct view){list + 1, length - 2}), FAILED_FIELDS, &failed, &ignored))
         return "";
     return failed.statusCode ? failed.statusCode : "";
 }
@@ -107,8 +107,9 @@ static void judge(struct arena *arena, const struct http_answer *answer, struct 
     outcome_of_status(outcome, answer, readable && sent.errorCode ? sent.errorCode : "");
     if (outcome->kind != OUTCOME_SENT)
         return;
-    if (!readable || !sent.groupInfo || !JSON_DECODE_LENIENT(arena, view_of(sent.groupInfo), GROUP_FIELDS, &group, &ignored) ||
-        !group.count || !JSON_DECODE_LENIENT(arena, view_of(group.count), COUNT_FIELDS, &count, &ignored)) {
+    if (!readable || !sent.groupInfo ||
+        !JSON_DECODE_LENIENT(arena, view_of(sent.groupInfo), GROUP_FIELDS, &group, &ignored) || !group.count ||
+        !JSON_DECODE_LENIENT(arena, view_of(group.count), COUNT_FIELDS, &count, &ignored)) {
         outcome_set(outcome, OUTCOME_RETRY, "status %ld and an answer that can't be read", answer->status);
         return;
     }

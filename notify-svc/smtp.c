@@ -91,8 +91,8 @@ static CURL *handle_take(struct smtp *smtp)
     return handle ? handle : curl_easy_init();
 }
 
-/* For good: after a failure an answer may be outstanding, which the next mail would take for its own. Without a socket curl does not wait for an
- * answer to QUIT either. */
+/* For good: after a failure an answer may be outstanding, which the next mail would take for its own. Without a socket
+ * curl does not wait for an answer to QUIT either. */
 static void cut_connection(CURL *handle)
 {
     curl_socket_t connection = CURL_SOCKET_BAD;
@@ -165,7 +165,8 @@ static bool add_headers(const struct smtp *smtp, const struct mail *mail, struct
     }
     /* So that nobody's out-of-office note answers us. */
     return good && add_line(&parcel->headers, "Auto-Submitted: auto-generated") &&
-           add_line(&parcel->headers, strcmp(mail->locale, "en") == 0 ? "Content-Language: en" : "Content-Language: ko");
+           add_line(&parcel->headers,
+                    strcmp(mail->locale, "en") == 0 ? "Content-Language: en" : "Content-Language: ko");
 }
 
 /* Lines of a mail end in CR LF, also inside base64. */

@@ -70,20 +70,20 @@ static void hash_code(const unsigned char salt[SALT_BYTES], const char *code, un
 
 /* Of two requests at once, for the same account or the same Slack user, the second one waits and counts the first. */
 static const struct pg_statement LOCK_SENDS = {
-    "slack_lock_sends", "SELECT pg_advisory_xact_lock(hashtextextended(k, 7)) FROM (SELECT unnest($1::text[]) AS k ORDER BY 1) s"};
+    "slack_lock_sends",
+    "SELECT pg_advisory_xact_lock(hashtextextended(k, 7)) FROM (SELECT unnest($1::text[]) AS k ORDER BY 1) s"};
 static const struct pg_statement COUNT_SENDS = {
     "slack_count_sends",
     "SELECT count(*) FILTER (WHERE user_id = $1), count(*) FILTER (WHERE slack_id = $2),"
     " greatest(0, ceil(extract(epoch FROM max(at) + make_interval(secs => $3::int) - now())))::bigint"
     " FROM slack_code_sends WHERE (user_id = $1 OR slack_id = $2) AND at > now() - interval '1 day'"};
 static const struct pg_statement PUT_CODE = {
-    "slack_put_code",
-    "INSERT INTO slack_codes (user_id, slack_id, salt, code_hash, expires_at)"
-    " VALUES ($1, $2, $3, $4, now() + make_interval(secs => $5::int))"
-    " ON CONFLICT (user_id) DO UPDATE SET slack_id = excluded.slack_id, salt = excluded.salt,"
-    " code_hash = excluded.code_hash, tries = 0, expires_at = excluded.expires_at"};
-static const struct pg_statement ADD_SEND = {
-    "slack_add_send", "INSERT INTO slack_code_sends (user_id, slack_id) VALUES ($1, $2)"};
+    "slack_put_code", "INSERT INTO slack_codes (user_id, slack_id, salt, code_hash, expires_at)"
+                      " VALUES ($1, $2, $3, $4, now() + make_interval(secs => $5::int))"
+                      " ON CONFLICT (user_id) DO UPDATE SET slack_id = excluded.slack_id, salt = excluded.salt,"
+                      " code_hash = excluded.code_hash, tries = 0, expires_at = excluded.expires_at"};
+static const struct pg_statement ADD_SEND = {"slack_add_send",
+                                             "INSERT INTO slack_code_sends (user_id, slack_id) VALUES ($1, $2)"};
 
 struct new_code {
     const char *user_id, *slack_id;
@@ -96,7 +96,8 @@ static bool check_quota(struct pg_tx *tx, const struct new_code *new_code, struc
     AUTO(pg_result) locked = pg_tx_query(tx, &LOCK_SENDS, PARAMS(PG_TEXTS(keys, 2)), err);
     if (!locked)
         return false;
-    AUTO(pg_result) rows =
+    AUTO(pg_result)
+    rows =
         pg_tx_query(tx, &COUNT_SENDS,
                     PARAMS(PG_TEXT(new_code->user_id), PG_TEXT(new_code->slack_id), PG_I64(SLACK_RESEND_SECONDS)), err);
     if (!rows)
@@ -141,15 +142,16 @@ bool store_slack_code_drop(struct pg_pool *db, const char *user_id, struct err *
 
 /* ---- the proof ---- */
 
-static const struct pg_statement LOCK_CODE = {
-    "slack_lock_code",
-    "SELECT slack_id, salt, code_hash FROM slack_codes WHERE user_id = $1 AND expires_at > now() AND tries < $2::int FOR UPDATE"};
-static const struct pg_statement COUNT_TRY = {
-    "slack_count_try", "UPDATE slack_codes SET tries = tries + 1 WHERE user_id = $1"};
+static const struct pg_statement LOCK_CODE = {"slack_lock_code",
+                                              "SELECT slack_id, salt, code_hash FROM slack_codes WHERE user_id = $1 "
+                                              "AND expires_at > now() AND tries < $2::int FOR UPDATE"};
+static const struct pg_statement COUNT_TRY = {"slack_count_try",
+                                              "UPDATE slack_codes SET tries = tries + 1 WHERE user_id = $1"};
 static const struct pg_statement USE_CODE = {"slack_use_code", "DELETE FROM slack_codes WHERE user_id = $1"};
 /* The other account keeps its row, as if its owner had unlinked it. */
 static const struct pg_statement TAKE_AWAY = {
-    "slack_take_away", "UPDATE slack_links SET slack_id = NULL, linked_at = now() WHERE slack_id = $2 AND user_id <> $1"};
+    "slack_take_away",
+    "UPDATE slack_links SET slack_id = NULL, linked_at = now() WHERE slack_id = $2 AND user_id <> $1"};
 static const struct pg_statement PUT_LINK = {
     "slack_put_link",
     "INSERT INTO slack_links (user_id, slack_id, how) VALUES ($1, $2, 'code')"

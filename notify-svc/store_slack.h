@@ -1,5 +1,5 @@
-/* store_slack.h - the SQL of Slack's tables (migrations/010_slack.sql): links and codes (store_slack.c), events (store_slack_events.c).
- * What comes back lives in the arena. Failures: those of pg.h, and the ones named here. */
+/* store_slack.h - the SQL of Slack's tables (migrations/010_slack.sql): links and codes (store_slack.c), events
+ * (store_slack_events.c). What comes back lives in the arena. Failures: those of pg.h, and the ones named here. */
 #ifndef MADANG_NOTIFY_STORE_SLACK_H
 #define MADANG_NOTIFY_STORE_SLACK_H
 
@@ -41,7 +41,8 @@ bool store_slack_code_put(struct pg_pool *db, const char *user_id, const char *s
                           struct err *err);
 /* It could not be sent: as if it had not been asked for. */
 bool store_slack_code_drop(struct pg_pool *db, const char *user_id, struct err *err);
-/* Links, and takes the Slack user away from another account: whoever reads its messages is its owner. ERR_BAD_CODE (a try is counted). */
+/* Links, and takes the Slack user away from another account: whoever reads its messages is its owner. ERR_BAD_CODE (a
+ * try is counted). */
 bool store_slack_confirm(struct pg_pool *db, const char *user_id, const char *code, struct err *err);
 /* The row stays, so that no event links again. */
 bool store_slack_unlink(struct pg_pool *db, const char *user_id, struct err *err);
@@ -58,8 +59,9 @@ struct slack_join {
 /* A due one, taken for a minute; *found false: none. */
 bool store_slack_event_claim(struct pg_pool *db, struct arena *arena, struct slack_join *join, bool *found,
                              struct err *err);
-/* Over. In one transaction: links the account with this verified e-mail ("": none) unless it or the Slack user is linked or was unlinked by
- * its owner, and sends the notice (payload of a notify.requests event; NULL: none). *linked: whether. */
+/* Over. In one transaction: links the account with this verified e-mail ("": none) unless it or the Slack user is
+ * linked or was unlinked by its owner, and sends the notice (payload of a notify.requests event; NULL: none). *linked:
+ * whether. */
 struct slack_join_done {
     const struct slack_join *join;
     const char *email;

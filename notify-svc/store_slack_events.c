@@ -50,7 +50,8 @@ bool store_slack_event_claim(struct pg_pool *db, struct arena *arena, struct sla
 /* Nobody else has finished it meanwhile: a slow owner's minute may be over. */
 static const struct pg_statement FINISH_EVENT = {
     "slack_finish_event", "UPDATE slack_events SET state = 'done' WHERE event_id = $1 AND state = 'waiting'"};
-/* An e-mail is one account's, if it is verified; the check for another link and the insert are one statement under the unique keys. */
+/* An e-mail is one account's, if it is verified; the check for another link and the insert are one statement under the
+ * unique keys. */
 static const struct pg_statement LINK_BY_EMAIL = {
     "slack_link_by_email",
     "INSERT INTO slack_links (user_id, slack_id, how)"
@@ -97,8 +98,7 @@ static const struct pg_statement SWEEP[] = {
     {"slack_sweep_events", "DELETE FROM slack_events WHERE received_at < now() - interval '2 days'"},
     {"slack_sweep_codes", "DELETE FROM slack_codes WHERE expires_at < now()"},
     {"slack_sweep_sends", "DELETE FROM slack_code_sends WHERE at < now() - interval '2 days'"},
-    {"slack_sweep_links",
-     "DELETE FROM slack_links l USING accounts a WHERE a.user_id = l.user_id AND a.withdrawn"},
+    {"slack_sweep_links", "DELETE FROM slack_links l USING accounts a WHERE a.user_id = l.user_id AND a.withdrawn"},
 };
 
 bool store_slack_sweep(struct pg_pool *db, struct err *err)

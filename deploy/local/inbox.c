@@ -1,7 +1,8 @@
-/* inbox.c - madang-inbox <address or user id>: what would leave the machine to that person, newest first, a JSON object per line.
- * What the services' local sinks took (inbox_sinks.c) is shown with the text as it would have left. Requests (topic notify.requests) that no sink has
- * taken, or not yet, are shown one line per channel asked for. KAFKA_BROKERS says where; RUN_DIR where the sinks lie; PUSH_DB_URL, if set, where pushes
- * are. No topic, no sink: nothing is printed, and that is no failure. */
+/* inbox.c - madang-inbox <address or user id>: what would leave the machine to that person, newest first, a JSON object
+ * per line. What the services' local sinks took (inbox_sinks.c) is shown with the text as it would have left. Requests
+ * (topic notify.requests) that no sink has taken, or not yet, are shown one line per channel asked for. KAFKA_BROKERS
+ * says where; RUN_DIR where the sinks lie; PUSH_DB_URL, if set, where pushes are. No topic, no sink: nothing is
+ * printed, and that is no failure. */
 #include "inbox.h"
 
 #include <librdkafka/rdkafka.h>

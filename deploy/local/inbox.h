@@ -13,12 +13,12 @@ struct inbox {
     struct sunk { /* what a sink's file has for the recipient */
         cJSON *line;
         bool told;
-    } *sunk;
+    } * sunk;
     size_t sunk_count, sunk_room;
     bool knows_pushes;
 };
 
-void *inbox_must(void *memory); /* ends the program when there is none */
+void *inbox_must(void *memory);                                /* ends the program when there is none */
 const char *inbox_text(const cJSON *object, const char *name); /* "" when it is no text */
 void inbox_keep(struct inbox *inbox, const char *at, cJSON *line);
 

@@ -97,7 +97,8 @@ void inbox_free_sunk(struct inbox *inbox)
 /* ---- pushes ---- */
 
 #define PUSHES                                                                                                         \
-    "SELECT title, body, data, platform, device_id, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"   \
+    "SELECT title, body, data, platform, device_id, to_char(at AT TIME ZONE 'UTC', "                                   \
+    "'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"                                                                             \
     " FROM push.sink WHERE user_id::text = lower($1) ORDER BY at DESC LIMIT 10000"
 
 static void keep_push(struct inbox *inbox, PGresult *rows, int row)

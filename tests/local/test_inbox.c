@@ -196,12 +196,15 @@ TEST(inbox_shows_what_left_as_it_left_and_each_thing_once, "P-07 D-51")
     send_code("email", address, "\"email\"", "888888", "2026-01-01T00:00:00.000Z");
     send_code("email", address, "\"email\"", "999999", "2026-01-01T00:00:01.000Z"); /* no sink has it yet */
     snprintf(text, sizeof text,
-             "{\"id\":\"888888\",\"channel\":\"email\",\"user\":\"\",\"to\":\"%s\",\"subject\":\"as it left\",\"body\":\"888888\",\"data\":{\"kind\":\"code\"},"
+             "{\"id\":\"888888\",\"channel\":\"email\",\"user\":\"\",\"to\":\"%s\",\"subject\":\"as it "
+             "left\",\"body\":\"888888\",\"data\":{\"kind\":\"code\"},"
              "\"at\":\"2026-01-01T00:00:02.000Z\"}\n"
              "this is no JSON, though it names %s\n"
-             "{\"id\":\"n1\",\"channel\":\"slack\",\"user\":\"%s\",\"to\":\"Kim <U0KIM>,Lee <%s>\",\"subject\":\"s\",\"body\":\"b\",\"data\":{\"kind\":\"match_done\"},"
+             "{\"id\":\"n1\",\"channel\":\"slack\",\"user\":\"%s\",\"to\":\"Kim <U0KIM>,Lee "
+             "<%s>\",\"subject\":\"s\",\"body\":\"b\",\"data\":{\"kind\":\"match_done\"},"
              "\"at\":\"2026-01-01T00:00:03.000Z\"}\n"
-             "{\"id\":\"n2\",\"channel\":\"email\",\"user\":\"\",\"to\":\"x%s\",\"subject\":\"another's\",\"body\":\"b\",\"data\":{},\"at\":\"2026-01-01T00:00:04.000Z\"}\n",
+             "{\"id\":\"n2\",\"channel\":\"email\",\"user\":\"\",\"to\":\"x%s\",\"subject\":\"another's\",\"body\":"
+             "\"b\",\"data\":{},\"at\":\"2026-01-01T00:00:04.000Z\"}\n",
              address, address, user, address, address);
     sink_write(text);
     int count = inbox(address, lines);

@@ -1,5 +1,5 @@
-/* mail_world.h - mail servers for tests: a real one (tests/standins/mail_server.py, over TLS with a certificate made here), and one that
- * answers as it is told. */
+/* mail_world.h - mail servers for tests: a real one (tests/standins/mail_server.py, over TLS with a certificate made
+ * here), and one that answers as it is told. */
 #ifndef MADANG_TEST_MAIL_WORLD_H
 #define MADANG_TEST_MAIL_WORLD_H
 
@@ -83,8 +83,13 @@ static void world_start(void)
         return;
     world_make_certificate();
     /* Debian's own Python has Debian's packages. */
-    const char *const argv[] = {"/usr/bin/python3", test_path("tests/standins/mail_server.py"), world_certificate,
-                                world_key,          WORLD_USER,                                 WORLD_PASSWORD,    NULL};
+    const char *const argv[] = {"/usr/bin/python3",
+                                test_path("tests/standins/mail_server.py"),
+                                world_certificate,
+                                world_key,
+                                WORLD_USER,
+                                WORLD_PASSWORD,
+                                NULL};
     child_start(&world_server, argv);
     const char *line = child_line(&world_server, CHILD_MS);
     cJSON *ports = line ? cJSON_Parse(line) : NULL;

@@ -1,4 +1,5 @@
-/* test_email.c - mails through a real server (STARTTLS, TLS, log-in; read back by another parser), and what odd answers come to. */
+/* test_email.c - mails through a real server (STARTTLS, TLS, log-in; read back by another parser), and what odd answers
+ * come to. */
 #include "channel_email.h"
 #include "mail_world.h"
 #include "mem.h"
@@ -48,7 +49,8 @@ static void expect_letter(const cJSON *mail, const char *port)
     EXPECT(cJSON_IsTrue(cJSON_GetObjectItem(mail, "tls")));
     EXPECT(cJSON_IsTrue(cJSON_GetObjectItem(mail, "authenticated")));
     EXPECT_TEXT("no-reply@madang.example", mail_text(mail, "mail_from"));
-    EXPECT_TEXT("mina@example.com", cJSON_GetStringValue(cJSON_GetArrayItem(cJSON_GetObjectItem(mail, "recipients"), 0)));
+    EXPECT_TEXT("mina@example.com",
+                cJSON_GetStringValue(cJSON_GetArrayItem(cJSON_GetObjectItem(mail, "recipients"), 0)));
     EXPECT_I64(1, cJSON_GetArraySize(cJSON_GetObjectItem(mail, "recipients")));
     EXPECT_TEXT(LETTER.title, mail_text(mail, "subject"));
     EXPECT_TEXT("마당", mail_text(mail, "from_name"));
@@ -101,7 +103,8 @@ TEST(mail_has_each_header_once_and_keeps_its_message_id, "D-51 K-46")
         for (size_t i = 0; i < ARRAY_LENGTH(ONCE); i++) {
             int count = 0;
             const cJSON *name;
-            cJSON_ArrayForEach(name, cJSON_GetObjectItem(mail, "names")) count += strcmp(name->valuestring, ONCE[i]) == 0;
+            cJSON_ArrayForEach(name, cJSON_GetObjectItem(mail, "names")) count +=
+                strcmp(name->valuestring, ONCE[i]) == 0;
             test_check(count == 1, __FILE__, __LINE__, "%s: %d times", ONCE[i], count);
         }
         if (attempt == 1)
@@ -286,8 +289,13 @@ TEST(settings_that_would_betray_a_password_stop_the_start, "D-51")
     };
     for (size_t i = 0; i < ARRAY_LENGTH(BAD); i++) {
         struct err err = {0};
-        const struct email_config config = {.url = BAD[i].url, .user = BAD[i].user, .password = BAD[i].password, .tls = BAD[i].tls,
-                                            .from = BAD[i].from, .ca_file = "", .timeout_ms = 1000};
+        const struct email_config config = {.url = BAD[i].url,
+                                            .user = BAD[i].user,
+                                            .password = BAD[i].password,
+                                            .tls = BAD[i].tls,
+                                            .from = BAD[i].from,
+                                            .ca_file = "",
+                                            .timeout_ms = 1000};
         AUTO(smtp) smtp = smtp_open(&config, &err);
         EXPECT(!smtp);
         EXPECT(strncmp(err.message, BAD[i].named, strlen(BAD[i].named)) == 0);

@@ -1,4 +1,5 @@
-/* test_slack.c - Slack without a database: texts, turns, signatures, events, and the channel against a stand-in (tests/standins/slack.mjs). */
+/* test_slack.c - Slack without a database: texts, turns, signatures, events, and the channel against a stand-in
+ * (tests/standins/slack.mjs). */
 #include "channel_slack.h"
 #include "child.h"
 #include "crypto.h"
@@ -53,7 +54,8 @@ TEST(ids_are_slacks, "D-49")
 {
     EXPECT(slack_is_user_id("U02ABCDEF") && slack_is_user_id("W123"));
     EXPECT(slack_is_channel_id("C02ABCDEF") && slack_is_channel_id("G123") && slack_is_channel_id("D123"));
-    static const char *const BAD[] = {"", "U", "u02abc", "C02 ABC", "U02ABC/../x", "U02ABC,U03", "U023456789012345678901234567"};
+    static const char *const BAD[] = {
+        "", "U", "u02abc", "C02 ABC", "U02ABC/../x", "U02ABC,U03", "U023456789012345678901234567"};
     for (size_t i = 0; i < ARRAY_LENGTH(BAD); i++)
         EXPECT(!slack_is_user_id(BAD[i]) && !slack_is_channel_id(BAD[i]));
 }
@@ -121,12 +123,14 @@ TEST(slacks_own_example_of_a_signature_is_good, "D-50")
 {
     /* of Slack's page "Verifying requests from Slack" */
     static const char BODY_OF_SLACK[] =
-        "token=xyzz0WbapA4vBCDEFasx0q6G&team_id=T1DC2JH3J&team_domain=testteamnow&channel_id=G8PSS9T3V&channel_name=foobar&user_id=U2CERLKJA&user_name="
-        "roadrunner&command=%2Fwebhook-collect&text=&response_url=https%3A%2F%2Fhooks.slack.com%2Fcommands%2FT1DC2JH3J%2F397700885554%"
+        "token=xyzz0WbapA4vBCDEFasx0q6G&team_id=T1DC2JH3J&team_domain=testteamnow&channel_id=G8PSS9T3V&channel_name="
+        "foobar&user_id=U2CERLKJA&user_name="
+        "roadrunner&command=%2Fwebhook-collect&text=&response_url=https%3A%2F%2Fhooks.slack.com%2Fcommands%2FT1DC2JH3J%"
+        "2F397700885554%"
         "2F96rGlfmibIGlgcZRskXaIFfN&trigger_id=398738663015.47445629121.803a0bc887a14d10d2c447fce8b6703c";
     EXPECT(slack_is_signed("8f742231b10e8888abcd99yyyzzz85a5", "1531420618",
-                           "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503", view_of(BODY_OF_SLACK),
-                           (int64_t)AT * 1000));
+                           "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503",
+                           view_of(BODY_OF_SLACK), (int64_t)AT * 1000));
 }
 
 TEST(only_fresh_and_rightly_signed_posts_count, "D-50")
@@ -145,7 +149,8 @@ TEST(only_fresh_and_rightly_signed_posts_count, "D-50")
     EXPECT(!slack_is_signed(SECRET, "1531420618", "", view_of(BODY), now_ms));
     EXPECT(!slack_is_signed(SECRET, NULL, good, view_of(BODY), now_ms));
     EXPECT(!slack_is_signed(SECRET, "1531420618", NULL, view_of(BODY), now_ms));
-    static const char *const TIMES[] = {"", "-1531420618", "1531420618x", " 1531420618", "99999999999999999999", "1531420618.0"};
+    static const char *const TIMES[] = {
+        "", "-1531420618", "1531420618x", " 1531420618", "99999999999999999999", "1531420618.0"};
     for (size_t i = 0; i < ARRAY_LENGTH(TIMES); i++)
         EXPECT(!slack_is_signed(SECRET, TIMES[i], sign(SECRET, TIMES[i], BODY), view_of(BODY), now_ms));
     /* without a secret nothing is good, not even what is signed with none */
@@ -161,24 +166,30 @@ TEST(events_say_who_joined_what, "D-50")
     EXPECT_I64(SLACK_CHALLENGE, event.kind);
     EXPECT_TEXT("abc", event.challenge);
     REQUIRE_OK(slack_event_read(arena,
-                                view_of("{\"token\":\"x\",\"type\":\"event_callback\",\"event_id\":\"Ev1\",\"authorizations\":[{\"is_bot\":true}],\"event\":{\"type\":"
-                                        "\"team_join\",\"user\":{\"id\":\"U02AB\",\"profile\":{\"email\":\"a@b.example\",\"x\":null},\"is_bot\":false}}}"),
+                                view_of("{\"token\":\"x\",\"type\":\"event_callback\",\"event_id\":\"Ev1\","
+                                        "\"authorizations\":[{\"is_bot\":true}],\"event\":{\"type\":"
+                                        "\"team_join\",\"user\":{\"id\":\"U02AB\",\"profile\":{\"email\":\"a@b."
+                                        "example\",\"x\":null},\"is_bot\":false}}}"),
                                 &event, &err),
                &err);
     EXPECT_I64(SLACK_TEAM_JOIN, event.kind);
     EXPECT_TEXT("Ev1", event.event_id);
     EXPECT_TEXT("U02AB", event.slack_id);
     EXPECT_TEXT("", event.channel);
-    REQUIRE_OK(slack_event_read(arena,
-                                view_of("{\"type\":\"event_callback\",\"event_id\":\"Ev2\",\"event\":{\"type\":\"member_joined_channel\",\"user\":\"W0123\","
-                                        "\"channel\":\"C0698JE0H\",\"channel_type\":\"C\",\"team\":\"T024BE7LD\",\"inviter\":\"U123\"}}"),
-                                &event, &err),
-               &err);
+    REQUIRE_OK(
+        slack_event_read(
+            arena,
+            view_of("{\"type\":\"event_callback\",\"event_id\":\"Ev2\",\"event\":{\"type\":\"member_joined_channel\","
+                    "\"user\":\"W0123\","
+                    "\"channel\":\"C0698JE0H\",\"channel_type\":\"C\",\"team\":\"T024BE7LD\",\"inviter\":\"U123\"}}"),
+            &event, &err),
+        &err);
     EXPECT_I64(SLACK_MEMBER_JOINED_CHANNEL, event.kind);
     EXPECT_TEXT("W0123", event.slack_id);
     EXPECT_TEXT("C0698JE0H", event.channel);
-    static const char *const OTHERS[] = {"{\"type\":\"app_rate_limited\",\"minute_rate_limited\":1518467820}",
-                                         "{\"type\":\"event_callback\",\"event_id\":\"Ev3\",\"event\":{\"type\":\"message\",\"user\":7}}"};
+    static const char *const OTHERS[] = {
+        "{\"type\":\"app_rate_limited\",\"minute_rate_limited\":1518467820}",
+        "{\"type\":\"event_callback\",\"event_id\":\"Ev3\",\"event\":{\"type\":\"message\",\"user\":7}}"};
     for (size_t i = 0; i < ARRAY_LENGTH(OTHERS); i++) {
         REQUIRE_OK(slack_event_read(arena, view_of(OTHERS[i]), &event, &err), &err);
         EXPECT_I64(SLACK_OTHER, event.kind);
@@ -198,8 +209,10 @@ TEST(what_is_none_of_slacks_events_is_bad_input, "D-50")
         "{\"type\":\"event_callback\",\"event_id\":\"Ev1\",\"event\":{\"type\":\"team_join\",\"user\":{\"id\":[]}}}",
         "{\"type\":\"event_callback\",\"event_id\":\"Ev1\",\"event\":{\"type\":\"team_join\",\"user\":\"nobody\"}}",
         "{\"type\":\"event_callback\",\"event\":{\"type\":\"team_join\",\"user\":\"U02AB\"}}",
-        "{\"type\":\"event_callback\",\"event_id\":\"Ev1\",\"event\":{\"type\":\"member_joined_channel\",\"user\":\"U02AB\",\"channel\":\"general\"}}",
-        "{\"type\":\"event_callback\",\"event_id\":\"Ev1\",\"event_id\":\"Ev2\",\"event\":{\"type\":\"team_join\",\"user\":\"U02AB\"}}",
+        "{\"type\":\"event_callback\",\"event_id\":\"Ev1\",\"event\":{\"type\":\"member_joined_channel\",\"user\":"
+        "\"U02AB\",\"channel\":\"general\"}}",
+        "{\"type\":\"event_callback\",\"event_id\":\"Ev1\",\"event_id\":\"Ev2\",\"event\":{\"type\":\"team_join\","
+        "\"user\":\"U02AB\"}}",
     };
     for (size_t i = 0; i < ARRAY_LENGTH(BAD); i++) {
         AUTO(arena) arena = arena_open(1024 * 1024);
@@ -236,10 +249,13 @@ static void standin_start(void)
         exit(1);
     }
     snprintf(standin_url, sizeof standin_url, "%s", line);
-    snprintf(webhooks, sizeof webhooks, "general=%s/services/T1/B1/general, errors=%s/services/T1/B1/errors,gone=%s/services/T1/B1/gone", standin_url,
-             standin_url, standin_url);
-    standin_tell("{\"set\":{\"channels\":[\"C01\"],\"users\":[{\"id\":\"U01\",\"email\":\"mina@example.com\"},{\"id\":\"U02\",\"email\":\"chul@example.com\"},"
-                 "{\"id\":\"U03\",\"email\":\"bot@example.com\",\"is_bot\":true},{\"id\":\"U04\",\"email\":\"gone@example.com\",\"deleted\":true}]}}");
+    snprintf(webhooks, sizeof webhooks,
+             "general=%s/services/T1/B1/general, errors=%s/services/T1/B1/errors,gone=%s/services/T1/B1/gone",
+             standin_url, standin_url, standin_url);
+    standin_tell("{\"set\":{\"channels\":[\"C01\"],\"users\":[{\"id\":\"U01\",\"email\":\"mina@example.com\"},{\"id\":"
+                 "\"U02\",\"email\":\"chul@example.com\"},"
+                 "{\"id\":\"U03\",\"email\":\"bot@example.com\",\"is_bot\":true},{\"id\":\"U04\",\"email\":\"gone@"
+                 "example.com\",\"deleted\":true}]}}");
 }
 
 /* The stand-in's next call; the caller's to delete. */
@@ -339,7 +355,12 @@ TEST(a_channel_takes_a_message_only_from_members, "D-47")
 TEST(a_group_is_found_by_email_and_reads_who_is_missing, "K-46")
 {
     AUTO(slack) slack = slack_with(0);
-    EXPECT_I64(OUTCOME_SENT, send_to(slack, "민아 <mina@example.com>,철수 <U02>,봇 <bot@example.com>,영희 <young@example.com>,<no@example.com>", "ko").kind);
+    EXPECT_I64(
+        OUTCOME_SENT,
+        send_to(slack,
+                "민아 <mina@example.com>,철수 <U02>,봇 <bot@example.com>,영희 <young@example.com>,<no@example.com>",
+                "ko")
+            .kind);
     expect_call("users.lookupByEmail");
     expect_call("users.lookupByEmail");
     expect_call("users.lookupByEmail");
@@ -347,8 +368,10 @@ TEST(a_group_is_found_by_email_and_reads_who_is_missing, "K-46")
     cJSON *open = standin_call("conversations.open");
     EXPECT_TEXT("U01,U02", cJSON_GetStringValue(cJSON_GetObjectItem(cJSON_GetObjectItem(open, "body"), "users")));
     cJSON_Delete(open);
-    expect_text("chat.postMessage", "*매칭 완료 &lt;1&gt;*\nA &amp; B\nSlack에서 찾지 못한 분: 봇, 영희. 직접 초대해 주세요.");
-    EXPECT_I64(OUTCOME_SENT, send_to(slack, "민아 <mina@example.com>", "en").kind); /* found a moment ago: not asked again */
+    expect_text("chat.postMessage",
+                "*매칭 완료 &lt;1&gt;*\nA &amp; B\nSlack에서 찾지 못한 분: 봇, 영희. 직접 초대해 주세요.");
+    EXPECT_I64(OUTCOME_SENT,
+               send_to(slack, "민아 <mina@example.com>", "en").kind); /* found a moment ago: not asked again */
     expect_call("conversations.open");
     expect_text("chat.postMessage", "*매칭 완료 &lt;1&gt;*\nA &amp; B");
     EXPECT_I64(OUTCOME_SENT, send_to(slack, "U01, <young@example.com>", "en").kind);
@@ -360,7 +383,9 @@ TEST(a_group_is_found_by_email_and_reads_who_is_missing, "K-46")
 TEST(a_group_nobody_of_which_is_in_slack_is_dropped, "K-46")
 {
     AUTO(slack) slack = slack_with(0);
-    EXPECT_I64(OUTCOME_DROPPED, send_to(slack, "영희 <young@example.com>,봇 <bot@example.com>,지움 <gone@example.com>,모름 <>", "ko").kind);
+    EXPECT_I64(
+        OUTCOME_DROPPED,
+        send_to(slack, "영희 <young@example.com>,봇 <bot@example.com>,지움 <gone@example.com>,모름 <>", "ko").kind);
     expect_call("users.lookupByEmail");
     expect_call("users.lookupByEmail");
     expect_call("users.lookupByEmail");
@@ -385,7 +410,8 @@ TEST(more_people_than_a_conversation_takes_are_named, "K-46")
     standin_tell(users.bytes);
     EXPECT_I64(OUTCOME_SENT, send_to(slack, address.bytes, "en").kind);
     expect_call("conversations.open");
-    expect_text("chat.postMessage", "*매칭 완료 &lt;1&gt;*\nA &amp; B\nNot found in Slack: n8, n9. Please invite them.");
+    expect_text("chat.postMessage",
+                "*매칭 완료 &lt;1&gt;*\nA &amp; B\nNot found in Slack: n8, n9. Please invite them.");
 }
 
 static const struct answer_case {
@@ -394,13 +420,16 @@ static const struct answer_case {
     int64_t retry_after_ms;
     bool untried;
 } ANSWERS[] = {
-    {"{\"fail\":\"chat.postMessage\",\"status\":429,\"body\":{\"ok\":false,\"error\":\"ratelimited\"},\"headers\":{\"Retry-After\":\"30\"}}", OUTCOME_RETRY, 30000, true},
+    {"{\"fail\":\"chat.postMessage\",\"status\":429,\"body\":{\"ok\":false,\"error\":\"ratelimited\"},\"headers\":{"
+     "\"Retry-After\":\"30\"}}",
+     OUTCOME_RETRY, 30000, true},
     {"{\"fail\":\"chat.postMessage\",\"status\":503,\"body\":\"down\"}", OUTCOME_RETRY, 0, false},
     {"{\"fail\":\"chat.postMessage\",\"body\":{\"ok\":false,\"error\":\"internal_error\"}}", OUTCOME_RETRY, 0, false},
     {"{\"fail\":\"chat.postMessage\",\"body\":{\"ok\":false,\"error\":\"invalid_auth\"}}", OUTCOME_RETRY, 0, false},
     {"{\"fail\":\"chat.postMessage\",\"body\":{\"ok\":false,\"error\":\"is_archived\"}}", OUTCOME_DEAD, 0, false},
     {"{\"fail\":\"chat.postMessage\",\"body\":{\"ok\":false,\"error\":\"channel_not_found\"}}", OUTCOME_DEAD, 0, false},
-    {"{\"fail\":\"chat.postMessage\",\"body\":{\"ok\":false,\"error\":\"<b>bold words with text</b>\"}}", OUTCOME_DEAD, 0, false},
+    {"{\"fail\":\"chat.postMessage\",\"body\":{\"ok\":false,\"error\":\"<b>bold words with text</b>\"}}", OUTCOME_DEAD,
+     0, false},
     {"{\"fail\":\"chat.postMessage\",\"body\":\"<html>\"}", OUTCOME_RETRY, 0, false},
     {"{\"fail\":\"chat.postMessage\",\"drop\":true}", OUTCOME_RETRY, 0, false},
 };
@@ -411,7 +440,8 @@ TEST(answers_come_to_again_or_never, "K-46 D-48")
         AUTO(slack) slack = slack_with(0); /* each with its own memory of limits */
         standin_tell(ANSWERS[i].told);
         const struct outcome outcome = send_to(slack, "C01", "ko");
-        test_check(outcome.kind == ANSWERS[i].kind && outcome.retry_after_ms == ANSWERS[i].retry_after_ms && outcome.untried == ANSWERS[i].untried,
+        test_check(outcome.kind == ANSWERS[i].kind && outcome.retry_after_ms == ANSWERS[i].retry_after_ms &&
+                       outcome.untried == ANSWERS[i].untried,
                    __FILE__, __LINE__, "%s: %d %s", ANSWERS[i].told, outcome.kind, outcome.reason);
         EXPECT(strstr(outcome.reason, "xoxb") == NULL && strstr(outcome.reason, "bold") == NULL);
         expect_call("chat.postMessage");
@@ -421,7 +451,8 @@ TEST(answers_come_to_again_or_never, "K-46 D-48")
 TEST(a_limited_channel_is_left_alone_until_its_time, "D-48")
 {
     AUTO(slack) slack = slack_with(0);
-    standin_tell("{\"fail\":\"chat.postMessage\",\"status\":429,\"body\":{\"ok\":false,\"error\":\"ratelimited\"},\"headers\":{\"Retry-After\":\"30\"}}");
+    standin_tell("{\"fail\":\"chat.postMessage\",\"status\":429,\"body\":{\"ok\":false,\"error\":\"ratelimited\"},"
+                 "\"headers\":{\"Retry-After\":\"30\"}}");
     EXPECT_I64(OUTCOME_RETRY, send_to(slack, "C01", "ko").kind);
     expect_call("chat.postMessage");
     const struct outcome outcome = send_to(slack, "C01", "ko");
@@ -436,7 +467,8 @@ TEST(a_wrong_token_can_be_mended, "D-51")
     static struct slack_config config;
     struct err err = {0};
     standin_start();
-    config = (struct slack_config){.token = "xoxb-wrong", .webhooks = "", .base_url = standin_url, .ca_file = "", .timeout_ms = 5000};
+    config = (struct slack_config){
+        .token = "xoxb-wrong", .webhooks = "", .base_url = standin_url, .ca_file = "", .timeout_ms = 5000};
     AUTO(slack) slack = slack_open(&config, NULL, &err);
     REQUIRE(slack);
     const struct outcome outcome = send_to(slack, "U01", "ko");
@@ -490,10 +522,12 @@ TEST(many_senders_keep_one_channels_pace, "D-48 K-46")
 
 TEST(bad_settings_stop_the_start_without_telling_addresses, "D-51")
 {
-    static const char *const BAD[] = {"https://hooks.example/secret", "a=ftp://secret.example", "=https://secret.example", "a b=https://secret.example", "a"};
+    static const char *const BAD[] = {"https://hooks.example/secret", "a=ftp://secret.example",
+                                      "=https://secret.example", "a b=https://secret.example", "a"};
     for (size_t i = 0; i < ARRAY_LENGTH(BAD); i++) {
         struct err err = {0};
-        const struct slack_config config = {.token = "", .webhooks = BAD[i], .base_url = "https://slack.com", .ca_file = "", .timeout_ms = 1000};
+        const struct slack_config config = {
+            .token = "", .webhooks = BAD[i], .base_url = "https://slack.com", .ca_file = "", .timeout_ms = 1000};
         AUTO(slack) slack = slack_open(&config, NULL, &err);
         EXPECT(!slack);
         EXPECT(strncmp(err.message, "SLACK_WEBHOOKS", 14) == 0 && strstr(err.message, "secret") == NULL);

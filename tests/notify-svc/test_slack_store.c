@@ -1,4 +1,5 @@
-/* test_slack_store.c - Slack's tables on a real PostgreSQL: codes and their limits, links, events told once, and where notices go. */
+/* test_slack_store.c - Slack's tables on a real PostgreSQL: codes and their limits, links, events told once, and where
+ * notices go. */
 #include "clock.h"
 #include "mem.h"
 #include "migrate.h"
@@ -112,8 +113,10 @@ TEST(a_code_ends_after_ten_minutes, "D-49")
 {
     const struct someone young = someone("young", false);
     EXPECT_TEXT("", put_code(&young, "U0YOUNG", "123456"));
-    EXPECT_TEXT("t", test_sql("SELECT expires_at BETWEEN now() + interval '595 seconds' AND now() + interval '600 seconds' FROM slack_codes"
-                              " WHERE user_id = '%s'", young.id));
+    EXPECT_TEXT("t", test_sql("SELECT expires_at BETWEEN now() + interval '595 seconds' AND now() + interval '600 "
+                              "seconds' FROM slack_codes"
+                              " WHERE user_id = '%s'",
+                              young.id));
     (void)test_sql("UPDATE slack_codes SET expires_at = now() WHERE user_id = '%s'", young.id);
     EXPECT_TEXT("bad_code", confirm(&young, "123456"));
     EXPECT(link_of(&young).slack_id == NULL && link_of(&young).pending_id == NULL);
@@ -123,15 +126,17 @@ TEST(a_code_is_kept_only_as_a_hash, "D-49")
 {
     const struct someone hana = someone("hana", false);
     EXPECT_TEXT("", put_code(&hana, "U0HANA", "778899"));
-    EXPECT_TEXT("0", test_sql("SELECT count(*) FROM slack_codes WHERE slack_codes::text LIKE '%%778899%%' OR encode(code_hash, 'escape') LIKE '%%778899%%'"));
+    EXPECT_TEXT("0", test_sql("SELECT count(*) FROM slack_codes WHERE slack_codes::text LIKE '%%778899%%' OR "
+                              "encode(code_hash, 'escape') LIKE '%%778899%%'"));
     EXPECT_TEXT("32", test_sql("SELECT length(code_hash) FROM slack_codes WHERE user_id = '%s'", hana.id));
 }
 
 TEST(codes_are_sent_once_a_minute_and_ten_times_a_day, "D-49")
 {
-    const struct someone bora = someone("bora", false), other = someone("other", false), third = someone("third", false);
+    const struct someone bora = someone("bora", false), other = someone("other", false),
+                         third = someone("third", false);
     EXPECT_TEXT("", put_code(&bora, "U0BORA", "111111"));
-    EXPECT_TEXT("rate_limited", put_code(&bora, "U0BORA2", "222222"));  /* the same account */
+    EXPECT_TEXT("rate_limited", put_code(&bora, "U0BORA2", "222222")); /* the same account */
     EXPECT_TEXT("rate_limited", put_code(&other, "U0BORA", "222222")); /* the same Slack user */
     EXPECT_TEXT("", put_code(&other, "U0OTHER", "333333"));
     EXPECT_TEXT("", confirm(&bora, "111111")); /* what was refused left the code alone */
@@ -237,12 +242,14 @@ static bool finish_event(const char *event_id, const char *email, const char *no
     struct slack_join join;
     struct err err = {0};
     bool found = false;
-    test_check(store_slack_event_claim(database(), arena, &join, &found, &err) && found, __FILE__, __LINE__, "claim: %s", err.detail);
+    test_check(store_slack_event_claim(database(), arena, &join, &found, &err) && found, __FILE__, __LINE__,
+               "claim: %s", err.detail);
     if (!found)
         return false;
     EXPECT_TEXT(event_id, join.event.event_id);
     struct slack_join_done done = {.join = &join, .email = email, .notice_key = "C01", .notice = notice};
-    test_check(store_slack_event_done(database(), &done, &err), __FILE__, __LINE__, "done: %s %s", err.message, err.detail);
+    test_check(store_slack_event_done(database(), &done, &err), __FILE__, __LINE__, "done: %s %s", err.message,
+               err.detail);
     return done.linked;
 }
 
@@ -276,7 +283,8 @@ TEST(who_joins_is_linked_by_a_verified_email_only, "D-50 D-49")
     (void)add_event("EvStranger", "U0STRANGER", "C01");
     EXPECT(!finish_event("EvStranger", "stranger@example.com", NULL));
     (void)add_event("EvNone", "U0NONE", "C01"); /* accounts without an e-mail are nobody's */
-    (void)test_sql("INSERT INTO accounts (user_id, email, email_verified, nickname, phone, locale, version) VALUES (gen_random_uuid(), '', true, 'x', '', 'ko', 1)");
+    (void)test_sql("INSERT INTO accounts (user_id, email, email_verified, nickname, phone, locale, version) VALUES "
+                   "(gen_random_uuid(), '', true, 'x', '', 'ko', 1)");
     EXPECT(!finish_event("EvNone", "", NULL));
 }
 
@@ -315,7 +323,8 @@ TEST(an_event_that_fails_comes_again_and_ends_dead, "D-50 D-48")
         EXPECT_I64(attempt, join.attempt);
         bool twice = true;
         struct slack_join second;
-        REQUIRE_OK(store_slack_event_claim(database(), arena, &second, &twice, &err), &err); /* taken: nobody else has it */
+        REQUIRE_OK(store_slack_event_claim(database(), arena, &second, &twice, &err),
+                   &err); /* taken: nobody else has it */
         EXPECT(!twice);
         REQUIRE_OK(store_slack_event_again(database(), &join, 0, &err), &err);
     }
@@ -355,22 +364,27 @@ static bool ask(struct pg_tx *tx, void *payload, struct err *err)
     return slack_target_find(tx, asking->arena, &CONFIG, &asking->wish, &asking->address, &asking->reason, err);
 }
 
-static const char *address_of(struct arena *arena, const char *kind, const struct someone *people, size_t count, const char *slack)
+static const char *address_of(struct arena *arena, const char *kind, const struct someone *people, size_t count,
+                              const char *slack)
 {
     const char *ids[8];
     struct err err = {0};
     for (size_t i = 0; i < count; i++)
         ids[i] = people[i].id;
-    struct asking asking = {.wish = {.kind = kind, .user_ids = ids, .user_count = count, .slack = slack}, .arena = arena};
-    test_check(pg_transaction(database(), ask, &asking, &err), __FILE__, __LINE__, "target: %s %s", err.message, err.detail);
-    test_check((asking.address == NULL) == (*asking.reason != 0), __FILE__, __LINE__, "%s: a reason or an address", kind);
+    struct asking asking = {.wish = {.kind = kind, .user_ids = ids, .user_count = count, .slack = slack},
+                            .arena = arena};
+    test_check(pg_transaction(database(), ask, &asking, &err), __FILE__, __LINE__, "target: %s %s", err.message,
+               err.detail);
+    test_check((asking.address == NULL) == (*asking.reason != 0), __FILE__, __LINE__, "%s: a reason or an address",
+               kind);
     return asking.address ? asking.address : "(none)";
 }
 
 TEST(a_match_is_told_to_all_its_people_in_one_conversation, "K-46")
 {
     AUTO(arena) arena = arena_open(65536);
-    struct someone people[] = {someone("one", true), someone("two", true), someone("three", false), someone("four", true)};
+    struct someone people[] = {someone("one", true), someone("two", true), someone("three", false),
+                               someone("four", true)};
     (void)add_event("EvTwo", "U0TWO", "C01");
     EXPECT(finish_event("EvTwo", people[1].email, NULL));
     (void)test_sql("UPDATE accounts SET withdrawn = true WHERE user_id = '%s'", people[3].id);
@@ -390,7 +404,8 @@ TEST(each_kind_has_its_place_in_slack, "D-47 M-55")
     (void)add_event("EvAuthor", "U0AUTHOR", "C01");
     EXPECT(finish_event("EvAuthor", author.email, NULL));
     EXPECT_TEXT("author <U0AUTHOR>", address_of(arena, "comment_added", &author, 1, NULL));
-    EXPECT_TEXT("(none)", address_of(arena, "comment_added", &nobody, 1, NULL)); /* only if linked, though the e-mail is known */
+    EXPECT_TEXT("(none)",
+                address_of(arena, "comment_added", &nobody, 1, NULL)); /* only if linked, though the e-mail is known */
     EXPECT_TEXT("author <U0AUTHOR>", address_of(arena, "meetup_approved", &author, 1, NULL));
     EXPECT_TEXT("author <U0AUTHOR>", address_of(arena, "payment_done", &author, 1, NULL));
     EXPECT_TEXT("C0GENERAL", address_of(arena, "workspace_joined", NULL, 0, "C0ELSE"));

@@ -43,7 +43,8 @@ TEST(bytes_are_those_of_euc_kr_for_every_letter_it_has, "D-51")
         char utf8[5], korean[16], *in = utf8, *out = korean;
         size_t in_left = put_utf8(code, utf8), out_left = sizeof korean;
         size_t lossy = iconv(converter, &in, &in_left, &out, &out_left);
-        bool is_control = code >= 0x80 && code < 0xa0, is_skipped = out_left == sizeof korean; /* tags (U+E00xx) leave nothing */
+        bool is_control = code >= 0x80 && code < 0xa0,
+             is_skipped = out_left == sizeof korean; /* tags (U+E00xx) leave nothing */
         if (lossy != 0 || is_control || is_skipped)
             continue;
         known++;
@@ -71,10 +72,18 @@ TEST(numbers_are_korean_in_either_form, "P-01")
     static const struct {
         const char *phone, *number;
     } CASES[] = {
-        {"+821012345678", "01012345678"},   {"+8201012345678", "01012345678"}, {"010-1234-5678", "01012345678"},
-        {"+82 10-1234-5678", "01012345678"}, {"0212345678", "0212345678"},      {"+1 555 0100", NULL},
-        {"12345678", NULL},                 {"", NULL},                        {"+", NULL},
-        {"+82", NULL},                      {"010123456789", NULL},            {"0101234567a", NULL},
+        {"+821012345678", "01012345678"},
+        {"+8201012345678", "01012345678"},
+        {"010-1234-5678", "01012345678"},
+        {"+82 10-1234-5678", "01012345678"},
+        {"0212345678", "0212345678"},
+        {"+1 555 0100", NULL},
+        {"12345678", NULL},
+        {"", NULL},
+        {"+", NULL},
+        {"+82", NULL},
+        {"010123456789", NULL},
+        {"0101234567a", NULL},
         {"010 1234\r\n5678", NULL},
     };
     for (size_t i = 0; i < ARRAY_LENGTH(CASES); i++) {
@@ -251,13 +260,20 @@ static const struct answer_case {
     enum outcome_kind kind;
     int64_t retry_after_ms;
 } ANSWERS[] = {
-    {"solapi", "{\"status\":503,\"body\":{\"errorCode\":\"ServiceUnavailable\"},\"headers\":{\"Retry-After\":\"7\"}}", OUTCOME_RETRY, 7000},
+    {"solapi", "{\"status\":503,\"body\":{\"errorCode\":\"ServiceUnavailable\"},\"headers\":{\"Retry-After\":\"7\"}}",
+     OUTCOME_RETRY, 7000},
     {"solapi", "{\"status\":429,\"body\":{},\"headers\":{\"Retry-After\":\"30\"}}", OUTCOME_RETRY, 30000},
     {"solapi", "{\"status\":400,\"body\":{\"errorCode\":\"ValidationError\"}}", OUTCOME_DEAD, 0},
     {"solapi", "{\"status\":200,\"body\":\"<html>\"}", OUTCOME_RETRY, 0},
     {"solapi", "{\"status\":200,\"body\":{}}", OUTCOME_RETRY, 0},
-    {"solapi", "{\"status\":200,\"body\":{\"groupInfo\":{\"count\":{\"total\":0,\"registeredFailed\":0}},\"failedMessageList\":[]}}", OUTCOME_DEAD, 0},
-    {"solapi", "{\"status\":200,\"body\":{\"groupInfo\":{\"count\":{\"total\":1,\"registeredFailed\":1}},\"failedMessageList\":[]}}", OUTCOME_DEAD, 0},
+    {"solapi",
+     "{\"status\":200,\"body\":{\"groupInfo\":{\"count\":{\"total\":0,\"registeredFailed\":0}},\"failedMessageList\":[]"
+     "}}",
+     OUTCOME_DEAD, 0},
+    {"solapi",
+     "{\"status\":200,\"body\":{\"groupInfo\":{\"count\":{\"total\":1,\"registeredFailed\":1}},\"failedMessageList\":[]"
+     "}}",
+     OUTCOME_DEAD, 0},
     {"solapi", "{\"drop\":true}", OUTCOME_RETRY, 0},
     {"sens", "{\"status\":500,\"body\":{}}", OUTCOME_RETRY, 0},
     {"sens", "{\"status\":429,\"body\":{},\"headers\":{\"Retry-After\":\"3\"}}", OUTCOME_RETRY, 3000},
@@ -273,8 +289,8 @@ TEST(answers_come_to_again_or_never, "D-51 K-46")
         const struct sms_config config = config_of(ANSWERS[i].provider);
         standin_next(ANSWERS[i].answer);
         const struct outcome outcome = send_with(&config, &CODE);
-        test_check(outcome.kind == ANSWERS[i].kind && outcome.retry_after_ms == ANSWERS[i].retry_after_ms, __FILE__, __LINE__,
-                   "%s %s: %d %s", ANSWERS[i].provider, ANSWERS[i].answer, outcome.kind, outcome.reason);
+        test_check(outcome.kind == ANSWERS[i].kind && outcome.retry_after_ms == ANSWERS[i].retry_after_ms, __FILE__,
+                   __LINE__, "%s %s: %d %s", ANSWERS[i].provider, ANSWERS[i].answer, outcome.kind, outcome.reason);
         EXPECT(strstr(outcome.reason, "5678") == NULL && strstr(outcome.reason, "123456") == NULL);
         cJSON_Delete(standin_call());
     }
