@@ -16,6 +16,7 @@ enum {
     PARTITIONS_MAX = 256,
     END_WAIT_MS = 1000,
     BLIND_MIN_MS = 2000, /* Kafka was away for so long: leases did not run */
+    UNNOTICED_MS = 4000, /* and for so long before that was noticed */
     ARENA_MAX = 64 * 1024 * 1024,
 };
 
@@ -46,7 +47,7 @@ static bool can_see(struct sweep *sweep)
     const int64_t lease_ms = sweep->app->config->lease_seconds * 1000;
     const int64_t blind_ms = sweep->blind_since_ms ? clock_monotonic_ms() - sweep->blind_since_ms : 0;
     if (blind_ms >= BLIND_MIN_MS) {
-        sweep->extra_ms = blind_ms < lease_ms ? blind_ms : lease_ms;
+        sweep->extra_ms = blind_ms + UNNOTICED_MS;
         sweep->extra_until_ms = now_ms + lease_ms;
         log_event(LOG_WARN, "leases_were_stopped", LOG_I64("ms", blind_ms));
     }

@@ -164,7 +164,7 @@ export class World {
   /** [key, payload] pairs on a topic, in order; a payload that is a text goes as it is. */
   publish(topic, records) {
     const lines = records.map(([key, value]) => `${key}\t${typeof value === 'string' ? value : JSON.stringify(value)}`).join('\n');
-    execFileSync('kcat', ['-P', '-b', env.KAFKA_BROKERS, '-t', topic, '-K', '\t', '-X', 'topic.partitioner=murmur2_random', '-X', 'acks=all'], { input: `${lines}\n`, timeout: 20000, maxBuffer: 1 << 28 });
+    execFileSync('kcat', ['-P', '-b', env.KAFKA_BROKERS, '-t', topic, '-K', '\t', '-X', 'topic.partitioner=murmur2_random', '-X', 'acks=all'], { input: `${lines}\n`, timeout: 20000, maxBuffer: 1 << 28, stdio: ['pipe', 'ignore', 'ignore'] });
   }
   event(kind, more) {
     return { v: 1, id: uuid(), at: new Date().toISOString(), kind, ...more };
