@@ -33,6 +33,7 @@ static const struct service {
     {"gateway",   0, NULL,     {NULL},             {NULL}},
     {"auth-svc", 10, "AUTH",   {"AUTH_SECRET"},    {"AUTH_FIRST_ADMIN=admin@madang.local"}},
     {"user-svc", 20, "USER",   {"FILES_SECRET"},   {NULL}},
+    {"chat-svc", 30, "CHAT",   {"FILES_SECRET"},  {NULL}},
     {"presence-svc", 40, "PRESENCE", {NULL},       {NULL}},
     {"push-svc", 50, "PUSH",   {NULL},             {NULL}},
     {"notify-svc", 60, "NOTIFY", {NULL},           {NULL}},
