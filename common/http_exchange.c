@@ -81,7 +81,8 @@ static void exchange_give_back(struct http_server *server, struct http_exchange 
 
 /* ---- the four looks at a request; all on the loop thread ---- */
 
-/* The exchange is over when its header is on the way: a stream keeps no more than it needs. For HEAD there is no stream to come. */
+/* The exchange is over when its header is on the way: a stream keeps no more than it needs. For HEAD there is no stream
+ * to come. */
 static enum MHD_Result begin_stream(struct http_exchange *exchange, void **place)
 {
     struct http_server *server = exchange->server;

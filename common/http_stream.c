@@ -1,8 +1,8 @@
 /* http_stream.c - replies that go on.
  *
  * A stream that has nothing to send is parked: its connection is suspended in libmicrohttpd, which then looks at
- * nothing of it. Writers put a parked stream on the server's stack of stirred ones, and the loop resumes it. While it is
- * parked our own epoll watches its socket for a reader that leaves. libmicrohttpd frees the response when the
+ * nothing of it. Writers put a parked stream on the server's stack of stirred ones, and the loop resumes it. While it
+ * is parked our own epoll watches its socket for a reader that leaves. libmicrohttpd frees the response when the
  * connection is done with it, however that comes: that is the one place where a stream ends. */
 #include "http_internal.h"
 
@@ -14,9 +14,9 @@
 #include <sys/socket.h>
 
 enum {
-    BLOCK_BYTES = 512,            /* what libmicrohttpd allocates with each response of this kind */
-    SILENT_PEER_MS = 60 * 1000,   /* nothing acknowledged for so long: the reader is gone */
-    KEPT_BYTES = 256,             /* of the buffer of a stream at rest */
+    BLOCK_BYTES = 512,          /* what libmicrohttpd allocates with each response of this kind */
+    SILENT_PEER_MS = 60 * 1000, /* nothing acknowledged for so long: the reader is gone */
+    KEPT_BYTES = 256,           /* of the buffer of a stream at rest */
 };
 
 struct http_stream {
@@ -83,7 +83,8 @@ bool http_stream_write(struct http_stream *stream, struct view bytes)
         stir(stream);
     } else if (open && bytes.length) {
         if (stream->taken) {
-            memmove(stream->waiting.bytes, stream->waiting.bytes + stream->taken, stream->waiting.length - stream->taken);
+            memmove(stream->waiting.bytes, stream->waiting.bytes + stream->taken,
+                    stream->waiting.length - stream->taken);
             stream->waiting.length -= stream->taken;
             stream->taken = 0;
         }

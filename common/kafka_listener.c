@@ -87,8 +87,8 @@ static bool count_partitions(struct kafka_listener *listener, const char *name, 
 static bool find_start(struct kafka_listener *listener, struct ear *ear, struct err *err)
 {
     int64_t low, high;
-    rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(listener->rk, ear->listening->topic, ear->partition,
-                                                                &low, &high, ASK_MS);
+    rd_kafka_resp_err_t code =
+        rd_kafka_query_watermark_offsets(listener->rk, ear->listening->topic, ear->partition, &low, &high, ASK_MS);
     if (code)
         return kafka_failed(err, ear->listening->topic, code);
     ear->next = ear->listening->from == LISTEN_FROM_START ? low : high;
@@ -105,9 +105,8 @@ static bool add_ears(struct kafka_listener *listener, const struct kafka_listeni
     listener->ears = mem_grow(listener->ears, listener->ear_count + (size_t)count, sizeof *listener->ears);
     for (int i = 0; i < count; i++) {
         struct ear *ear = &listener->ears[listener->ear_count++];
-        *ear = (struct ear){.listening = listening,
-                            .heard = METRIC_CHILD(listener->heard, listening->topic),
-                            .partition = i};
+        *ear = (struct ear){
+            .listening = listening, .heard = METRIC_CHILD(listener->heard, listening->topic), .partition = i};
         if (!find_start(listener, ear, err))
             return false;
     }
@@ -193,10 +192,8 @@ static void hear(struct kafka_listener *listener, size_t count)
         if (listener->messages[i]->offset >= ear->next)
             kafka_record_fill(&listener->records[used++], listener->messages[i]);
     if (used) {
-        const struct kafka_batch batch = {.topic = ear->listening->topic,
-                                          .partition = ear->partition,
-                                          .records = listener->records,
-                                          .count = used};
+        const struct kafka_batch batch = {
+            .topic = ear->listening->topic, .partition = ear->partition, .records = listener->records, .count = used};
         ear->listening->hear(listener->app, &batch);
         metric_add(ear->heard, (int64_t)used);
         ear->next = listener->records[used - 1].offset + 1;
@@ -317,8 +314,8 @@ struct kafka_listener *kafka_listener_start(const char *brokers, const char *cli
     listener->topics = topics;
     listener->app = app;
     listener->heard = metric_counter("madang_kafka_heard_total", "Records that the listener heard", "topic");
-    listener->lost = METRIC_CHILD(metric_counter("madang_kafka_listener_lost_total",
-                                                 "Times that a listener found its offset gone", NULL));
+    listener->lost = METRIC_CHILD(
+        metric_counter("madang_kafka_listener_lost_total", "Times that a listener found its offset gone", NULL));
     if (consumer_open(listener, brokers, err)) {
         if (pthread_create(&listener->thread, NULL, listener_run, listener) == 0)
             return listener;

@@ -309,8 +309,7 @@ bool kafka_end_offset(struct kafka_producer *producer, const char *topic, int32_
     if (!client)
         return false;
     int64_t oldest;
-    rd_kafka_resp_err_t code =
-        rd_kafka_query_watermark_offsets(client->rk, topic, partition, &oldest, end, timeout_ms);
+    rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(client->rk, topic, partition, &oldest, end, timeout_ms);
     client_leave(producer, client, !code);
     return !code || kafka_failed(err, "end offset", code);
 }

@@ -1,7 +1,7 @@
 /* kafka_sender.c - messages that leave one by one, each with its own report.
  *
- * All messages that are not acknowledged stand in one list, in the order of their calls. Those up to `unsent` are with the
- * client; from there on they wait to be handed over, which only happens while a topic is not known yet or a broken
+ * All messages that are not acknowledged stand in one list, in the order of their calls. Those up to `unsent` are with
+ * the client; from there on they wait to be handed over, which only happens while a topic is not known yet or a broken
  * client is being replaced. One thread turns the client, and replaces it: it throws out what the broken one holds (the
  * reports say so), makes a new one and hands over the list from its beginning, so order holds. */
 #include "kafka_sender.h"
@@ -23,7 +23,7 @@ enum {
     MESSAGES_MAX = 20000,
     BYTES_MAX = 16 * 1024 * 1024,
     DELIVERY_MS = 10000,
-    TURN_MS = 100,   /* at most so long until a fatal error or a full queue is looked at again */
+    TURN_MS = 100, /* at most so long until a fatal error or a full queue is looked at again */
     FLUSH_MS = 5000,
     PURGE_MS = 2000, /* a broken client reports what it had at once */
     LEARN_MS = 1000,
@@ -31,7 +31,8 @@ enum {
     HEADERS_MAX = 8,
 };
 
-/* A person waits for these messages: they linger a moment for company, and are given up while that person still looks. */
+/* A person waits for these messages: they linger a moment for company, and are given up while that person still looks.
+ */
 static const struct kafka_setting SENDER[] = {
     {"enable.idempotence", "true"},
     {"acks", "all"},
@@ -99,8 +100,8 @@ static struct send *send_new(const struct kafka_message *message, kafka_sent_fn 
     send->message.topic = put_bytes(&at, message->topic, strlen(message->topic));
     send->message.key = (struct view){put_bytes(&at, message->key.bytes, message->key.length), message->key.length};
     if (message->payload.bytes)
-        send->message.payload = (struct view){put_bytes(&at, message->payload.bytes, message->payload.length),
-                                              message->payload.length};
+        send->message.payload =
+            (struct view){put_bytes(&at, message->payload.bytes, message->payload.length), message->payload.length};
     for (size_t i = 0; i < headers; i++) {
         const struct kafka_header *header = &message->headers[i];
         send->headers[i].name = put_bytes(&at, header->name, strlen(header->name));
@@ -165,8 +166,8 @@ static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *message, void *o
     bool ok = message->err == RD_KAFKA_RESP_ERR_NO_ERROR;
     pthread_mutex_lock(&sender->mutex);
     /* What a broken client throws out was not refused: it goes over the next one. */
-    bool again = !ok && message->err != RD_KAFKA_RESP_ERR__MSG_TIMED_OUT &&
-                 (sender->fatal || is_broken(rk)) && !atomic_load(&sender->stop);
+    bool again = !ok && message->err != RD_KAFKA_RESP_ERR__MSG_TIMED_OUT && (sender->fatal || is_broken(rk)) &&
+                 !atomic_load(&sender->stop);
     if (again)
         sender->fatal = true;
     else

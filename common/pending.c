@@ -1,7 +1,8 @@
 /* pending.c - one table of what waits, by number, under one lock.
  *
- * An entry is either a request's (its exchange is told by http_pending_*, the clock for it is the server's) or an expectation with a callback, which
- * also stands in a list by due time for the one thread. Who takes an entry out of the table ends it: so each ends once, whatever races. */
+ * An entry is either a request's (its exchange is told by http_pending_*, the clock for it is the server's) or an
+ * expectation with a callback, which also stands in a list by due time for the one thread. Who takes an entry out of
+ * the table ends it: so each ends once, whatever races. */
 #include "pending.h"
 
 #include "clock.h"
@@ -205,7 +206,8 @@ bool pending_answer(struct pending *pending, const char *corr, struct view bytes
     struct view answer = {bytes.bytes ? bytes.bytes : "", bytes.length};
     pthread_mutex_lock(&pending->lock);
     struct pending_entry **at = find(pending, number), *entry = *at;
-    /* a request's entry stays until its run: the first answer counts, and the exchange lives as long as the entry does */
+    /* a request's entry stays until its run: the first answer counts, and the exchange lives as long as the entry does
+     */
     bool waits = entry && (!entry->exchange || http_pending_answer(entry->exchange, answer));
     if (waits && !entry->exchange)
         (void)take(pending, number);

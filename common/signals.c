@@ -1,8 +1,9 @@
 /* signals.c - open connections in a table, and in a wheel that turns once in beat_seconds.
  *
- * Each connection stands in one slot of the wheel, chosen by its random id, so beats leave evenly. Signals of a connection are sent
- * while the lock is held: that keeps their order. A `down` that could not be queued stays in the wheel and is tried again at its turn, as long as
- * the lease would have lasted; a lost `up` is made good by the next beat, which says the same. */
+ * Each connection stands in one slot of the wheel, chosen by its random id, so beats leave evenly. Signals of a
+ * connection are sent while the lock is held: that keeps their order. A `down` that could not be queued stays in the
+ * wheel and is tried again at its turn, as long as the lease would have lasted; a lost `up` is made good by the next
+ * beat, which says the same. */
 #include "signals.h"
 
 #include "clock.h"
@@ -143,7 +144,8 @@ static void *turn(void *payload)
         }
         turn_slot(signals, slot);
         slot = (slot + 1) % signals->slot_count;
-        due_ms += SLOT_MS; /* after a pause of the process all slots that were missed follow at once: leases are near their end */
+        due_ms += SLOT_MS; /* after a pause of the process all slots that were missed follow at once: leases are near
+                              their end */
         if (now_ms - due_ms > (int64_t)signals->slot_count * SLOT_MS)
             due_ms = now_ms - (int64_t)signals->slot_count * SLOT_MS;
     }
@@ -201,7 +203,8 @@ struct signals *signals_open(struct kafka_producer *producer, int beat_seconds, 
     signals->lease_seconds = lease_seconds;
     signals->slot_count = (size_t)beat_seconds * 1000 / SLOT_MS;
     signals->slots = mem_new(signals->slot_count, sizeof *signals->slots);
-    struct metric *counted = metric_counter("madang_signals_total", "Signals of presence by what became of them", "result");
+    struct metric *counted =
+        metric_counter("madang_signals_total", "Signals of presence by what became of them", "result");
     signals->sent = METRIC_CHILD(counted, "sent");
     signals->lost = METRIC_CHILD(counted, "lost");
     pthread_mutex_init(&signals->lock, NULL);

@@ -36,7 +36,8 @@ bool presence_friends(struct request *req, struct reply *reply, struct err *err)
     if (cursor)
         uuid_format(&after, after_text);
     if (!http_query_i64(req, "limit", FRIENDS_MAX, 1, FRIENDS_MAX, &limit, err) || !query_online(req, &online, err) ||
-        !store_friends(app->db, req->arena, req->identity->user_id, cursor ? after_text : NULL, online, limit + 1, &list, err))
+        !store_friends(app->db, req->arena, req->identity->user_id, cursor ? after_text : NULL, online, limit + 1,
+                       &list, err))
         return false;
     const bool more = list.count > (size_t)limit;
     const size_t count = more ? (size_t)limit : list.count;

@@ -20,7 +20,8 @@ static const struct field SIGNAL_FIELDS[] = {
     {0},
 };
 
-bool codec_signal(struct arena *arena, struct view bytes, int64_t at_ms, struct presence_signal *signal, struct err *err)
+bool codec_signal(struct arena *arena, struct view bytes, int64_t at_ms, struct presence_signal *signal,
+                  struct err *err)
 {
     struct signal_fields fields;
     if (!bytes.bytes)

@@ -6,7 +6,8 @@
 #include "presence.h"
 
 /* One record of presence.signals; bad_input when it is not as it must be. `at_ms`: the record's own time. */
-bool codec_signal(struct arena *arena, struct view bytes, int64_t at_ms, struct presence_signal *signal, struct err *err);
+bool codec_signal(struct arena *arena, struct view bytes, int64_t at_ms, struct presence_signal *signal,
+                  struct err *err);
 
 /* Of topic accounts, what counts here. */
 struct account_news {

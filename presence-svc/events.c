@@ -5,9 +5,11 @@
 
 enum { BATCH_ARENA_BYTES = 64 * 1024 * 1024, SIGNALS_BATCH = 2000, COPIES_BATCH = 500 };
 
-const char *const PRESENCE_TOPICS[] = {TOPIC_PRESENCE_SIGNALS, TOPIC_PRESENCE_CHANGES, TOPIC_RELATIONS, TOPIC_ACCOUNTS, NULL};
+const char *const PRESENCE_TOPICS[] = {TOPIC_PRESENCE_SIGNALS, TOPIC_PRESENCE_CHANGES, TOPIC_RELATIONS, TOPIC_ACCOUNTS,
+                                       NULL};
 
-/* A signal that can't be read is noted as applied before it goes to the dead letters: the sweep of its partition waits for what is not applied. */
+/* A signal that can't be read is noted as applied before it goes to the dead letters: the sweep of its partition waits
+ * for what is not applied. */
 static bool signals_apply(void *payload, const struct kafka_batch *batch, struct err *err)
 {
     const struct presence_app *app = payload;

@@ -1,8 +1,8 @@
 /* events.h - the topics presence-svc listens to, and what it tells.
  *
- * In:  presence.signals (worker: connections and what follows), relations (worker: who is whose friend), accounts (worker: who is gone).
- * Out: presence.changes through the outbox, with n (store_tx_tell).
- * Payloads are described in docs/asyncapi.yaml. */
+ * In:  presence.signals (worker: connections and what follows), relations (worker: who is whose friend), accounts
+ * (worker: who is gone). Out: presence.changes through the outbox, with n (store_tx_tell). Payloads are described in
+ * docs/asyncapi.yaml. */
 #ifndef MADANG_PRESENCE_EVENTS_H
 #define MADANG_PRESENCE_EVENTS_H
 

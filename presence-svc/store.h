@@ -33,14 +33,15 @@ bool store_sweep(struct pg_pool *db, struct arena *arena, struct sweep_work *wor
 bool store_forget_connections(struct pg_pool *db, int64_t after_ms, int64_t *count, struct err *err);
 
 /* Tells what changed: for both files. */
-bool store_tx_tell(struct pg_tx *tx, struct arena *arena, const struct presence *changed, size_t count, struct err *err);
+bool store_tx_tell(struct pg_tx *tx, struct arena *arena, const struct presence *changed, size_t count,
+                   struct err *err);
 
 /* ---- people (store_people.c) ---- */
 
 /* The columns of struct presence, in its order, and the row as one. */
 #define SQL_PRESENCE(p)                                                                                                \
-    p ".user_id, " p ".online, " p ".visible, " p ".show_last_seen, " p ".withdrawn, " SQL_MS(p ".look_at") ", " SQL_MS( \
-        p ".last_seen") ", " p ".n"
+    p ".user_id, " p ".online, " p ".visible, " p ".show_last_seen, " p                                                \
+      ".withdrawn, " SQL_MS(p ".look_at") ", " SQL_MS(p ".last_seen") ", " p ".n"
 enum { PRESENCE_COLUMNS = 8 };
 struct presence row_presence(const struct pg_result *rows, int row);
 /* Milliseconds -> timestamptz; 0 -> NULL. */
@@ -59,8 +60,8 @@ bool store_friends_among(struct pg_pool *db, struct arena *arena, const char *us
 
 bool store_settings(struct pg_pool *db, const char *user_id, struct presence *presence, struct err *err);
 /* session_ended: withdrawn. */
-bool store_change_settings(struct pg_pool *db, struct arena *arena, const char *user_id, const struct settings_wish *wish,
-                           struct presence *presence, struct err *err);
+bool store_change_settings(struct pg_pool *db, struct arena *arena, const char *user_id,
+                           const struct settings_wish *wish, struct presence *presence, struct err *err);
 
 /* Read copies; one item per record, those with a NULL id left out. */
 bool store_apply_accounts(struct pg_pool *db, struct arena *arena, const struct kafka_batch *batch,

@@ -29,9 +29,11 @@ struct presence row_presence(const struct pg_result *rows, int row)
                                 " UNION ALL SELECT a FROM relations WHERE b = $1::uuid AND friend) AS f"               \
                                 " LEFT JOIN people p ON p.user_id = f.id WHERE NOT coalesce(p.withdrawn, false)"
 static const struct pg_statement LIST_FRIENDS = {
-    "list_friends", SQL_FRIENDS " AND ($2::uuid IS NULL OR f.id > $2::uuid) AND (NOT $3::boolean OR (p.online AND p.visible))"
-                                " ORDER BY f.id LIMIT $4"};
-static const struct pg_statement FRIENDS_AMONG = {"friends_among", SQL_FRIENDS " AND f.id = ANY ($2::uuid[]) ORDER BY f.id"};
+    "list_friends",
+    SQL_FRIENDS " AND ($2::uuid IS NULL OR f.id > $2::uuid) AND (NOT $3::boolean OR (p.online AND p.visible))"
+                " ORDER BY f.id LIMIT $4"};
+static const struct pg_statement FRIENDS_AMONG = {"friends_among",
+                                                  SQL_FRIENDS " AND f.id = ANY ($2::uuid[]) ORDER BY f.id"};
 
 static bool fill_list(struct arena *arena, const struct pg_result *rows, struct presence_list *list)
 {
@@ -47,23 +49,26 @@ static bool fill_list(struct arena *arena, const struct pg_result *rows, struct 
 bool store_friends(struct pg_pool *db, struct arena *arena, const char *user_id, const char *after, bool online_only,
                    int64_t limit, struct presence_list *list, struct err *err)
 {
-    AUTO(pg_result) rows = pg_query(
-        db, &LIST_FRIENDS, PARAMS(PG_TEXT(user_id), PG_TEXT(after), PG_BOOL(online_only), PG_I64(limit)), err);
+    AUTO(pg_result)
+    rows =
+        pg_query(db, &LIST_FRIENDS, PARAMS(PG_TEXT(user_id), PG_TEXT(after), PG_BOOL(online_only), PG_I64(limit)), err);
     return fill_list(arena, rows, list);
 }
 
 bool store_friends_among(struct pg_pool *db, struct arena *arena, const char *user_id, const struct texts *ids,
                          struct presence_list *list, struct err *err)
 {
-    AUTO(pg_result) rows = pg_query(db, &FRIENDS_AMONG, PARAMS(PG_TEXT(user_id), PG_TEXTS(ids->items, ids->count)), err);
+    AUTO(pg_result)
+    rows = pg_query(db, &FRIENDS_AMONG, PARAMS(PG_TEXT(user_id), PG_TEXTS(ids->items, ids->count)), err);
     return fill_list(arena, rows, list);
 }
 
 /* ---- settings ---- */
 
-static const struct pg_statement FIND_PERSON = {"find_person", "SELECT " SQL_PRESENCE("p") " FROM people p WHERE user_id = $1"};
-static const struct pg_statement MAKE_PERSON = {
-    "make_person", "INSERT INTO people (user_id) VALUES ($1) ON CONFLICT DO NOTHING"};
+static const struct pg_statement FIND_PERSON = {"find_person",
+                                                "SELECT " SQL_PRESENCE("p") " FROM people p WHERE user_id = $1"};
+static const struct pg_statement MAKE_PERSON = {"make_person",
+                                                "INSERT INTO people (user_id) VALUES ($1) ON CONFLICT DO NOTHING"};
 static const struct pg_statement LOCK_PERSON = {
     "lock_person", "SELECT " SQL_PRESENCE("p") " FROM people p WHERE user_id = $1 FOR NO KEY UPDATE"};
 static const struct pg_statement WRITE_SETTINGS = {
@@ -106,8 +111,8 @@ static bool change_settings(struct pg_tx *tx, void *payload, struct err *err)
            store_tx_tell(tx, work->arena, presence, 1, err);
 }
 
-bool store_change_settings(struct pg_pool *db, struct arena *arena, const char *user_id, const struct settings_wish *wish,
-                           struct presence *presence, struct err *err)
+bool store_change_settings(struct pg_pool *db, struct arena *arena, const char *user_id,
+                           const struct settings_wish *wish, struct presence *presence, struct err *err)
 {
     struct settings_work work = {arena, user_id, wish, presence};
     return pg_transaction(db, change_settings, &work, err);
@@ -123,14 +128,16 @@ struct copy_work {
 };
 
 static const struct pg_statement MAKE_GONE = {
-    "make_gone", "INSERT INTO people (user_id) SELECT u FROM unnest($1::uuid[]) AS u ORDER BY u ON CONFLICT DO NOTHING"};
+    "make_gone",
+    "INSERT INTO people (user_id) SELECT u FROM unnest($1::uuid[]) AS u ORDER BY u ON CONFLICT DO NOTHING"};
 static const struct pg_statement LOCK_GONE = {
     "lock_gone", "SELECT " SQL_PRESENCE("p") " FROM people p WHERE user_id = ANY ($1::uuid[]) AND NOT withdrawn"
                                              " ORDER BY user_id FOR NO KEY UPDATE"};
 static const struct pg_statement BLANK_GONE = {
-    "blank_gone", "UPDATE people p SET online = false, look_at = NULL, last_seen = NULL, visible = false, show_last_seen = false,"
-                  " withdrawn = true, n = u.n FROM unnest($1::uuid[], $2::bigint[]) AS u (user_id, n)"
-                  " WHERE p.user_id = u.user_id"};
+    "blank_gone",
+    "UPDATE people p SET online = false, look_at = NULL, last_seen = NULL, visible = false, show_last_seen = false,"
+    " withdrawn = true, n = u.n FROM unnest($1::uuid[], $2::bigint[]) AS u (user_id, n)"
+    " WHERE p.user_id = u.user_id"};
 static const struct pg_statement DROP_CONNECTIONS = {"drop_connections",
                                                      "DELETE FROM connections WHERE user_id = ANY ($1::uuid[])"};
 
@@ -181,12 +188,12 @@ bool store_apply_accounts(struct pg_pool *db, struct arena *arena, const struct 
 
 /* A pair may stand in a batch more than once: the highest version counts. */
 static const struct pg_statement COPY_RELATIONS = {
-    "copy_relations",
-    "INSERT INTO relations AS r (a, b, friend, version)"
-    " SELECT DISTINCT ON (n.a, n.b) n.a, n.b, n.friend, n.version"
-    " FROM unnest($1::uuid[], $2::uuid[], $3::boolean[], $4::bigint[]) AS n (a, b, friend, version)"
-    " ORDER BY n.a, n.b, n.version DESC"
-    " ON CONFLICT (a, b) DO UPDATE SET friend = excluded.friend, version = excluded.version WHERE r.version < excluded.version"};
+    "copy_relations", "INSERT INTO relations AS r (a, b, friend, version)"
+                      " SELECT DISTINCT ON (n.a, n.b) n.a, n.b, n.friend, n.version"
+                      " FROM unnest($1::uuid[], $2::uuid[], $3::boolean[], $4::bigint[]) AS n (a, b, friend, version)"
+                      " ORDER BY n.a, n.b, n.version DESC"
+                      " ON CONFLICT (a, b) DO UPDATE SET friend = excluded.friend, version = excluded.version WHERE "
+                      "r.version < excluded.version"};
 
 static bool apply_relations(struct pg_tx *tx, void *payload, struct err *err)
 {

@@ -13,7 +13,8 @@ static const struct pg_statement KEEP_CONNECTIONS = {
     " FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::boolean[])"
     "      AS s (connection_id, user_id, n, seen, until, closed)"
     " ON CONFLICT (connection_id) DO UPDATE SET n = excluded.n, seen_at = greatest(c.seen_at, excluded.seen_at),"
-    "    until = CASE WHEN excluded.closed THEN least(c.until, excluded.seen_at + $7::bigint * interval '1 millisecond')"
+    "    until = CASE WHEN excluded.closed THEN least(c.until, excluded.seen_at + $7::bigint * interval '1 "
+    "millisecond')"
     "                 ELSE greatest(c.until, excluded.until) END,"
     "    closed = excluded.closed"
     " WHERE c.n < excluded.n AND NOT c.closed AND c.user_id = excluded.user_id"};
@@ -21,27 +22,32 @@ static const struct pg_statement MAKE_PEOPLE = {
     "make_people", "INSERT INTO people AS p (user_id, partition) SELECT u, $2 FROM unnest($1::uuid[]) AS u ORDER BY u"
                    " ON CONFLICT (user_id) DO UPDATE SET partition = excluded.partition"
                    " WHERE p.partition <> excluded.partition"};
-/* Locked in one order. What their connections say is read with them: only who holds the partition's row in `applied` writes connections. */
+/* Locked in one order. What their connections say is read with them: only who holds the partition's row in `applied`
+ * writes connections. */
 static const struct pg_statement LOOK_AT_PEOPLE = {
     "look_at_people",
-    "SELECT " SQL_PRESENCE("p") ", " SQL_MS("c.until") ", " SQL_MS("c.seen") ", " SQL_MS("now()")
-    " FROM people p LEFT JOIN LATERAL"
-    "   (SELECT max(until + CASE WHEN closed THEN 0 ELSE $2::bigint END * interval '1 millisecond') AS until,"
-    "           max(seen_at) AS seen FROM connections WHERE user_id = p.user_id) AS c ON true"
-    " WHERE p.user_id = ANY ($1::uuid[]) ORDER BY p.user_id FOR NO KEY UPDATE OF p"};
+    "SELECT " SQL_PRESENCE("p") ", " SQL_MS("c.until") ", " SQL_MS("c.seen") ", " SQL_MS(
+        "now()") " FROM people p LEFT JOIN LATERAL"
+                 "   (SELECT max(until + CASE WHEN closed THEN 0 ELSE $2::bigint END * interval '1 millisecond') AS "
+                 "until,"
+                 "           max(seen_at) AS seen FROM connections WHERE user_id = p.user_id) AS c ON true"
+                 " WHERE p.user_id = ANY ($1::uuid[]) ORDER BY p.user_id FOR NO KEY UPDATE OF p"};
 enum { UNTIL = PRESENCE_COLUMNS, SEEN, NOW };
 static const struct pg_statement WRITE_PEOPLE = {
-    "write_people",
-    "UPDATE people p SET online = u.online, look_at = " SQL_TIME("u.look") ", last_seen = " SQL_TIME("u.seen") ", n = u.n"
-    " FROM unnest($1::uuid[], $2::boolean[], $3::bigint[], $4::bigint[], $5::bigint[]) AS u (user_id, online, look, seen, n)"
-    " WHERE p.user_id = u.user_id"};
+    "write_people", "UPDATE people p SET online = u.online, look_at = " SQL_TIME("u.look") ", last_seen = " SQL_TIME(
+                        "u.seen") ", n = u.n"
+                                  " FROM unnest($1::uuid[], $2::boolean[], $3::bigint[], $4::bigint[], $5::bigint[]) "
+                                  "AS u (user_id, online, look, seen, n)"
+                                  " WHERE p.user_id = u.user_id"};
 static const struct pg_statement FIND_DUE = {
-    "find_due", "SELECT partition, " SQL_MS("now()") " FROM people WHERE online AND look_at <= now() GROUP BY partition LIMIT $1"};
+    "find_due",
+    "SELECT partition, " SQL_MS("now()") " FROM people WHERE online AND look_at <= now() GROUP BY partition LIMIT $1"};
 static const struct pg_statement LOCK_PARTITION = {
     "lock_partition", "SELECT next_offset FROM applied WHERE topic = $1 AND partition = $2 FOR UPDATE"};
 static const struct pg_statement TAKE_DUE = {
-    "take_due", "SELECT user_id FROM people WHERE online AND look_at <= " SQL_TIME("$2::bigint") " AND partition = $1"
-                " ORDER BY look_at LIMIT $3"};
+    "take_due",
+    "SELECT user_id FROM people WHERE online AND look_at <= " SQL_TIME("$2::bigint") " AND partition = $1"
+                                                                                     " ORDER BY look_at LIMIT $3"};
 static const struct pg_statement FORGET_CONNECTIONS = {
     "forget_connections", "DELETE FROM connections WHERE until < now() - $1::bigint * interval '1 millisecond'"};
 
@@ -82,11 +88,13 @@ struct look {
     size_t went; /* out */
 };
 
-static bool write_people(struct pg_tx *tx, struct arena *arena, const struct presence *people, size_t count, struct err *err)
+static bool write_people(struct pg_tx *tx, struct arena *arena, const struct presence *people, size_t count,
+                         struct err *err)
 {
-    const char **ids = arena_alloc(arena, (count + 1) * sizeof *ids), **online = arena_alloc(arena, (count + 1) * sizeof *online);
-    int64_t *look = arena_alloc(arena, (count + 1) * sizeof *look), *seen = arena_alloc(arena, (count + 1) * sizeof *seen),
-            *n = arena_alloc(arena, (count + 1) * sizeof *n);
+    const char **ids = arena_alloc(arena, (count + 1) * sizeof *ids),
+               **online = arena_alloc(arena, (count + 1) * sizeof *online);
+    int64_t *look = arena_alloc(arena, (count + 1) * sizeof *look),
+            *seen = arena_alloc(arena, (count + 1) * sizeof *seen), *n = arena_alloc(arena, (count + 1) * sizeof *n);
     for (size_t i = 0; i < count; i++) {
         ids[i] = people[i].user_id;
         online[i] = bool_text(people[i].online);
@@ -103,8 +111,8 @@ static bool write_people(struct pg_tx *tx, struct arena *arena, const struct pre
 /* Everybody of the list: compares what was told with what their connections say now. */
 static bool look_at(struct pg_tx *tx, struct look *look, struct err *err)
 {
-    AUTO(pg_result) rows = pg_tx_query(
-        tx, &LOOK_AT_PEOPLE, PARAMS(PG_TEXTS(look->user_ids, look->count), PG_I64(look->extra_ms)), err);
+    AUTO(pg_result)
+    rows = pg_tx_query(tx, &LOOK_AT_PEOPLE, PARAMS(PG_TEXTS(look->user_ids, look->count), PG_I64(look->extra_ms)), err);
     if (!rows)
         return false;
     size_t total = (size_t)pg_rows(rows), written = 0, changed = 0;
@@ -139,7 +147,8 @@ static bool keep_connections(struct pg_tx *tx, struct arena *arena, const struct
                              int64_t down_ms, struct err *err)
 {
     const size_t texts = (count + 1) * sizeof(char *), numbers = (count + 1) * sizeof(int64_t);
-    const char **ids = arena_alloc(arena, texts), **users = arena_alloc(arena, texts), **closed = arena_alloc(arena, texts);
+    const char **ids = arena_alloc(arena, texts), **users = arena_alloc(arena, texts),
+               **closed = arena_alloc(arena, texts);
     int64_t *n = arena_alloc(arena, numbers), *seen = arena_alloc(arena, numbers), *until = arena_alloc(arena, numbers);
     for (size_t i = 0; i < count; i++) {
         ids[i] = news[i].connection;
@@ -189,12 +198,12 @@ static bool apply_signals(struct pg_tx *tx, void *payload, struct err *err)
     if (!now)
         return false;
     struct connection_news *news = arena_alloc(work->arena, (batch->count + 1) * sizeof *news);
-    size_t count =
-        presence_fold(work->signals + first, batch->count - first, work->limits, pg_i64(now, 0, 0), news);
+    size_t count = presence_fold(work->signals + first, batch->count - first, work->limits, pg_i64(now, 0, 0), news);
     struct look look = {.arena = work->arena};
     look.count = distinct_users(work->arena, news, count, &look.user_ids);
     return keep_connections(tx, work->arena, news, count, work->limits->down_ms, err) &&
-           pg_tx_exec(tx, &MAKE_PEOPLE, PARAMS(PG_TEXTS(look.user_ids, look.count), PG_I64(batch->partition)), NULL, err) &&
+           pg_tx_exec(tx, &MAKE_PEOPLE, PARAMS(PG_TEXTS(look.user_ids, look.count), PG_I64(batch->partition)), NULL,
+                      err) &&
            look_at(tx, &look, err) && applied_end(tx, batch, err);
 }
 
@@ -242,20 +251,18 @@ static bool sweep(struct pg_tx *tx, void *payload, struct err *err)
     const struct sweep_run *run = payload;
     struct sweep_work *work = run->work;
     work->looked = work->went = 0;
-    AUTO(pg_result) applied =
-        pg_tx_query(tx, &LOCK_PARTITION, PARAMS(PG_TEXT(TOPIC_PRESENCE_SIGNALS), PG_I64(work->partition)), err);
+    AUTO(pg_result)
+    applied = pg_tx_query(tx, &LOCK_PARTITION, PARAMS(PG_TEXT(TOPIC_PRESENCE_SIGNALS), PG_I64(work->partition)), err);
     if (!applied)
         return false;
     if (!pg_rows(applied) || pg_i64(applied, 0, 0) < work->end_offset)
         return true; /* a beat may stand in what is not applied yet */
-    AUTO(pg_result) due =
-        pg_tx_query(tx, &TAKE_DUE, PARAMS(PG_I64(work->partition), PG_I64(work->now_ms), PG_I64(SWEEP_MAX)), err);
+    AUTO(pg_result)
+    due = pg_tx_query(tx, &TAKE_DUE, PARAMS(PG_I64(work->partition), PG_I64(work->now_ms), PG_I64(SWEEP_MAX)), err);
     if (!due)
         return false;
-    struct look look = {.arena = run->arena,
-                        .count = (size_t)pg_rows(due),
-                        .now_ms = work->now_ms,
-                        .extra_ms = work->extra_ms};
+    struct look look = {
+        .arena = run->arena, .count = (size_t)pg_rows(due), .now_ms = work->now_ms, .extra_ms = work->extra_ms};
     look.user_ids = arena_alloc(run->arena, (look.count + 1) * sizeof *look.user_ids);
     for (size_t i = 0; i < look.count; i++)
         look.user_ids[i] = pg_text(due, (int)i, 0);

@@ -24,9 +24,9 @@ struct sweep {
     const struct presence_app *app;
     struct pg_lock *lock;
     struct arena *arena;
-    int64_t locked_ms, forgot_ms;              /* monotonic: last looks */
-    int64_t blind_since_ms;                    /* monotonic; 0: Kafka answers */
-    int64_t extra_ms, extra_until_ms;          /* leases last so much longer, until then (monotonic) */
+    int64_t locked_ms, forgot_ms;     /* monotonic: last looks */
+    int64_t blind_since_ms;           /* monotonic; 0: Kafka answers */
+    int64_t extra_ms, extra_until_ms; /* leases last so much longer, until then (monotonic) */
     bool mine, failing;
     struct metric_child *went, *behind;
     pthread_mutex_t mutex; /* guards stop */

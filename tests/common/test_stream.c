@@ -10,7 +10,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* ---- a service with streams: the room of its own book-keeping is what ours do: a lock around streams and their end ---- */
+/* ---- a service with streams: the room of its own book-keeping is what ours do: a lock around streams and their end
+ * ---- */
 
 enum { STREAMS_MAX = 400, CAP = 64 * 1024 };
 struct listener {

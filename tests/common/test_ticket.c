@@ -30,7 +30,8 @@ static bool world_open(struct world *world)
     bool ok = keyset_load_jwks(world->keys, (struct view){jwks.bytes, jwks.length}, &err) &&
               own_redis_start(&world->server) && (world->redis = redis_open(world->server.url, 4, &err)) &&
               (world->gate = ticket_gate_open(
-                   &(struct ticket_gate_options){.keys = world->keys, .revoked = world->revoked, .redis = world->redis}, &err));
+                   &(struct ticket_gate_options){.keys = world->keys, .revoked = world->revoked, .redis = world->redis},
+                   &err));
     return test_check(ok, __FILE__, __LINE__, "start: %s %s", err.message, err.detail);
 }
 

@@ -36,13 +36,28 @@ TEST(signals_of_a_connection_fold_into_until_when_it_keeps_its_user_here, "P-35 
     } CASES[] = {
         {"up", {{SIGNAL_UP, 1, NOW}}, 1, NOW, NOW + LEASE, false},
         {"a beat alone is as good as an up", {{SIGNAL_BEAT, 7, NOW}}, 7, NOW, NOW + LEASE, false},
-        {"beats make it longer", {{SIGNAL_UP, 1, NOW - 60000}, {SIGNAL_BEAT, 2, NOW - 30000}}, 2, NOW - 30000, NOW + 60000, false},
+        {"beats make it longer",
+         {{SIGNAL_UP, 1, NOW - 60000}, {SIGNAL_BEAT, 2, NOW - 30000}},
+         2,
+         NOW - 30000,
+         NOW + 60000,
+         false},
         {"up and down", {{SIGNAL_UP, 1, NOW - 9000}, {SIGNAL_DOWN, 2, NOW - 1000}}, 2, NOW - 1000, NOW + 4000, true},
         {"a close alone keeps nobody here", {{SIGNAL_DOWN, 2, NOW}}, 2, NOW, NOW, true},
-        {"a close never makes it longer", {{SIGNAL_UP, 1, NOW - 200000}, {SIGNAL_DOWN, 2, NOW}}, 2, NOW, NOW - 200000 + LEASE, true},
+        {"a close never makes it longer",
+         {{SIGNAL_UP, 1, NOW - 200000}, {SIGNAL_DOWN, 2, NOW}},
+         2,
+         NOW,
+         NOW - 200000 + LEASE,
+         true},
         {"twice the same", {{SIGNAL_UP, 1, NOW - 50}, {SIGNAL_UP, 1, NOW}}, 1, NOW - 50, NOW - 50 + LEASE, false},
         {"an old one", {{SIGNAL_BEAT, 5, NOW - 50}, {SIGNAL_BEAT, 4, NOW}}, 5, NOW - 50, NOW - 50 + LEASE, false},
-        {"nothing follows a close", {{SIGNAL_UP, 1, NOW}, {SIGNAL_DOWN, 2, NOW}, {SIGNAL_BEAT, 3, NOW}}, 2, NOW, NOW + DOWN, true},
+        {"nothing follows a close",
+         {{SIGNAL_UP, 1, NOW}, {SIGNAL_DOWN, 2, NOW}, {SIGNAL_BEAT, 3, NOW}},
+         2,
+         NOW,
+         NOW + DOWN,
+         true},
         {"a clock that is ahead", {{SIGNAL_UP, 1, NOW + 5000000}}, 1, NOW, NOW + LEASE, false},
         {"a clock that goes back", {{SIGNAL_UP, 1, NOW}, {SIGNAL_BEAT, 2, NOW - 700}}, 2, NOW, NOW + LEASE, false},
     };
@@ -51,11 +66,14 @@ TEST(signals_of_a_connection_fold_into_until_when_it_keeps_its_user_here, "P-35 
         struct connection_news news[5];
         size_t count = 0;
         for (; count < 5 && CASES[i].signals[count].n; count++)
-            signals[count] = signal_of(ONE, CASES[i].signals[count].kind, CASES[i].signals[count].n, CASES[i].signals[count].at_ms);
+            signals[count] =
+                signal_of(ONE, CASES[i].signals[count].kind, CASES[i].signals[count].n, CASES[i].signals[count].at_ms);
         bool good = presence_fold(signals, count, &LIMITS, NOW, news) == 1 && news[0].n == CASES[i].n &&
-                    news[0].seen_ms == CASES[i].seen_ms && news[0].until_ms == CASES[i].until_ms && news[0].closed == CASES[i].closed;
-        test_check(good, __FILE__, __LINE__, "%s: n %lld, seen %lld, until %lld, closed %d", CASES[i].what, (long long)news[0].n,
-                   (long long)news[0].seen_ms - NOW, (long long)news[0].until_ms - NOW, news[0].closed);
+                    news[0].seen_ms == CASES[i].seen_ms && news[0].until_ms == CASES[i].until_ms &&
+                    news[0].closed == CASES[i].closed;
+        test_check(good, __FILE__, __LINE__, "%s: n %lld, seen %lld, until %lld, closed %d", CASES[i].what,
+                   (long long)news[0].n, (long long)news[0].seen_ms - NOW, (long long)news[0].until_ms - NOW,
+                   news[0].closed);
     }
 }
 
@@ -73,9 +91,8 @@ TEST(a_lease_is_what_was_asked_for_and_at_most_the_setting, "P-35")
 
 TEST(connections_stand_apart_and_each_has_one_user, "M-49")
 {
-    struct presence_signal signals[] = {
-        signal_of(TWO, SIGNAL_UP, 1, NOW - 10), signal_of(ONE, SIGNAL_UP, 1, NOW - 20), signal_of(TWO, SIGNAL_DOWN, 2, NOW),
-        signal_of(ONE, SIGNAL_DOWN, 2, NOW)};
+    struct presence_signal signals[] = {signal_of(TWO, SIGNAL_UP, 1, NOW - 10), signal_of(ONE, SIGNAL_UP, 1, NOW - 20),
+                                        signal_of(TWO, SIGNAL_DOWN, 2, NOW), signal_of(ONE, SIGNAL_DOWN, 2, NOW)};
     (void)snprintf(signals[3].user_id, sizeof signals[3].user_id, "%s", OTHER); /* a lie about ONE */
     struct connection_news news[4];
     EXPECT_I64(2, presence_fold(signals, 4, &LIMITS, NOW, news));
@@ -96,14 +113,54 @@ TEST(a_user_is_online_as_long_as_a_connection_says_so, "P-35 P-36 M-49")
         enum presence_result result;
         struct presence after;
     } CASES[] = {
-        {"comes", {.n = 4, .last_seen_ms = 5}, NOW + 10, NOW, PRESENCE_CHANGED, {.online = true, .look_ms = NOW + 10, .last_seen_ms = NOW, .n = 5}},
-        {"stays: a beat", {.online = true, .look_ms = NOW + 10, .n = 5}, NOW + 99, NOW, PRESENCE_SAME, {.online = true, .look_ms = NOW + 10, .n = 5}},
-        {"stays: the look was due", {.online = true, .look_ms = NOW - 1, .n = 5}, NOW + 99, NOW, PRESENCE_STORED, {.online = true, .look_ms = NOW + 99, .n = 5}},
-        {"closed a moment ago", {.online = true, .look_ms = NOW + 90, .n = 5}, NOW + 50, NOW, PRESENCE_STORED, {.online = true, .look_ms = NOW + 50, .n = 5}},
-        {"goes", {.online = true, .look_ms = NOW, .last_seen_ms = 7, .n = 5}, NOW, NOW - 50, PRESENCE_CHANGED, {.last_seen_ms = NOW - 50, .n = 6}},
-        {"goes with nothing left", {.online = true, .look_ms = NOW, .last_seen_ms = 7, .n = 5}, 0, 0, PRESENCE_CHANGED, {.last_seen_ms = 7, .n = 6}},
-        {"is away", {.last_seen_ms = NOW - 50, .n = 6}, NOW - 10, NOW - 50, PRESENCE_SAME, {.last_seen_ms = NOW - 50, .n = 6}},
-        {"was here and gone again unseen", {.last_seen_ms = 7, .n = 6}, NOW - 10, NOW - 50, PRESENCE_CHANGED, {.last_seen_ms = NOW - 50, .n = 7}},
+        {"comes",
+         {.n = 4, .last_seen_ms = 5},
+         NOW + 10,
+         NOW,
+         PRESENCE_CHANGED,
+         {.online = true, .look_ms = NOW + 10, .last_seen_ms = NOW, .n = 5}},
+        {"stays: a beat",
+         {.online = true, .look_ms = NOW + 10, .n = 5},
+         NOW + 99,
+         NOW,
+         PRESENCE_SAME,
+         {.online = true, .look_ms = NOW + 10, .n = 5}},
+        {"stays: the look was due",
+         {.online = true, .look_ms = NOW - 1, .n = 5},
+         NOW + 99,
+         NOW,
+         PRESENCE_STORED,
+         {.online = true, .look_ms = NOW + 99, .n = 5}},
+        {"closed a moment ago",
+         {.online = true, .look_ms = NOW + 90, .n = 5},
+         NOW + 50,
+         NOW,
+         PRESENCE_STORED,
+         {.online = true, .look_ms = NOW + 50, .n = 5}},
+        {"goes",
+         {.online = true, .look_ms = NOW, .last_seen_ms = 7, .n = 5},
+         NOW,
+         NOW - 50,
+         PRESENCE_CHANGED,
+         {.last_seen_ms = NOW - 50, .n = 6}},
+        {"goes with nothing left",
+         {.online = true, .look_ms = NOW, .last_seen_ms = 7, .n = 5},
+         0,
+         0,
+         PRESENCE_CHANGED,
+         {.last_seen_ms = 7, .n = 6}},
+        {"is away",
+         {.last_seen_ms = NOW - 50, .n = 6},
+         NOW - 10,
+         NOW - 50,
+         PRESENCE_SAME,
+         {.last_seen_ms = NOW - 50, .n = 6}},
+        {"was here and gone again unseen",
+         {.last_seen_ms = 7, .n = 6},
+         NOW - 10,
+         NOW - 50,
+         PRESENCE_CHANGED,
+         {.last_seen_ms = NOW - 50, .n = 7}},
         {"never was", {.n = 0}, 0, 0, PRESENCE_SAME, {.n = 0}},
         {"withdrawn", {.withdrawn = true, .n = 3}, NOW + 99, NOW, PRESENCE_SAME, {.withdrawn = true, .n = 3}},
     };
@@ -113,8 +170,8 @@ TEST(a_user_is_online_as_long_as_a_connection_says_so, "P-35 P-36 M-49")
         enum presence_result result = presence_look(&is, CASES[i].until_ms, CASES[i].seen_ms, NOW);
         test_check(result == CASES[i].result && is.online == after->online && is.look_ms == after->look_ms &&
                        is.last_seen_ms == after->last_seen_ms && is.n == after->n && is.withdrawn == after->withdrawn,
-                   __FILE__, __LINE__, "%s: result %d, online %d, look %lld, seen %lld, n %lld", CASES[i].what, result, is.online,
-                   (long long)is.look_ms, (long long)is.last_seen_ms, (long long)is.n);
+                   __FILE__, __LINE__, "%s: result %d, online %d, look %lld, seen %lld, n %lld", CASES[i].what, result,
+                   is.online, (long long)is.look_ms, (long long)is.last_seen_ms, (long long)is.n);
     }
 }
 
@@ -130,7 +187,8 @@ TEST(settings_are_told_when_they_change, "P-36 P-42")
 
 TEST(who_withdraws_is_gone_once_and_for_good, "P-06")
 {
-    struct presence presence = {.online = true, .visible = true, .show_last_seen = true, .look_ms = 9, .last_seen_ms = 8, .n = 3};
+    struct presence presence = {
+        .online = true, .visible = true, .show_last_seen = true, .look_ms = 9, .last_seen_ms = 8, .n = 3};
     EXPECT_I64(PRESENCE_CHANGED, presence_withdraw(&presence));
     EXPECT(!presence.online && !presence.visible && !presence.last_seen_ms && presence.withdrawn);
     EXPECT_I64(4, presence.n);

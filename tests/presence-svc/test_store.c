@@ -1,7 +1,7 @@
 /* The store on the real PostgreSQL: batches, leases, the sweep, read copies. */
+#include "test_store.h"
 #include "migrate.h"
 #include "store.h"
-#include "test_store.h"
 #include "uuid.h"
 
 #include <inttypes.h>
@@ -31,7 +31,8 @@ static int64_t db_now_ms(void)
     return strtoll(test_sql("SELECT (extract(epoch from now()) * 1000)::bigint"), NULL, 10);
 }
 
-static struct presence_signal signal_of(const char *user, const char *connection, enum signal_kind kind, int64_t n, int64_t at_ms)
+static struct presence_signal signal_of(const char *user, const char *connection, enum signal_kind kind, int64_t n,
+                                        int64_t at_ms)
 {
     struct presence_signal signal = {.kind = kind, .n = n, .at_ms = at_ms, .lease_ms = LEASE_MS};
     (void)snprintf(signal.connection, sizeof signal.connection, "%s", connection);
@@ -46,7 +47,8 @@ static bool apply_at(int32_t partition, int64_t offset, const struct presence_si
     struct kafka_record *records = mem_new(count, sizeof *records);
     for (size_t i = 0; i < count; i++)
         records[i].offset = offset + (int64_t)i;
-    const struct kafka_batch batch = {.topic = TOPIC_PRESENCE_SIGNALS, .partition = partition, .records = records, .count = count};
+    const struct kafka_batch batch = {
+        .topic = TOPIC_PRESENCE_SIGNALS, .partition = partition, .records = records, .count = count};
     AUTO(arena) arena = arena_open(1 << 26);
     bool ok = store_apply_signals(database(), arena, &batch, signals, &LIMITS, &err);
     free(records);
@@ -80,13 +82,15 @@ static size_t sweep_to(int64_t now_ms, int64_t end_offset, int64_t extra_ms)
     struct err err = {0};
     struct sweep_work work = {.partition = 0, .now_ms = now_ms, .end_offset = end_offset, .extra_ms = extra_ms};
     AUTO(arena) arena = arena_open(1 << 26);
-    test_check(store_sweep(database(), arena, &work, &err), __FILE__, __LINE__, "sweep: %s %s", err.message, err.detail);
+    test_check(store_sweep(database(), arena, &work, &err), __FILE__, __LINE__, "sweep: %s %s", err.message,
+               err.detail);
     return work.went;
 }
 
 static const char *person(const char *user)
 {
-    return test_sql("SELECT CASE WHEN online THEN 'online' ELSE 'offline' END || ' ' || n FROM people WHERE user_id = '%s'", user);
+    return test_sql(
+        "SELECT CASE WHEN online THEN 'online' ELSE 'offline' END || ' ' || n FROM people WHERE user_id = '%s'", user);
 }
 
 /* What was told of the user so far, in order. */
@@ -117,9 +121,13 @@ TEST(up_is_told_at_once_and_down_after_a_moment, "P-35 P-36")
     EXPECT_TEXT("offline 2", person(user));
     EXPECT_TEXT("up1 down2", told(user));
     char when[64];
-    (void)snprintf(when, sizeof when, "%s", test_sql("SELECT payload::json->>'last_seen' FROM outbox WHERE key = '%s' ORDER BY id DESC LIMIT 1", user));
+    (void)snprintf(
+        when, sizeof when, "%s",
+        test_sql("SELECT payload::json->>'last_seen' FROM outbox WHERE key = '%s' ORDER BY id DESC LIMIT 1", user));
     EXPECT(strlen(when) == 24 && when[23] == 'Z');
-    EXPECT_TEXT("t", test_sql("SELECT abs(extract(epoch from last_seen) * 1000 - %" PRId64 ") < 2 FROM people WHERE user_id = '%s'", now, user));
+    EXPECT_TEXT("t", test_sql("SELECT abs(extract(epoch from last_seen) * 1000 - %" PRId64
+                              ") < 2 FROM people WHERE user_id = '%s'",
+                              now, user));
 }
 
 TEST(a_reconnect_within_the_moment_is_no_change, "P-35")
@@ -157,7 +165,8 @@ TEST(doubled_and_old_signals_change_nothing, "I1")
     NEW_ID(user);
     NEW_ID(one);
     int64_t now = db_now_ms() - 20000;
-    struct presence_signal life[] = {signal_of(user, one, SIGNAL_UP, 1, now - 2000), signal_of(user, one, SIGNAL_BEAT, 2, now - 1000),
+    struct presence_signal life[] = {signal_of(user, one, SIGNAL_UP, 1, now - 2000),
+                                     signal_of(user, one, SIGNAL_BEAT, 2, now - 1000),
                                      signal_of(user, one, SIGNAL_DOWN, 3, now)};
     int64_t offset = next_offset;
     apply(life, 2);
@@ -210,7 +219,8 @@ TEST(what_waited_in_the_log_for_long_brings_nobody_back, "P-35")
     NEW_ID(user);
     NEW_ID(one);
     int64_t now = db_now_ms();
-    struct presence_signal old[] = {signal_of(user, one, SIGNAL_UP, 1, now - 600000), signal_of(user, one, SIGNAL_BEAT, 2, now - 570000)};
+    struct presence_signal old[] = {signal_of(user, one, SIGNAL_UP, 1, now - 600000),
+                                    signal_of(user, one, SIGNAL_BEAT, 2, now - 570000)};
     apply(old, 2);
     EXPECT_TEXT("offline 1", person(user)); /* seen, ten minutes ago */
     apply_one(user, one, SIGNAL_BEAT, 3, now - 1000);
@@ -234,7 +244,8 @@ static void make_friends(const char *a, const char *b, bool friends, int64_t ver
     const struct kafka_batch batch = {.topic = TOPIC_RELATIONS, .partition = 0, .records = &record, .count = 1};
     const struct relation_news news = {.a = swap ? b : a, .b = swap ? a : b, .version = version, .friends = friends};
     AUTO(arena) arena = arena_open(1 << 20);
-    test_check(store_apply_relations(database(), arena, &batch, &news, &err), __FILE__, __LINE__, "%s %s", err.message, err.detail);
+    test_check(store_apply_relations(database(), arena, &batch, &news, &err), __FILE__, __LINE__, "%s %s", err.message,
+               err.detail);
 }
 
 static void account(const char *user, int64_t version, bool withdrawn)
@@ -245,7 +256,8 @@ static void account(const char *user, int64_t version, bool withdrawn)
     const struct kafka_batch batch = {.topic = TOPIC_ACCOUNTS, .partition = 0, .records = &record, .count = 1};
     const struct account_news news = {.user_id = user, .version = version, .withdrawn = withdrawn};
     AUTO(arena) arena = arena_open(1 << 20);
-    test_check(store_apply_accounts(database(), arena, &batch, &news, &err), __FILE__, __LINE__, "%s %s", err.message, err.detail);
+    test_check(store_apply_accounts(database(), arena, &batch, &news, &err), __FILE__, __LINE__, "%s %s", err.message,
+               err.detail);
 }
 
 static size_t friends_of(struct arena *arena, const char *user, bool online_only, struct presence_list *list)
@@ -319,11 +331,15 @@ TEST(settings_are_stored_and_told_with_the_truth, "P-42")
     EXPECT(store_settings(database(), user, &presence, &err));
     EXPECT(presence.visible && presence.show_last_seen);
     apply_one(user, one, SIGNAL_UP, 1, db_now_ms());
-    REQUIRE_OK(store_change_settings(database(), arena, user, &(struct settings_wish){false, true}, &presence, &err), &err);
-    REQUIRE_OK(store_change_settings(database(), arena, user, &(struct settings_wish){false, true}, &presence, &err), &err);
+    REQUIRE_OK(store_change_settings(database(), arena, user, &(struct settings_wish){false, true}, &presence, &err),
+               &err);
+    REQUIRE_OK(store_change_settings(database(), arena, user, &(struct settings_wish){false, true}, &presence, &err),
+               &err);
     EXPECT_I64(2, presence.n);
     EXPECT_TEXT("up1 up2", told(user)); /* the truth, beside visible: false */
-    EXPECT_TEXT("false", test_sql("SELECT payload::json->>'visible' FROM outbox WHERE key = '%s' ORDER BY id DESC LIMIT 1", user));
+    EXPECT_TEXT(
+        "false",
+        test_sql("SELECT payload::json->>'visible' FROM outbox WHERE key = '%s' ORDER BY id DESC LIMIT 1", user));
     apply_one(user, one, SIGNAL_BEAT, 2, db_now_ms());
     EXPECT(store_settings(database(), user, &presence, &err));
     EXPECT(!presence.visible && presence.show_last_seen && presence.online);
@@ -399,10 +415,15 @@ TEST(many_come_at_once_while_settings_change_and_each_n_is_told_once, "I2")
         apply(signals + from, (size_t)(MANY - from < BATCH ? MANY - from : BATCH));
     pthread_join(thread, NULL);
     free(signals);
-    EXPECT_TEXT("5000", test_sql("SELECT count(*) FROM people p WHERE online AND partition = 0 AND EXISTS"
-                                 " (SELECT 1 FROM outbox o WHERE o.key = p.user_id::text AND o.created_at >= to_timestamp(%" PRId64 " / 1000.0))",
-                                 now - 1000));
-    EXPECT_TEXT("0", test_sql("SELECT count(*) FROM (SELECT key, count(*) AS c, count(DISTINCT payload::json->>'n') AS d,"
-                              " max((payload::json->>'n')::bigint) AS m FROM outbox WHERE topic = 'presence.changes' GROUP BY key) t"
-                              " WHERE c <> d OR c <> m"));
+    EXPECT_TEXT(
+        "5000",
+        test_sql("SELECT count(*) FROM people p WHERE online AND partition = 0 AND EXISTS"
+                 " (SELECT 1 FROM outbox o WHERE o.key = p.user_id::text AND o.created_at >= to_timestamp(%" PRId64
+                 " / 1000.0))",
+                 now - 1000));
+    EXPECT_TEXT(
+        "0",
+        test_sql("SELECT count(*) FROM (SELECT key, count(*) AS c, count(DISTINCT payload::json->>'n') AS d,"
+                 " max((payload::json->>'n')::bigint) AS m FROM outbox WHERE topic = 'presence.changes' GROUP BY key) t"
+                 " WHERE c <> d OR c <> m"));
 }
