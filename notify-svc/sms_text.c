@@ -36,7 +36,7 @@ const char *sms_cut(struct arena *arena, const char *text, size_t max)
 
 bool sms_number(const char *phone, char number[SMS_NUMBER_BYTES])
 {
-    char digits[20];
+    char digits[20] = "";
     size_t count = 0;
     bool plus = *phone == '+';
     for (const char *c = phone + plus; *c; c++) {

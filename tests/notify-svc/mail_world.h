@@ -126,7 +126,7 @@ static const char *mail_text(const cJSON *mail, const char *name)
 /* Answers per step of a mail; NULL: as usual. "drop" closes the connection instead, "stall" says nothing more. */
 struct odd_script {
     const char *greeting, *mail, *rcpt, *data, *end;
-    int times; /* how many mails it answers so; then as usual */
+    int after, times; /* mails: the first ones as usual, then so up to the `times`-th, then as usual */
 };
 struct odd_server {
     int listener, port;
@@ -153,11 +153,17 @@ static bool odd_say(int connection, const char *answer, const char *usual)
     return send(connection, line, strlen(line), MSG_NOSIGNAL) > 0;
 }
 
-static void odd_talk(struct odd_server *server, FILE *in, int connection)
+static const struct odd_script *odd_now(struct odd_server *server)
 {
     static const struct odd_script USUAL = {.greeting = NULL};
+    const int tried = atomic_load(&server->tried);
+    return tried >= server->script.after && tried < server->script.times ? &server->script : &USUAL;
+}
+
+static void odd_talk(struct odd_server *server, FILE *in, int connection)
+{
     char line[4096];
-    const struct odd_script *script = server->script.times > atomic_load(&server->tried) ? &server->script : &USUAL;
+    const struct odd_script *script = odd_now(server);
     if (!odd_say(connection, script->greeting, "220 odd.example"))
         return;
     for (bool in_data = false; fgets(line, sizeof line, in);) {
@@ -172,7 +178,7 @@ static void odd_talk(struct odd_server *server, FILE *in, int connection)
         } else if (strncasecmp(line, "EHLO", 4) == 0) {
             good = odd_say(connection, NULL, "250 odd.example");
         } else if (strncasecmp(line, "MAIL", 4) == 0) {
-            script = server->script.times > atomic_load(&server->tried) ? &server->script : &USUAL;
+            script = odd_now(server);
             atomic_fetch_add(&server->tried, 1);
             good = odd_say(connection, script->mail, "250 yes");
         } else if (strncasecmp(line, "RCPT", 4) == 0) {

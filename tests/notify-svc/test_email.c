@@ -142,7 +142,7 @@ TEST(a_kept_connection_that_died_costs_no_attempt, "D-51")
 {
     struct odd_server server;
     struct err err = {0};
-    odd_start(&server, (struct odd_script){.times = 0});
+    odd_start(&server, (struct odd_script){.mail = "421 closing", .after = 1, .times = 2});
     struct email_config config = config_for("smtp", server.port);
     config.tls = "off";
     config.user = config.password = "";
@@ -151,7 +151,6 @@ TEST(a_kept_connection_that_died_costs_no_attempt, "D-51")
     struct outcome outcome;
     email_channel_send(email, &LETTER, &outcome);
     REQUIRE(outcome.kind == OUTCOME_SENT);
-    server.script = (struct odd_script){.mail = "421 closing", .times = 2}; /* the second mail of all */
     email_channel_send(email, &LETTER, &outcome);
     EXPECT_TEXT("reply 250", outcome.reason);
     EXPECT_I64(OUTCOME_SENT, outcome.kind);
