@@ -11,7 +11,9 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 enum {
     BLOCK_BYTES = 512,          /* what libmicrohttpd allocates with each response of this kind */
@@ -108,6 +110,17 @@ void http_stream_end(struct http_stream *stream)
 
 /* ---- libmicrohttpd: on the loop thread ---- */
 
+/* The room for a chunk is all that is left of the connection's memory, and libmicrohttpd blanks it after each chunk.
+ * Whole pages of it go back to the system while the stream rests: what is in them counts only after we have written
+ * there. */
+static void give_pages_back(char *room, size_t size)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t from = ((uintptr_t)room + page - 1) & ~(page - 1), to = ((uintptr_t)room + size) & ~(page - 1);
+    if (to > from)
+        (void)madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
 static ssize_t on_read(void *payload, uint64_t position, char *room, size_t most)
 {
     struct http_stream *stream = payload;
@@ -125,6 +138,7 @@ static ssize_t on_read(void *payload, uint64_t position, char *room, size_t most
         result = MHD_CONTENT_READER_END_OF_STREAM;
     } else {
         stream->parked = true;
+        give_pages_back(room, most);
         MHD_suspend_connection(stream->connection);
         result = 0;
     }
