@@ -16,7 +16,7 @@ const range = (from, to) => Array.from({ length: to - from + 1 }, (_, i) => from
 async function sure(person, room, wish) {
   let turn = Math.random() < 0.5 ? 0 : 1;
   return eventually(
-    60000,
+    120000,
     async () => {
       const api = turn++ % 2 ? person.api : person.other;
       const reply = await api.post(`${rooms}/${room.id}/messages`, wish, { timeout: 10000 });
@@ -83,7 +83,7 @@ test('[P-28] a client_id repeated across a restart of the broker is one message'
   const room = await world.dm(mina, juno);
   const before = { client_id: clientId(), content: 'before' };
   const first = await sure(mina, room, before);
-  const restarted = crashStore('kafka');
+  const restarted = crashStore('kafka', 120000);
   const during = { client_id: clientId(), content: 'during' };
   const second = sure(juno, room, during);
   await restarted;
