@@ -12,6 +12,7 @@ const struct setting CHAT_SETTINGS[] = {
     SETTING_I64(struct chat_config, ws_output_max, "WS_OUTPUT_MAX", "262144", 4096, 16777216,
                 "bytes that may wait for a slow reader before it is cut"),
     SETTING_I64(struct chat_config, connect_seconds, "WS_CONNECT_SECONDS", "10", 1, 300, "time to send CONNECT"),
+    SETTING_I64(struct chat_config, ws_beat_ms, "WS_BEAT_MS", "10000", 1000, 600000, "heart-beats of STOMP, both ways; three missing ones end a socket"),
     SETTING_I64(struct chat_config, beat_seconds, "PRESENCE_BEAT_SECONDS", "30", 1, 3600, "how often open sockets tell presence"),
     SETTING_I64(struct chat_config, lease_seconds, "PRESENCE_LEASE_SECONDS", "90", 2, 7200, "how long presence believes a silent socket"),
     SETTING_I64(struct chat_config, verdict_ms, "CHAT_VERDICT_MS", "5000", 100, 30000, "how long a change waits for its verdict before 202"),

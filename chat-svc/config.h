@@ -16,6 +16,7 @@ struct chat_config {
     int64_t ws_connections_max;
     int64_t ws_output_max;          /* bytes that may wait for a slow reader */
     int64_t connect_seconds;        /* to send CONNECT */
+    int64_t ws_beat_ms;             /* heart-beats that we offer and ask for */
     int64_t beat_seconds, lease_seconds; /* presence */
     int64_t verdict_ms;             /* how long a send waits for its verdict */
 };

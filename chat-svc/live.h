@@ -40,7 +40,6 @@ enum {
     ID_MAX = 128,            /* bytes of a subscription id, receipt or transaction name */
     CATCH_UP_MAX = 500,      /* messages that are replayed; more: reload */
     KEPT_EVENTS_MAX = 1000,  /* that wait for a subscription's catch-up */
-    BEAT_MS = 10000,         /* heart-beats that we offer and ask for */
     BEAT_PATIENCE = 3,
     SENDS_A_SECOND = 20,     /* of a user */
     SENDS_BURST = 40,

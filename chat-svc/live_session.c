@@ -312,7 +312,8 @@ static bool agree_on_beats(struct hub_session *session, const struct stomp_frame
         return true;
     if (!stomp_parse_beats(beats, &can_ms, &wants_ms))
         return false;
-    const int64_t expects_ms = can_ms > BEAT_MS ? can_ms : BEAT_MS, gives_ms = wants_ms > BEAT_MS ? wants_ms : BEAT_MS;
+    const int64_t ours_ms = session->hub->app->config->ws_beat_ms;
+    const int64_t expects_ms = can_ms > ours_ms ? can_ms : ours_ms, gives_ms = wants_ms > ours_ms ? wants_ms : ours_ms;
     session->expects_s = can_ms ? (uint16_t)(expects_ms > 3600000 ? 3600 : (expects_ms + 999) / 1000) : 0;
     session->gives_s = wants_ms ? (uint16_t)(gives_ms > 3600000 ? 3600 : gives_ms / 1000) : 0;
     return true;
@@ -334,7 +335,7 @@ static void welcome(struct hub_session *session, const struct identity *identity
     metric_add(hub->m_sessions, 1);
     AUTO_STR frame = {0};
     char beats[32];
-    (void)snprintf(beats, sizeof beats, "%d,%d", BEAT_MS, BEAT_MS);
+    (void)snprintf(beats, sizeof beats, "%d,%d", (int)hub->app->config->ws_beat_ms, (int)hub->app->config->ws_beat_ms);
     stomp_begin(&frame, "CONNECTED"); /* never escaped: all its values are plain */
     stomp_add(&frame, STOMP_1_0, "version", stomp_version_name(session->parser.version));
     stomp_add(&frame, STOMP_1_0, "heart-beat", beats);

@@ -138,12 +138,17 @@ static void linger(struct ws_connection *connection)
 
 /* ---- writing ---- */
 
+static void write_queue(struct ws_connection *connection);
+
 void ws_send(struct ws_connection *connection, struct ws_frame *frame)
 {
+    const size_t most = connection->server->options.output_max;
     if (connection->state != WS_OPEN)
         return;
     queue_push(connection, ws_frame_share(frame));
-    if (connection->queued_bytes > connection->server->options.output_max) {
+    if (connection->queued_bytes > most && connection->wsi && !connection->waits_writable)
+        write_queue(connection); /* much at once is no sign of a slow reader: first see what the kernel takes */
+    if (connection->queued_bytes > most && connection->state == WS_OPEN) {
         connection->cut = true;
         metric_add(connection->server->m_cut, 1);
         queue_drop_unsent(connection);
