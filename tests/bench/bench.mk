@@ -10,7 +10,11 @@ $(BENCH_BUILD)/bench_%: tests/bench/bench_%.c $(COMMON)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MF $@.d $(LDFLAGS) -o $@ $< $(COMMON) $(LIBS)
 
-.PHONY: bench-tools bench-gateway bench-friends bench-memory bench-token bench-push
+$(BENCH_BUILD)/bench_chat_owner: tests/bench/bench_chat_owner.c $(SUPPORT) $(call objects_of,chat-svc) $(COMMON)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Itests/support -Itests/chat-svc -Ichat-svc -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) $(LIBS)
+
+.PHONY: bench-tools bench-gateway bench-friends bench-memory bench-token bench-push bench-chat-owner bench-history
 bench-tools: $(BENCH_TOOLS)
 bench-gateway: build bench-tools ## gateway against HAProxy (HS256, ES256) and nginx
 	deploy/local/install.sh bench
@@ -24,4 +28,8 @@ bench-token: $(BENCH_BUILD)/bench_token ## one token: cached and not
 	$<
 bench-push: $(BUILD)/bin/push-svc ## pushes a second against a stand-in for FCM, and CPU a send (make stores first)
 	BUILD=$(BUILD) node tests/bench/push.mjs
+bench-chat-owner: $(BENCH_BUILD)/bench_chat_owner ## messages a second that one owner of chat rooms applies (make stores)
+	set -a; . .run/env; $<
+bench-history: build bench-tools ## a page of 50 from a chat room of 1,000,000 messages
+	node tests/bench/history.mjs $(BUILD)
 bench: bench-token bench-gateway bench-friends bench-memory ## all of them

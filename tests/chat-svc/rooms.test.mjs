@@ -91,6 +91,9 @@ describe('a direct room', () => {
       const reply = await person.api.post(`${rooms}/${room.id}/messages`, { client_id: clientId(), content: 'silence' });
       assert.deepEqual([reply.status, reply.problem], [403, 'blocked'], reply.text);
       assert.equal((await person.api.get(`${rooms}/${room.id}/messages`)).json.items.length, 1);
+      const other = person === mina ? juno : mina;
+      const opened = await person.api.post(rooms, { kind: 'dm', user_id: other.id });
+      assert.deepEqual([opened.status, opened.json?.id], [200, room.id], 'what was said stays theirs');
     }
   });
 
