@@ -118,7 +118,9 @@ $(FUZZ_BUILD)/libfuzzed.a: $(FUZZ_OBJECTS)
 	@rm -f $@
 	ar rcs $@ $^
 $(FUZZ_BUILD)/fuzz_%: $(FUZZ_BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_BUILD)/libfuzzed.a
-	clang -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS)
+	clang -fsanitize=fuzzer,address,undefined -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
+$(FUZZ_BUILD)/fuzz_push: $(patsubst %,$(FUZZ_BUILD)/push-svc/%.o,codec fcm message outcome)
+$(FUZZ_BUILD)/fuzz_slack: $(patsubst %,$(FUZZ_BUILD)/notify-svc/%.o,mime slack_event slack_text)
 fuzzers: $(FUZZERS:%=$(FUZZ_BUILD)/fuzz_%) ## builds the fuzzers (clang)
 FUZZ_SECONDS ?= 5
 fuzz: fuzzers ## every fuzzer: its corpus, then FUZZ_SECONDS (5) each

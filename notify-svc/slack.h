@@ -10,9 +10,9 @@
 #include "arena.h"
 #include "channels.h"
 #include "sink.h"
+#include "slack_text.h"
 
 enum {
-    SLACK_ID_BYTES_MAX = 24,
     SLACK_GROUP_MAX = 8, /* people in one conversation with the bot */
     SLACK_CALLERS_MAX = 3,
     SLACK_ARENA_BYTES = 2 * 1024 * 1024,
@@ -48,9 +48,5 @@ bool slack_post_webhook(struct slack *slack, struct arena *arena, const char *na
  * True: go on, and leave at the end. */
 bool slack_enter(struct slack *slack);
 void slack_leave(struct slack *slack);
-
-/* U..., W...: a person's id. C..., G..., D...: a conversation's. */
-bool slack_is_user_id(const char *text);
-bool slack_is_channel_id(const char *text);
 
 #endif

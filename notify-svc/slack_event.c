@@ -3,7 +3,7 @@
 #include "crypto.h"
 #include "json.h"
 #include "mem.h"
-#include "slack.h"
+#include "slack_text.h"
 
 #include <ctype.h>
 #include <stdlib.h>

@@ -2,6 +2,29 @@
 
 #include "utf8.h"
 
+#include <ctype.h>
+
+static bool is_id(const char *text, const char *first)
+{
+    size_t length = strlen(text);
+    if (length < 3 || length >= SLACK_ID_BYTES_MAX || !strchr(first, *text))
+        return false;
+    for (const char *c = text; *c; c++)
+        if (!isdigit((unsigned char)*c) && !isupper((unsigned char)*c))
+            return false;
+    return true;
+}
+
+bool slack_is_user_id(const char *text)
+{
+    return is_id(text, "UW");
+}
+
+bool slack_is_channel_id(const char *text)
+{
+    return is_id(text, "CGD");
+}
+
 void slack_add_escaped(struct str *out, const char *text, size_t max)
 {
     size_t length = strlen(text);

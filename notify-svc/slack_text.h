@@ -7,6 +7,12 @@
 #include "arena.h"
 #include "str.h"
 
+enum { SLACK_ID_BYTES_MAX = 24 };
+
+/* U..., W...: a person's id. C..., G..., D...: a conversation's. */
+bool slack_is_user_id(const char *text);
+bool slack_is_channel_id(const char *text);
+
 enum { SLACK_TEXT_MAX = 3500 /* code points of a notice; Slack shows 4000 */, SLACK_PEOPLE_MAX = 100 };
 
 /* With & < > escaped, so that nobody's name becomes a link or a call to everybody; at most `max` code points. */

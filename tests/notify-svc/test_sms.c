@@ -1,6 +1,7 @@
 /* test_sms.c - texts, numbers, and both providers against stand-ins that check signatures (tests/standins/sms.mjs). */
 #include "channel_sms.h"
 #include "child.h"
+#include "kinds.h"
 #include "mem.h"
 #include "sms.h"
 #include "utf8.h"
@@ -65,6 +66,15 @@ TEST(texts_are_cut_between_letters, "D-51")
     EXPECT_TEXT("abc", sms_cut(arena, "abc", 90));
     EXPECT_I64(2, sms_bytes("🎉"));
     EXPECT_I64(0, sms_bytes(""));
+}
+
+TEST(a_code_fits_a_short_message_in_both_languages, "P-01")
+{
+    const struct kind *kind = kind_find("code");
+    REQUIRE(kind && (kind->possible & CHANNEL_SMS));
+    const size_t shorter = strlen("{code}") - strlen("123456");
+    EXPECT(strstr(kind->ko.body, "{code}") && sms_bytes(kind->ko.body) - shorter <= SMS_BYTES_MAX);
+    EXPECT(strstr(kind->en.body, "{code}") && sms_bytes(kind->en.body) - shorter <= SMS_BYTES_MAX);
 }
 
 TEST(numbers_are_korean_in_either_form, "P-01")
