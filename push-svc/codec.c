@@ -34,7 +34,7 @@ const struct field PREFERENCE_FIELDS[] = {
 };
 const struct field PUSH_REQUEST_FIELDS[] = {
     FIELD_UUID(struct push_request, user_id, .required = true),
-    FIELD_TEXT(struct push_request, title, .max = 200, .nullable = true),
+    FIELD_TEXT(struct push_request, title, .max = 1000, .nullable = true),
     FIELD_TEXT(struct push_request, body, .max = 4000, .nullable = true),
     FIELD_RAW(struct push_request, data, .nullable = true),
     FIELD_TEXT(struct push_request, collapse_key, .nullable = true, .max = 200),
@@ -96,10 +96,11 @@ bool codec_push_request(struct arena *arena, struct view payload, int64_t at_ms,
 {
     if (!JSON_DECODE_LENIENT(arena, payload, PUSH_REQUEST_FIELDS, request, err))
         return false;
-    if (!request->data || strcmp(request->data, "null") == 0)
-        request->data = "{}";
-    if (!message_data_valid(request->data, err))
+    AUTO_STR data;
+    str_init(&data);
+    if (!message_data_clean(request->data && strcmp(request->data, "null") != 0 ? request->data : "{}", &data, err))
         return false;
+    request->data = arena_bytes(arena, data.bytes, data.length);
     request->title = request->title ? request->title : "";
     request->body = request->body ? request->body : "";
     if (request->collapse_key && !*request->collapse_key)

@@ -16,27 +16,34 @@ static bool key_is_reserved(const char *key)
            strncasecmp(key, "google", 6) == 0 || strncasecmp(key, "gcm", 3) == 0 || strcmp(key, "push_id") == 0;
 }
 
-/* As it will be printed: an escape may be longer than what it stands for. */
-static size_t printed_length(const cJSON *data)
+bool message_data_clean(const char *json, struct str *out, struct err *err)
 {
+    cJSON *data = cJSON_Parse(json);
     const cJSON *member;
-    AUTO_STR out;
-    str_init(&out);
-    json_open(&out, NULL, '{');
-    cJSON_ArrayForEach(member, data) json_text(&out, member->string, member->valuestring);
-    return out.length + 1;
-}
-
-bool message_data_valid(const char *json, struct err *err)
-{
-    cJSON *data = strlen(json) <= DATA_BYTES_MAX ? cJSON_Parse(json) : NULL;
-    bool valid = cJSON_IsObject(data) && cJSON_GetArraySize(data) <= DATA_KEYS_MAX;
-    const cJSON *member;
+    bool valid = cJSON_IsObject(data);
+    int keys = 0;
+    json_open(out, NULL, '{');
     if (valid)
-        cJSON_ArrayForEach(member, data) valid = valid && cJSON_IsString(member);
-    valid = valid && printed_length(data) <= DATA_BYTES_MAX;
+        cJSON_ArrayForEach(member, data)
+        {
+            const size_t before = out->length;
+            if (!cJSON_IsString(member)) {
+                valid = false;
+                break;
+            }
+            if (keys == DATA_KEYS_MAX || key_is_reserved(member->string))
+                continue;
+            json_text(out, member->string, member->valuestring);
+            if (out->length < DATA_BYTES_MAX) {
+                keys++;
+                continue;
+            }
+            out->length = before; /* a smaller one may fit yet */
+            out->bytes[before] = '\0';
+        }
+    json_close(out, '}');
     cJSON_Delete(data);
-    return valid || err_add_field(err, "/data", "an object of at most %d texts and %d bytes", DATA_KEYS_MAX, DATA_BYTES_MAX);
+    return valid || err_add_field(err, "/data", "an object of texts");
 }
 
 /* Keys that are longer than providers take are told by their hash. */
@@ -48,20 +55,14 @@ static const char *short_text(const char *key, char hashed[SHA256_HEX_BYTES])
     return hashed;
 }
 
+/* `data` as it was cleaned, and push_id. */
 static void add_data(struct str *out, const struct push *push)
 {
     char hashed[SHA256_HEX_BYTES];
-    cJSON *data = cJSON_Parse(push->data);
-    const cJSON *member;
-    json_open(out, "data", '{');
-    cJSON_ArrayForEach(member, data)
-    {
-        if (cJSON_IsString(member) && !key_is_reserved(member->string))
-            json_text(out, member->string, member->valuestring);
-    }
+    json_raw(out, "data", push->data);
+    out->bytes[--out->length] = '\0'; /* its '}' */
     json_text(out, "push_id", short_text(push->id, hashed));
     json_close(out, '}');
-    cJSON_Delete(data);
 }
 
 /* The bytes of the first `most` code points. */

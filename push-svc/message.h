@@ -19,7 +19,7 @@ enum {
 
 struct push {
     const char *title, *body, *locale; /* locale: "ko..." or another */
-    const char *data;                  /* a JSON object of texts: checked by message_data_valid when it came */
+    const char *data;                  /* a JSON object: message_data_clean made it when the request came */
     const char *collapse_key;          /* NULL: none */
     const char *id;                    /* `push_id` in the data: with it a client drops a double */
     bool high;                         /* priority */
@@ -27,10 +27,11 @@ struct push {
     int64_t expires_s;                 /* since 1970 */
 };
 
-/* A JSON object of at most DATA_KEYS_MAX texts, at most DATA_BYTES_MAX bytes. bad_input otherwise. */
-bool message_data_valid(const char *json, struct err *err);
+/* Appends `json`, an object of texts, without keys that FCM keeps for itself, and without what goes beyond DATA_KEYS_MAX keys and DATA_BYTES_MAX
+ * bytes. bad_input: it is no such object. */
+bool message_data_clean(const char *json, struct str *out, struct err *err);
 
-/* Appends the body of messages:send, at most FCM_BYTES_MAX bytes and the token. Keys of the data that FCM keeps for itself are left out. */
+/* Appends the body of messages:send, at most FCM_BYTES_MAX bytes and the token. */
 void message_fcm(const struct push *push, const char *platform, const char *token, struct str *out);
 /* Appends {title, body, tag?, data}, at most `most` bytes. */
 void message_web(const struct push *push, size_t most, struct str *out);

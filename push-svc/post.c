@@ -88,7 +88,7 @@ static void learn(struct post *post, enum wire_channel which, const struct lette
     struct channel *channel = &post->channels[which];
     const struct outcome *outcome = &letter->finished.outcome;
     if (outcome->pause_channel)
-        pause_channel(channel, outcome->delay_ms, now_ms);
+        pause_channel(channel, outcome->delay_ms < BACKOFF_MOST_MS ? outcome->delay_ms : BACKOFF_MOST_MS, now_ms);
     if (letter->call.end == WIRE_ANSWERED && letter->call.status < 500) {
         if (outcome->state == OUTCOME_DELIVERED)
             channel->failures = 0;

@@ -92,6 +92,19 @@ test('[P-40] SIGTERM in the middle: what is in flight is finished and written do
   await world.startDaemon(2);
 });
 
+test('[P-40][I1] PostgreSQL drops every connection in the middle: nothing is lost', async () => {
+  const all = await crowd(80);
+  world.fcm.delay = 40;
+  world.push(...all.events);
+  for (const some of [10, 30, 50]) {
+    await eventually(20000, () => delivered(all.tokens) >= some, 'some are sent');
+    await world.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND usename = 'madang_push'");
+  }
+  await allDelivered(all);
+  world.fcm.delay = 0;
+  doublesAreHarmless(all.tokens, 3 * 2 * HAND);
+});
+
 test('[P-40][I1] both killed while PostgreSQL forgets nothing: a fresh pair sends the rest', async () => {
   const all = await crowd(40);
   world.fcm.delay = 80;

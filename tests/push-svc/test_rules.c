@@ -337,27 +337,42 @@ TEST(each_platform_has_its_part, "P-39")
     cJSON_Delete(android);
 }
 
+static const char *clean(const char *json)
+{
+    static struct str out;
+    struct err err = {0};
+    str_clear(&out);
+    return message_data_clean(json, &out, &err) ? out.bytes : err.problem->code;
+}
+
 TEST(data_is_texts_and_bounded, "P-39 I10")
 {
-    struct err err = {0};
-    EXPECT(message_data_valid("{}", &err));
-    EXPECT(message_data_valid("{\"a\":\"b\",\"c.d\":\"\"}", &err));
+    EXPECT_TEXT("{}", clean("{}"));
+    EXPECT_TEXT("{\"a\":\"b\",\"c.d\":\"\"}", clean(" { \"a\" : \"b\", \"c.d\": \"\" } "));
+    EXPECT_TEXT("{\"from.id\":\"x\"}", clean("{\"from\":\"x\",\"from.id\":\"x\",\"Google.a\":\"\",\"gcm\":\"\",\"message_type\":\"\",\"push_id\":\"\"}"));
     static const char *const BAD[] = {"", "[]", "7", "{\"a\":1}", "{\"a\":null}", "{\"a\":{}}", "{\"a\":[\"b\"]}"};
     for (size_t i = 0; i < ARRAY_LENGTH(BAD); i++)
-        test_check(!message_data_valid(BAD[i], &err), __FILE__, __LINE__, "%s is taken", BAD[i]);
+        EXPECT_TEXT("bad_input", clean(BAD[i]));
     AUTO_STR text;
     str_init(&text);
-    str_add(&text, "{\"a\":\"");
-    while (text.length < DATA_BYTES_MAX - 100)
+    str_add(&text, "{\"small\":\"1\",\"big\":\"");
+    for (int i = 0; i < 500; i++)
         str_add_char(&text, 1); /* six times as long when printed */
-    str_add(&text, "\"}");
-    EXPECT(!message_data_valid(text.bytes, &err));
+    str_add(&text, "\",\"last\":\"2\"}");
+    EXPECT_TEXT("{\"small\":\"1\",\"last\":\"2\"}", clean(text.bytes));
     str_clear(&text);
     str_add_char(&text, '{');
     for (int i = 0; i <= DATA_KEYS_MAX; i++)
         str_printf(&text, "%s\"k%d\":\"\"", i ? "," : "", i);
     str_add_char(&text, '}');
-    EXPECT(!message_data_valid(text.bytes, &err));
+    const char *cut = clean(text.bytes);
+    EXPECT(strstr(cut, "\"k31\"") && !strstr(cut, "\"k32\""));
+    str_clear(&text);
+    str_add(&text, "{\"a\":\"");
+    while (text.length < DATA_BYTES_MAX - 2)
+        str_add_char(&text, 'x');
+    str_add(&text, "\"}");
+    EXPECT_I64(DATA_BYTES_MAX, strlen(clean(text.bytes)));
 }
 
 TEST(web_messages_fill_one_record, "P-39")
