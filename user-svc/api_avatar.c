@@ -27,8 +27,10 @@ bool avatar_put(struct request *req, struct reply *reply, struct err *err)
     char key[PICTURE_KEY_BYTES], url[PICTURE_URL_BYTES];
     const char *type;
     struct profile after;
-    if (!picture_name(req->body, key, &type, err) || !store_trash_add(app->db, key, UPLOAD_SECONDS, err) ||
-        !objstore_put(app->files, picture_object(req->arena, key), req->body, type, err) ||
+    struct view clean;
+    if (!picture_name(req->body, key, &type, err) || !picture_clean(req->arena, req->body, type, &clean, err) ||
+        !store_trash_add(app->db, key, UPLOAD_SECONDS, err) ||
+        !objstore_put(app->files, picture_object(req->arena, key), clean, type, err) ||
         !change_picture(req, key, &after, err))
         return false;
     person_picture_url(after.person.id, after.person.avatar_key, url);

@@ -73,6 +73,7 @@ bool people_act(struct request *req, struct reply *reply, enum relation_action a
         .caller = req->identity,
         .target = target,
         .action = action,
+        .friends_max = app->config->friends_max,
         .origin = origin_of(req),
         .req = req,
         .reply = reply,

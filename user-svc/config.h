@@ -9,6 +9,7 @@ struct user_config {
     struct service_config service;
     const char *db_url;
     int64_t db_connections;
+    int64_t friends_max;           /* of one person */
     int64_t picture_grace_seconds; /* a replaced picture can still be read this long */
     struct objstore_config files;
 };

@@ -2,6 +2,7 @@
 
 #include "crypto.h"
 #include "objstore.h"
+#include "picture_strip.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -39,6 +40,17 @@ bool picture_name(struct view bytes, char key[PICTURE_KEY_BYTES], const char **t
     crypto_hex(random, sizeof random, hex);
     (void)snprintf(key, PICTURE_KEY_BYTES, "%s%s", hex, ending);
     return true;
+}
+
+bool picture_clean(struct arena *arena, struct view bytes, const char *type, struct view *clean, struct err *err)
+{
+    int width = 0, height = 0, clean_width = 0, clean_height = 0;
+    (void)media_sniff(bytes, false, &width, &height);
+    if (!picture_strip(arena, bytes, type, clean))
+        return err_set(err, &ERR_BAD_INPUT, "the parts of the picture do not fit together");
+    const char *now = media_sniff(*clean, false, &clean_width, &clean_height);
+    return (now && strcmp(now, type) == 0 && clean_width == width && clean_height == height) ||
+           err_set(err, &ERR_BAD_INPUT, "the parts of the picture do not fit together");
 }
 
 bool picture_name_valid(const char *key)

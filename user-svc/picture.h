@@ -17,6 +17,8 @@ enum {
 /* A new name for bytes that are a png, jpeg or webp by their content; *type is the content type.
  * err: bad_input (empty, too many pixels), unsupported_media_type. */
 bool picture_name(struct view bytes, char key[PICTURE_KEY_BYTES], const char **type, struct err *err);
+/* The picture without what says more than it shows (picture_strip.h), as it is stored. err: bad_input. */
+bool picture_clean(struct arena *arena, struct view bytes, const char *type, struct view *clean, struct err *err);
 /* Could this name be one of ours? */
 bool picture_name_valid(const char *key);
 /* Where the picture lies in the object store. */

@@ -6,6 +6,7 @@
 
 #define USER_PROBLEMS(X)                                                                                               \
     X(ERR_ALREADY_FRIENDS, "already_friends", 409, LOG_DEBUG, "You are friends already", "이미 친구입니다")            \
+    X(ERR_FRIENDS_FULL, "friends_full", 409, LOG_DEBUG, "No more friends fit", "친구 수가 가득 찼습니다")              \
     X(ERR_BLOCKED, "blocked", 403, LOG_DEBUG, "One of you blocks the other", "차단된 상대입니다")                      \
     X(ERR_SELF, "self", 422, LOG_DEBUG, "This can't be done with yourself", "자신에게는 할 수 없습니다")               \
     X(ERR_NO_REQUEST, "no_request", 404, LOG_DEBUG, "There is no such request", "해당 요청이 없습니다")                \

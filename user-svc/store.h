@@ -96,6 +96,7 @@ struct pair_change {
     const struct identity *caller;
     const char *target;
     enum relation_action action;
+    int64_t friends_max; /* of one person; 0: any number */
     struct origin origin;
     /* With `req` the Idempotency-Key counts, and `print` writes the reply inside the transaction. */
     struct request *req;
@@ -108,7 +109,7 @@ struct pair_change {
     struct person other;
     struct arena *arena; /* of `other` and the events */
 };
-/* err: self, not_found, those of relation_act, session_ended (the caller has withdrawn). */
+/* err: self, not_found, those of relation_act, friends_full, session_ended (the caller has withdrawn). */
 bool store_change_pair(struct pg_pool *db, struct pair_change *change, struct err *err);
 
 /* ---- read copies (store_copies.c) ---- */

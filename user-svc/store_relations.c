@@ -30,6 +30,13 @@ static const struct pg_statement MAKE_FRIENDS = {"make_friends",
 static const struct pg_statement END_FRIENDS = {
     "end_friends", "DELETE FROM friends WHERE (user_id = $1 AND friend_id = $2) OR (user_id = $2 AND friend_id = $1)"};
 
+/* Whoever gets a friend waits here for others who give one of the two a friend, so that the count is right. */
+static const struct pg_statement LOCK_FRIENDS = {"lock_friends",
+                                                 "SELECT pg_advisory_xact_lock(hashtextextended($1::text, 0))"};
+static const struct pg_statement FRIENDS_FULL = {
+    "friends_full", "SELECT (SELECT count(*) FROM friends WHERE user_id = $1) >= $3,"
+                    " (SELECT count(*) FROM friends WHERE user_id = $2) >= $3"};
+
 /* What the rows of LOCK_PEOPLE tell about the two. */
 struct two_people {
     struct person caller;
@@ -114,6 +121,31 @@ static bool save_friends(struct pg_tx *tx, const struct pair_ids *ids, const str
     return true;
 }
 
+/* A friendship needs room on both sides; a request room on one's own, as the other may make some until it is answered. */
+static bool check_room(struct pg_tx *tx, const struct pair_change *change, const struct pair_ids *ids,
+                       const struct relation *before, struct err *err)
+{
+    const enum link link = change->relation.link;
+    const bool made = link == LINK_FRIENDS;
+    if (!change->friends_max || link == before->link || link == LINK_NONE)
+        return true;
+    if (made && (!pg_tx_exec(tx, &LOCK_FRIENDS, PARAMS(PG_TEXT(ids->a)), NULL, err) ||
+                 !pg_tx_exec(tx, &LOCK_FRIENDS, PARAMS(PG_TEXT(ids->b)), NULL, err)))
+        return false;
+    AUTO(pg_result)
+    rows = pg_tx_query(tx, &FRIENDS_FULL,
+                       PARAMS(PG_TEXT(change->caller->user_id), PG_TEXT(change->target), PG_I64(change->friends_max)),
+                       err);
+    if (!rows)
+        return false;
+    if (pg_bool(rows, 0, 0))
+        return err_set(err, &ERR_FRIENDS_FULL, "you have %lld friends, more do not fit",
+                       (long long)change->friends_max);
+    return !made || !pg_bool(rows, 0, 1) ||
+           err_set(err, &ERR_FRIENDS_FULL, "the other has %lld friends, more do not fit",
+                   (long long)change->friends_max);
+}
+
 static bool tell(struct pg_tx *tx, const struct pair_change *change, const struct pair_ids *ids,
                  const struct two_people *two, struct err *err)
 {
@@ -142,7 +174,8 @@ static bool apply(struct pg_tx *tx, struct pair_change *change, struct err *err)
     if (!change->outcome.changed)
         return true;
     const struct pair_ids ids = pair_ids_of(change);
-    return save_pair(tx, &ids, &change->relation, err) && save_friends(tx, &ids, &before, &change->relation, err) &&
+    return check_room(tx, change, &ids, &before, err) && save_pair(tx, &ids, &change->relation, err) &&
+           save_friends(tx, &ids, &before, &change->relation, err) &&
            tell(tx, change, &ids, &two, err);
 }
 

@@ -33,7 +33,7 @@ const pngOf = (length) => {
   const small = png(8, 8), end = small.length - 12;
   const pad = Buffer.alloc(length - small.length);
   pad.writeUInt32BE(pad.length - 12, 0);
-  pad.write('prIv', 4, 'latin1');
+  pad.write('IDAT', 4, 'latin1');
   return Buffer.concat([small.subarray(0, end), pad, small.subarray(end)]);
 };
 
@@ -63,6 +63,21 @@ test('[P-11][M-10][D-05] png, jpeg and webp by their content; served unchanged, 
     assert.equal((await get(reply.json.avatar_url, { 'If-None-Match': served.headers.etag })).status, 304);
     for (const who of [kim, lee]) assert.equal((await who.api.get(`/api/users/${kim.id}`)).json.avatar_url, reply.json.avatar_url);
   }
+});
+
+test('[P-11][M-10] what a camera writes beside the picture is not stored; which side is up is', async () => {
+  const [kim] = await world.people(1);
+  const exif = Buffer.concat([Buffer.from('Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0', 'latin1'), Buffer.from('37.5665 N 126.9780 E')]);
+  const segment = Buffer.concat([Buffer.from([0xff, 0xe1, 0, exif.length + 2]), exif]);
+  const plain = jpeg(640, 480);
+  const { json } = await put(kim, Buffer.concat([plain.subarray(0, 20), segment, plain.subarray(20), Buffer.from('a film behind the picture')]), 'image/jpeg');
+  const served = (await get(json.avatar_url)).bytes;
+  assert.ok(!served.includes('37.5665') && !served.includes('a film'));
+  const turned = Buffer.concat([segment.subarray(0, 3), Buffer.from([34]), exif.subarray(0, 32)]);
+  assert.deepEqual(served, Buffer.concat([plain.subarray(0, 20), turned, plain.subarray(20)]));
+  const small = png(4, 4);
+  const noted = Buffer.concat([small.subarray(0, 33), Buffer.from('\0\0\0\x0atEXtComment\0me....', 'latin1'), small.subarray(33)]);
+  assert.deepEqual((await get((await put(kim, noted)).json.avatar_url)).bytes, small);
 });
 
 test('[P-11][M-10] what is no picture is refused, and nothing is stored', async () => {

@@ -48,6 +48,20 @@ test('[P-14] friends are never asked again, and never fall back to "requested"',
   assert.deepEqual([await ids(kim, '/api/friends'), await ids(lee, IN)], [[lee.id], []]);
 });
 
+test('[P-14][P-16] at most FRIENDS_MAX friends, on either side', async () => {
+  await world.restart({ FRIENDS_MAX: '1' });
+  const [kim, lee, park] = await world.people(3);
+  await world.befriend(kim, lee);
+  is(await ask(kim, park), 409, 'friends_full');
+  is(await ask(park, kim), 201);
+  is(await accept(kim, park), 409, 'friends_full');
+  is(await remove(kim, lee), 204);
+  is(await accept(kim, park), 200);
+  is(await ask(lee, kim), 201);
+  assert.deepEqual(await ids(kim, '/api/friends'), [park.id]);
+  await world.restart();
+});
+
 test('[P-14] crossing requests make friends', async () => {
   const [kim, lee] = await world.people(2);
   is(await ask(kim, lee), 201);

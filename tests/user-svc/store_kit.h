@@ -69,16 +69,27 @@ __attribute__((unused)) static struct identity someone(const char *name)
 }
 
 /* "" or the code of the refusal. */
-__attribute__((unused)) static const char *act(const struct identity *caller, enum relation_action action,
-                                               const struct identity *target, struct pair_change *out)
+__attribute__((unused)) static const char *act_within(const struct identity *caller, enum relation_action action,
+                                                      const struct identity *target, int64_t friends_max,
+                                                      struct pair_change *out)
 {
     AUTO(arena) arena = arena_open(1 << 20);
-    struct pair_change change = {.caller = caller, .target = target->user_id, .action = action, .arena = arena};
+    struct pair_change change = {.caller = caller,
+                                 .target = target->user_id,
+                                 .action = action,
+                                 .friends_max = friends_max,
+                                 .arena = arena};
     struct err err = {0};
     const bool good = store_change_pair(database(), &change, &err);
     if (out)
         *out = change;
     return good ? "" : err.problem->code;
+}
+
+__attribute__((unused)) static const char *act(const struct identity *caller, enum relation_action action,
+                                               const struct identity *target, struct pair_change *out)
+{
+    return act_within(caller, action, target, 0, out);
 }
 
 __attribute__((unused)) static int64_t count(const char *format, const char *a, const char *b)

@@ -92,6 +92,66 @@ TEST(each_change_leaves_one_event_with_the_next_version, "P-20")
                                             kim.user_id));
 }
 
+/* ---- at most so many friends ---- */
+
+TEST(friends_are_so_many_and_no_more, "P-14 P-16")
+{
+    enum { MOST = 2 };
+    const struct identity kim = someone("kim.f"), lee = someone("lee.f"), park = someone("park.f"),
+                          choi = someone("choi.f"), han = someone("han.f");
+    EXPECT_TEXT("", act(&kim, ACTION_REQUEST, &han, NULL)); /* waits until there is no room */
+    EXPECT_TEXT("", act_within(&kim, ACTION_REQUEST, &lee, MOST, NULL));
+    EXPECT_TEXT("", act_within(&lee, ACTION_ACCEPT, &kim, MOST, NULL));
+    EXPECT_TEXT("", act_within(&park, ACTION_REQUEST, &kim, MOST, NULL));
+    EXPECT_TEXT("", act_within(&kim, ACTION_REQUEST, &park, MOST, NULL)); /* crossing */
+    EXPECT_TEXT("friends_full", act_within(&kim, ACTION_REQUEST, &choi, MOST, NULL));
+    EXPECT_TEXT("", act_within(&kim, ACTION_REQUEST, &han, MOST, NULL)); /* a repeat changes nothing */
+    EXPECT_TEXT("friends_full", act_within(&han, ACTION_ACCEPT, &kim, MOST, NULL));
+    EXPECT_TEXT("", act_within(&choi, ACTION_REQUEST, &kim, MOST, NULL)); /* kim may make room */
+    EXPECT_TEXT("friends_full", act_within(&kim, ACTION_ACCEPT, &choi, MOST, NULL));
+    EXPECT_TEXT("friends_full", act_within(&kim, ACTION_REQUEST, &choi, MOST, NULL));
+    EXPECT_I64(4, friend_rows(&kim, &lee) + friend_rows(&park, &choi)); /* lee's and park's, each from both sides */
+    EXPECT_TEXT("", act_within(&kim, ACTION_REMOVE, &lee, MOST, NULL));
+    EXPECT_TEXT("", act_within(&kim, ACTION_ACCEPT, &choi, MOST, NULL));
+}
+
+struct asker {
+    struct identity identity;
+    const struct identity *target;
+    pthread_t thread;
+    const char *code;
+};
+
+static void *accept_within(void *payload)
+{
+    struct asker *asker = payload;
+    asker->code = act_within(&asker->identity, ACTION_ACCEPT, asker->target, 3, NULL);
+    return NULL;
+}
+
+TEST(no_more_fit_however_many_accept_at_once, "P-14 P-16")
+{
+    enum { ASKERS = 12, MOST = 3 };
+    const struct identity kim = someone("kim.g");
+    struct asker askers[ASKERS];
+    for (int i = 0; i < ASKERS; i++) {
+        askers[i] = (struct asker){.identity = someone("asked.g"), .target = &kim};
+        EXPECT_TEXT("", act_within(&kim, ACTION_REQUEST, &askers[i].identity, MOST, NULL));
+    }
+    for (int i = 0; i < ASKERS; i++)
+        REQUIRE(pthread_create(&askers[i].thread, NULL, accept_within, &askers[i]) == 0);
+    int made = 0;
+    for (int i = 0; i < ASKERS; i++) {
+        (void)pthread_join(askers[i].thread, NULL);
+        made += !*askers[i].code;
+        test_check(!*askers[i].code || strcmp(askers[i].code, "friends_full") == 0, __FILE__, __LINE__, "%s",
+                   askers[i].code);
+    }
+    EXPECT_I64(MOST, made);
+    EXPECT_I64(2 * MOST, count("SELECT count(*) FROM friends WHERE user_id = '%s' OR friend_id = '%s'", kim.user_id,
+                               kim.user_id));
+}
+
 /* ---- fifty at once ---- */
 
 struct racer {

@@ -134,6 +134,14 @@ export class World {
     });
   }
 
+  /** The daemon anew, with other settings; who has an `api` of before gives it the new address (api.base = world.url). */
+  async restart(settings = {}) {
+    this.child.kill('SIGTERM');
+    await this.exited;
+    this.settings = settings;
+    await this.startDaemon();
+  }
+
   async stop() {
     this.child?.kill('SIGTERM');
     const code = await this.exited;
