@@ -32,7 +32,7 @@ async function settles(look) {
   let wrong;
   return eventually(SETTLED_MS, async () => (wrong = await look()).length === 0, 'settled', 200)
     .then(() => [])
-    .catch(() => wrong);
+    .catch((error) => wrong ?? [error.message]);
 }
 
 export async function judgeRealtime({ base, talks, listeners }) {
@@ -141,7 +141,7 @@ export async function judgeRealtime({ base, talks, listeners }) {
         const inbox = value?.channels?.includes('inbox');
         for (const user of inbox ? (value.to.users ?? [value.to.user]) : []) if (user) asked.set(`${user} ${value.dedupe_id}`, true);
       }
-      const rows = await sql('SELECT user_id, dedupe_id, seq FROM notify.inbox ORDER BY user_id, seq');
+      const rows = await sql('SELECT user_id, dedupe_id, seq FROM notify.notices ORDER BY user_id, seq');
       const wrong = [];
       const there = new Set(rows.map(({ user_id, dedupe_id }) => `${user_id} ${dedupe_id}`));
       if (there.size !== rows.length) wrong.push(`${rows.length - there.size} notices are there twice`);

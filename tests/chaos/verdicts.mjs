@@ -36,7 +36,8 @@ async function inBatches(list, size, work) {
   return out.flat();
 }
 
-/** First appearances of the versions of one key must rise (from `first`), and a version that comes again must be the same event. */
+/** First appearances of the versions of one key must rise (from `first`, or from 1: who changes a profile before user-svc has heard of the account begins
+ * there), and a version that comes again must be the same event. */
 function orderOf(records, { consecutive, first = 1 }) {
   const keys = new Map();
   const wrong = [];

@@ -2,6 +2,8 @@
  * made up per run, since the topic is shared with whoever uses the same Kafka. */
 #include "test.h"
 
+#include "kafka_conf.h" /* its clients can be looked at by the thread sanitizer */
+
 #include <cjson/cJSON.h>
 #include <librdkafka/rdkafka.h>
 #include <limits.h>
@@ -17,15 +19,15 @@
 static rd_kafka_t *producer(void)
 {
     static rd_kafka_t *client;
+    static const struct kafka_setting SETTINGS[] = {{"enable.idempotence", "true"}, {NULL, NULL}};
+    struct err err = {0};
     char why[256];
     if (client)
         return client;
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    rd_kafka_conf_set(conf, "bootstrap.servers", test_env("KAFKA_BROKERS"), why, sizeof why);
-    rd_kafka_conf_set(conf, "enable.idempotence", "true", why, sizeof why);
-    client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
+    rd_kafka_conf_t *conf = kafka_conf_new(test_env("KAFKA_BROKERS"), "test_inbox", SETTINGS, &err);
+    client = conf ? kafka_client_new(RD_KAFKA_PRODUCER, conf, &err) : NULL;
     if (!client) {
-        printf("no producer: %s\n", why);
+        printf("no producer: %s\n", err.detail);
         exit(1);
     }
     /* As common/topics.h has it; "exists already" is as good. */
