@@ -107,7 +107,7 @@ FUZZ_CFLAGS := -std=gnu11 -O1 -g $(WARNINGS) -Wno-gnu-zero-variadic-macro-argume
 	-fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -MMD -MP -Icommon \
 	-iquote gateway -iquote auth-svc $(PACKAGE_CFLAGS)
 FUZZ_OBJECTS := $(patsubst %.c,$(FUZZ_BUILD)/%.o,$(wildcard common/*.c) $(filter-out gateway/main.c,$(wildcard gateway/*.c)) \
-	auth-svc/idtoken.c chat-svc/wire.c) $(FUZZ_BUILD)/migrations.o
+	auth-svc/idtoken.c chat-svc/wire.c chat-svc/stomp.c) $(FUZZ_BUILD)/migrations.o
 $(FUZZ_BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	clang $(FUZZ_CFLAGS) -c $< -o $@
@@ -133,8 +133,8 @@ check: c-tests ## the tests in C alone (T=room for one room; stores must run: ma
 	tests/run.sh c $(T)
 test: install ## everything, from clean checkout to result (T=room for one room)
 	tests/run.sh all $(T)
-soak: install ## the long forms: fuzzers 60 s, chaos 10 min, all sanitizers, clang
-	tests/run.sh soak
+soak: install ## the long forms: valgrind, sanitizers, clang, chaos 10 min, fuzzers 60 s (STAGE=valgrind|asan|tsan|clang|chaos|fuzz for one)
+	tests/run.sh soak $(STAGE)
 trace: ## every requirement id of the foundation, with the tests that show it
 	@tests/support/trace.sh
 headers: ## each header compiles alone

@@ -3,7 +3,8 @@
 #
 #   tests/run.sh c [ROOM]      the tests in C; those that need stores use the ones of .run/env (make stores)
 #   tests/run.sh all [ROOM]    everything, on stores and daemons of its own that are gone afterwards
-#   tests/run.sh soak [STAGE]  the long forms: valgrind, address, thread, clang, stack-address, stack-thread, chaos, fuzz
+#   tests/run.sh soak [STAGE]  the long forms: valgrind, asan, tsan, clang, chaos, fuzz; or a half of a sanitizer's stage: address and
+#                              thread are the tests in C, stack-address and stack-thread the daemons
 #
 # ROOM is a folder of tests/ (common, auth-svc, e2e, chaos, fuzz ...). CC and SAN choose the build of mode c.
 # Outputs of all suites stay in build/test/out. tests/README.md tells more.
@@ -227,10 +228,13 @@ soak_stack() { # soak_stack <sanitizer>
     unset SAN
 }
 
-SOAK_STAGES="valgrind address thread clang stack-address stack-thread chaos fuzz"
+SOAK_STAGES="valgrind asan tsan clang chaos fuzz"
+SOAK_HALVES="address thread stack-address stack-thread"
 soak_stage() {
     case $1 in
     valgrind) soak_valgrind ;;
+    asan) soak_stage address; soak_stage stack-address ;;
+    tsan) soak_stage thread; soak_stage stack-thread ;;
     address | thread) soak_build gcc "$1" ;;
     clang) soak_build clang ;;
     stack-*) soak_stack "${1#stack-}" ;;
@@ -240,16 +244,22 @@ soak_stage() {
 }
 
 mode_soak() {
-    local stages=${ROOM:-$SOAK_STAGES} each
-    case " $SOAK_STAGES " in *" $stages "*) ;; *) echo "the stages of soak are: $SOAK_STAGES"; return 1 ;; esac
+    local stages=${ROOM:-$SOAK_STAGES} each passed failed verdicts=()
+    case " $SOAK_STAGES $SOAK_HALVES " in *" $stages "*) ;; *) echo "the stages of soak are: $SOAK_STAGES ($SOAK_HALVES)"; return 1 ;; esac
+    build_all || return # of one stage alone: what it needs, as of one room
     ROOM=
-    build_all || return
     stack_prepare >"$OUT/prepare.log" 2>&1 || { cat "$OUT/prepare.log"; FAILED=$((FAILED + 1)); return; }
     export SOAK=1 # tests with a long form take it
     for each in $stages; do
+        passed=$PASSED failed=$FAILED
         soak_stage "$each"
+        verdicts+=("soak $each: $((PASSED - passed)) passed, $((FAILED - failed)) failed")
+        stage_end
+        echo "${verdicts[-1]}"
     done
     cleanup
+    stage_end
+    printf '%s\n' "${verdicts[@]}"
 }
 
 # ---- which one ---------------------------------------------------------------------------------------------------------
@@ -265,6 +275,6 @@ case $MODE in
 c) mode_c ;;
 all) mode_all ;;
 soak) mode_soak ;;
-*) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2 ;;
+*) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
 total
