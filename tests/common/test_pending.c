@@ -25,7 +25,8 @@ static bool on_wait(struct request *req, struct reply *reply, struct err *err)
 {
     char corr[PENDING_CORR_BYTES];
     world.runs++;
-    if (!req->answer.bytes && req->waited_ms == 0) {
+    if (!req->asked) {
+        EXPECT(!req->answer.bytes);
         if (!pending_begin(world.pending, req, corr, err))
             return false;
         int n = world.begun;
