@@ -82,7 +82,7 @@ test('[M-49] doubled and old signals, and those nobody can read, change nothing'
   await eventually(10000, async () => (await readTopic('presence.signals.dlq')).filter((record) => record.key === lee.id).length === 2, 'both are dead letters');
 });
 
-test('[P-36] only friends see it, and a block hides', async () => {
+test('[P-36][P-37] only friends see it, whatever ids one asks for, and a block hides', async () => {
   const [kim, lee] = await friends();
   const stranger = world.person();
   const connection = world.up(lee, 60);
@@ -97,7 +97,7 @@ test('[P-36] only friends see it, and a block hides', async () => {
   world.signals([connection], 'down');
 });
 
-test('[P-36][P-42] settings: who hides is offline to others, and the truth is still told', async () => {
+test('[P-36][P-37][P-42] settings: who hides is offline to others, and the truth is still told', async () => {
   const [kim, lee] = await friends();
   const connection = world.up(lee, 60);
   await world.until(kim, lee, true);
