@@ -13,6 +13,14 @@ quiet_build = @+$(MAKE) --no-print-directory -sq $(1) 2>/dev/null || echo "build
 
 build: $(SUPERVISE) $(INBOX)
 
+ifeq ($(SAN),thread)
+# The tools are plain in this build: the sanitizer does not know librdkafka's threads, and the tools do without what common/kafka_conf.c does about it.
+$(SUPERVISE) $(INBOX): $(BUILD)/bin/%: FORCE
+	@mkdir -p $(@D)
+	@$(MAKE) --no-print-directory -s SAN= build/$(notdir $(CC))/bin/$*
+	cp build/$(notdir $(CC))/bin/$* $@
+FORCE:
+else
 $(SUPERVISE): $(SUPERVISE_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ -lpq -lrdkafka
@@ -20,6 +28,7 @@ $(SUPERVISE): $(SUPERVISE_OBJECTS)
 $(INBOX): $(BUILD)/deploy/local/inbox.o $(BUILD)/deploy/local/inbox_sinks.o
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ -lrdkafka -lcjson -lpq
+endif
 
 install: ## what is missing on this machine, from Debian's packages
 	@deploy/local/install.sh run
