@@ -1,4 +1,5 @@
-/* copies.h - read copies of what other services own: people (topics accounts, profiles) and relations. Workers; payload is struct chat_app. */
+/* copies.h - read copies of what other services own: people (topics accounts, profiles) and relations. Workers; payload
+ * is struct chat_app. */
 #ifndef MADANG_CHAT_COPIES_H
 #define MADANG_CHAT_COPIES_H
 

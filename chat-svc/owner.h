@@ -1,10 +1,12 @@
-/* owner.h - the one writer of rooms: applies chat.inbound in order, each command once, and tells what came of it on chat.events.
+/* owner.h - the one writer of rooms: applies chat.inbound in order, each command once, and tells what came of it on
+ * chat.events.
  *
- * A batch is one transaction: lock applied(topic, partition); load the rooms, members, people and relations that the commands name (a few statements);
- * decide by the rules of room.c; write by unnest; put the events into events_out and push requests into the outbox; commit. Then the events are sent to
- * chat.events by kafka_send_all in order, with header corr, and their rows are deleted (with the next batch, or by owner_assigned). A new owner first sends
- * what it finds (owner_assigned). A paused former owner changes nothing: its offset is behind `applied`.
- * Threads: the worker's. */
+ * A batch is one transaction: lock applied(topic, partition); load the rooms, members, people and relations that the
+ * commands name (a few statements); decide by the rules of room.c; write by unnest; put the events into events_out and
+ * push requests into the outbox; commit. Then the events are sent to chat.events by kafka_send_all in order, with
+ * header corr, and their rows are deleted (with the next batch, or by owner_assigned). A new owner first sends what it
+ * finds (owner_assigned). A paused former owner changes nothing: its offset is behind `applied`. Threads: the worker's.
+ */
 #ifndef MADANG_CHAT_OWNER_H
 #define MADANG_CHAT_OWNER_H
 

@@ -200,17 +200,12 @@ const char *scene_message_json(const struct scene *scene, const struct chat_room
 {
     struct message shown = message->shown;
     const struct chat_person *sender = shown.sender_id ? scene_person(scene, shown.sender_id) : NULL;
-    const int64_t unread_by = scene_unread_by(room, shown.seq);
+    const struct message_view view = {.unread_by = scene_unread_by(room, shown.seq)};
     AUTO_STR out;
     str_init(&out);
     shown.nickname = sender ? sender->nickname : "";
     shown.avatar_url = sender ? sender->avatar_url : "";
-    codec_message(&out, NULL, &shown, NULL);
-    if (unread_by >= 0) {
-        out.bytes[--out.length] = '\0'; /* one more member before the brace */
-        json_i64(&out, "unread_by", unread_by);
-        json_close(&out, '}');
-    }
+    codec_message(&out, NULL, &shown, &view);
     return arena_bytes(scene->arena, out.bytes, out.length);
 }
 

@@ -1,10 +1,11 @@
-/* wire.h - the two forms that chat-svc speaks on Kafka: commands (chat.inbound) and events (chat.events). Both are keyed by the room, so a room's
- * commands have one order and its events have one order.
+/* wire.h - the two forms that chat-svc speaks on Kafka: commands (chat.inbound) and events (chat.events). Both are
+ * keyed by the room, so a room's commands have one order and its events have one order.
  *
- * A command is a wish: the room's owner (owner.c) applies it and answers with an event that carries the same header `corr`. An event with `rev` is a change of
- * the room: rev is gapless per room, doubles are dropped by (room, rev). An event without rev is a verdict for whoever waits: a refusal, or a repeat of what was
- * done before. Receivers ignore members they do not know.
- * Ownership: texts of decoded structs lie in the arena given. Threads: pure functions. The decoders are fuzzed. */
+ * A command is a wish: the room's owner (owner.c) applies it and answers with an event that carries the same header
+ * `corr`. An event with `rev` is a change of the room: rev is gapless per room, doubles are dropped by (room, rev). An
+ * event without rev is a verdict for whoever waits: a refusal, or a repeat of what was done before. Receivers ignore
+ * members they do not know. Ownership: texts of decoded structs lie in the arena given. Threads: pure functions. The
+ * decoders are fuzzed. */
 #ifndef MADANG_CHAT_WIRE_H
 #define MADANG_CHAT_WIRE_H
 
@@ -16,19 +17,19 @@
 #include <stdint.h>
 
 enum {
-    CONTENT_MAX = 4000,      /* code points of a message */
-    OPEN_CONTENT_MAX = 200,  /* in global and company rooms */
-    OPEN_KEPT = 100,         /* messages that stay in them */
-    OPEN_BURST = 5,          /* messages of one person in them ... */
-    OPEN_BURST_MS = 10000,   /* ... in this time */
-    GROUP_MEMBERS_MIN = 3,   /* the creator included */
+    CONTENT_MAX = 4000,     /* code points of a message */
+    OPEN_CONTENT_MAX = 200, /* in global and company rooms */
+    OPEN_KEPT = 100,        /* messages that stay in them */
+    OPEN_BURST = 5,         /* messages of one person in them ... */
+    OPEN_BURST_MS = 10000,  /* ... in this time */
+    GROUP_MEMBERS_MIN = 3,  /* the creator included */
     GROUP_MEMBERS_MAX = 100,
     TITLE_MAX = 100,
     CLIENT_ID_MAX = 64,
-    EMOJI_MAX = 16,          /* code points of one reaction */
-    EMOJI_KINDS_MAX = 20,    /* different reactions of one message */
+    EMOJI_MAX = 16,       /* code points of one reaction */
+    EMOJI_KINDS_MAX = 20, /* different reactions of one message */
     EDIT_HOURS = 24,
-    MARKS_MAX = 1000,        /* of one read command, and moves of one read event */
+    MARKS_MAX = 1000,           /* of one read command, and moves of one read event */
     COMMAND_BYTES_MAX = 131072, /* payloads that are longer are nobody's */
     EVENT_BYTES_MAX = 262144,
 };
@@ -39,7 +40,10 @@ enum room_kind { ROOM_DM, ROOM_GROUP, ROOM_GLOBAL, ROOM_COMPANY, ROOM_MEETUP, RO
 const char *room_kind_name(enum room_kind kind);
 bool room_kind_parse(const char *name, enum room_kind *kind);
 /* Everybody's: no members, marks, unread or push. */
-static inline bool room_kind_is_open(enum room_kind kind) { return kind == ROOM_GLOBAL || kind == ROOM_COMPANY; }
+static inline bool room_kind_is_open(enum room_kind kind)
+{
+    return kind == ROOM_GLOBAL || kind == ROOM_COMPANY;
+}
 
 /* ---- commands: chat.inbound ---- */
 
@@ -54,8 +58,8 @@ enum command_kind {
     COMMAND_DELETE, /* seq */
     COMMAND_REACT,  /* seq, emoji */
     COMMAND_UNREACT,
-    COMMAND_READ,   /* marks: one by a person's own wish; many from an instance for those whose open sockets it served */
-    COMMAND_CLOSE,  /* the server's: a company's round is over */
+    COMMAND_READ,  /* marks: one by a person's own wish; many from an instance for those whose open sockets it served */
+    COMMAND_CLOSE, /* the server's: a company's round is over */
     COMMANDS
 };
 const char *command_kind_name(enum command_kind kind); /* "create", "add", ... */
@@ -67,7 +71,7 @@ struct mark {
 
 struct command {
     enum command_kind kind;
-    const char *id;      /* of the record; read only */
+    const char *id; /* of the record; read only */
     const char *room_id;
     const char *user_id; /* who asks; NULL: the server itself (no friendship or membership is asked for) */
     /* as the kind says; NULL and 0 when absent */
@@ -97,7 +101,8 @@ enum event_kind {
     EVENT_DELETED,  /* message as it is now: deleted true, content "" */
     EVENT_REACTION, /* message as it is now, by, emoji, added */
     EVENT_READ,     /* reads: whose marks moved, from and to */
-    EVENT_VERDICT,  /* no rev: status and code and detail of a refusal, or status 200 with message or room: done before, or nothing to do */
+    EVENT_VERDICT,  /* no rev: status and code and detail of a refusal, or status 200 with message or room: done before,
+                       or nothing to do */
     EVENTS
 };
 const char *event_kind_name(enum event_kind kind); /* "created", ... */
@@ -115,9 +120,10 @@ struct chat_event {
     const char *by;      /* who did it; NULL: the server */
     const char *manager; /* EVENT_LEFT: who manages the room from now on; NULL: as before */
     struct texts user_ids;
-    const char *room;    /* JSON: {id, kind, title, member_count, last_seq, created_at, closed} the same for every viewer */
-    const char *message; /* JSON: Message of the API, the same for every viewer */
-    int64_t seq;         /* of the message that the event is about; 0: none */
+    const char
+        *room; /* JSON: {id, kind, title, member_count, last_seq, created_at, closed} the same for every viewer */
+    const char *message;   /* JSON: Message of the API, the same for every viewer */
+    int64_t seq;           /* of the message that the event is about; 0: none */
     const char *sender_id; /* of that message; NULL: system */
     const char *emoji;
     bool added;
@@ -125,9 +131,9 @@ struct chat_event {
     size_t read_count;
     /* verdicts */
     int64_t status;
-    int64_t retry_after_s; /* of a 429; 0: none */
+    int64_t retry_after_s;     /* of a 429; 0: none */
     const char *code, *detail; /* code: stable problem code (problems.h) */
-    int64_t last_seq;      /* of the room after the event: what unread is counted from */
+    int64_t last_seq;          /* of the room after the event: what unread is counted from */
 };
 
 void event_encode(struct str *out, const struct chat_event *event);

@@ -188,6 +188,22 @@ TEST(a_new_owner_first_sends_what_was_left, "P-29")
     kit->partition = 0;
 }
 
+TEST(what_a_paused_former_owner_committed_late_is_told_by_the_new_one, "P-29")
+{
+    struct kit *kit = kit_open();
+    const struct three three = three_of(kit);
+    struct command send = kit_send(kit, three.room, three.people[0], "before the pause");
+    EXPECT_TEXT("", kit_do(kit, &send, NULL)); /* the new owner has the partition, and nothing is left over */
+    send = kit_send(kit, three.room, three.people[0], "after the pause");
+    const char *corr = kit_add(kit, &send);
+    commit_without_sending(kit);
+    EXPECT(kit_apply(kit));
+    struct chat_event answer;
+    EXPECT(kit_answer(kit, corr, &answer));
+    EXPECT_I64(2, answer.seq);
+    EXPECT_I64(2, messages_of(three.room));
+}
+
 TEST(the_same_owner_sends_what_it_could_not_send, "P-29")
 {
     struct kit *kit = kit_open();
