@@ -58,24 +58,32 @@ static void add(struct channels *channels, const char *name, int64_t senders,
     channels->list[i] = (struct channel){.name = name, .senders = (int)senders, .state = counted, .send = counted_send};
 }
 
-static void tell_of_sink(const struct channels_config *config, const struct channels *channels)
+/* Opens the sink when a channel needs it, and says which: what stands there reaches nobody. */
+static bool open_sink(const struct channels_config *config, struct channels *channels, struct err *err)
 {
     const struct {
         const char *name;
         bool is_local;
-    } rows[] = {{"email", !*config->email.url},
-                {"sms", !*config->sms.provider},
-                {"slack", slack_sink(channels->slack) != NULL}};
-    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++)
-        if (rows[i].is_local)
-            log_event(LOG_WARN, "channel_is_local", LOG_TEXT("channel", rows[i].name),
-                      LOG_TEXT("reason", "no settings: messages go to the local sink"));
+    } rows[] = {
+        {"email", !*config->email.url},
+        {"sms", !*config->sms.provider},
+        {"slack", !*config->slack.token && !*config->slack.webhooks},
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
+        if (!rows[i].is_local)
+            continue;
+        if (!channels->sink && !(channels->sink = sink_open(config->sink_dir, err)))
+            return false;
+        log_event(LOG_WARN, "channel_is_local", LOG_TEXT("channel", rows[i].name),
+                  LOG_TEXT("reason", "no settings: messages go to the local sink"));
+    }
+    return true;
 }
 
 struct channels *channels_open(const struct channels_config *config, struct err *err)
 {
     struct channels *channels = MEM_NEW(channels);
-    bool good = (channels->sink = sink_open(config->sink_dir, err)) &&
+    bool good = open_sink(config, channels, err) &&
                 (channels->email = email_channel_open(&config->email, channels->sink, err)) &&
                 (channels->sms = sms_channel_open(&config->sms, channels->sink, err)) &&
                 (channels->slack = slack_open(&config->slack, channels->sink, err));
@@ -86,7 +94,6 @@ struct channels *channels_open(const struct channels_config *config, struct err 
     add(channels, "email", config->email.senders, email_channel_send, channels->email);
     add(channels, "sms", config->sms.senders, sms_channel_send, channels->sms);
     add(channels, "slack", config->slack.senders, slack_channel_send, channels->slack);
-    tell_of_sink(config, channels);
     return channels;
 }
 
