@@ -68,7 +68,7 @@ static void skip_line_ends(struct stomp_parser *parser)
     if (parser->scanned)
         return; /* inside a frame */
     struct view *input = &parser->input;
-    while (input->length && (*input->bytes == '\n' || (*input->bytes == '\r' && (input->length == 1 || input->bytes[1] == '\n'))))
+    while (input->length && (*input->bytes == '\n' || (*input->bytes == '\r' && input->length > 1 && input->bytes[1] == '\n')))
         skip(parser, 1);
 }
 
@@ -254,7 +254,7 @@ enum stomp_result stomp_next(struct stomp_parser *parser, struct stomp_frame *fr
 {
     *why = NULL;
     skip_line_ends(parser);
-    if (!parser->input.length)
+    if (!parser->input.length || (!parser->scanned && parser->input.length == 1 && *parser->input.bytes == '\r'))
         return keep(parser);
     const bool begins = !parser->head_length;
     if (begins) {
