@@ -135,7 +135,7 @@ test: install ## everything, from clean checkout to result (T=room for one room)
 	tests/run.sh all $(T)
 soak: install ## the long forms: valgrind, sanitizers, clang, chaos 10 min, fuzzers 60 s (STAGE=valgrind|asan|tsan|clang|chaos|fuzz for one)
 	tests/run.sh soak $(STAGE)
-trace: ## every requirement id of the foundation, with the tests that show it
+trace: ## every requirement id of what stands, with the tests that show it
 	@tests/support/trace.sh
 headers: ## each header compiles alone
 	@for h in common/*.h gateway/*.h $(SERVICES:%=%/*.h); do \
