@@ -136,7 +136,7 @@ test('[P-22][P-24][P-25][P-26] a group: everybody is told live; who leaves hears
   assert.ok(!c.of('message').some((event) => body(event).content === 'after she left'), 'she did not hear it');
 });
 
-test('[P-33] two devices of one user agree on unread, whatever came in between', async (t) => {
+test('[P-33][M-53] two devices of one user agree on unread, whatever came in between', async (t) => {
   const [mina, juno] = await friends(2);
   const room = (await mina.api.post('/api/chat/rooms', { kind: 'dm', user_id: juno.id })).json.id;
   const devices = [app(t, juno, door(0)), app(t, juno, door(1))];
