@@ -143,7 +143,9 @@ whole_stack() { # whole_stack <seconds of chaos>
     stage "the whole stack"
     # On stores of its own: the rooms' tests leave events on the topics that no service ever sent.
     step "fresh stores" 120 stack_remove
-    step "make up" 600 stack_make up SCALE="user-svc=2 auth-svc=2 gateway=2" && stack_env "$STACK_DIR/env" || return 1
+    # Leases are short, so that what a killed instance leaves behind ends within the run.
+    export PRESENCE_BEAT_SECONDS=4 PRESENCE_LEASE_SECONDS=12
+    step "make up" 600 stack_make up SCALE="gateway=2 auth-svc=2 user-svc=2 chat-svc=2 presence-svc=2 push-svc=2 notify-svc=2" && stack_env "$STACK_DIR/env" || return 1
     if wanted e2e; then
         stage "end to end"
         node_room e2e
