@@ -36,7 +36,8 @@ struct signals {
     pthread_cond_t wake;
     struct connection *chains[CHAINS];
     struct connection **slots;
-    size_t slot_count, open;
+    size_t slot_count;
+    _Atomic size_t open; /* changed under the lock; the metrics, which have a lock of their own, read it without */
     struct metric_child *sent, *lost;
     bool stop;
     pthread_t thread;
@@ -185,11 +186,7 @@ void signals_down(struct signals *signals, const char *id)
 
 static int64_t read_open(void *payload)
 {
-    struct signals *signals = payload;
-    pthread_mutex_lock(&signals->lock);
-    int64_t open = (int64_t)signals->open;
-    pthread_mutex_unlock(&signals->lock);
-    return open;
+    return (int64_t)((struct signals *)payload)->open;
 }
 
 struct signals *signals_open(struct kafka_producer *producer, int beat_seconds, int lease_seconds, struct err *err)
