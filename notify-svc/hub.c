@@ -177,8 +177,6 @@ struct http_stream *hub_open(struct hub *hub, const char *user_id, const char *s
     (void)pthread_mutex_lock(&hub->lock);
     const bool good = may_open(hub, &stream->session, err);
     if (good) {
-        if (hub->signals)
-            signals_up(hub->signals, user_id, stream->connection);
         stream->out = http_stream_new(STREAM_CAP_BYTES, stream_ended, stream);
         stream->number = ++hub->last_number;
         stream->user = take_user(hub, user_id);
@@ -189,6 +187,9 @@ struct http_stream *hub_open(struct hub *hub, const char *user_id, const char *s
     }
     struct http_stream *out = stream->out;
     (void)pthread_mutex_unlock(&hub->lock);
+    /* `ended` can't run before the reply has the stream. */
+    if (good && hub->signals)
+        signals_up(hub->signals, user_id, stream->connection);
     if (good)
         return out;
     free(stream);
@@ -235,11 +236,7 @@ void hub_drain(struct hub *hub)
 
 static int64_t count_streams(void *payload)
 {
-    struct hub *hub = payload;
-    (void)pthread_mutex_lock(&hub->lock);
-    const int64_t count = (int64_t)hub->stream_count;
-    (void)pthread_mutex_unlock(&hub->lock);
-    return count;
+    return (int64_t)((struct hub *)payload)->stream_count;
 }
 
 void hub_use_signals(struct hub *hub, struct signals *signals)

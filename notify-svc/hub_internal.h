@@ -51,7 +51,8 @@ struct hub {
     pthread_cond_t woken;
     struct hub_user *buckets[BUCKETS];
     struct hub_user *woken_first, *woken_last;
-    size_t user_count, stream_count;
+    size_t user_count;
+    _Atomic size_t stream_count; /* changed under the lock; read by the metrics without it, which have a lock of their own */
     uint64_t last_number;
     bool draining, stop, look_all;
     struct {

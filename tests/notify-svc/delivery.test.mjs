@@ -12,9 +12,9 @@ before(async () => {
   const url = await post.start();
   await world.start({ instances: 2, settings: { SMTP_URL: url, SMTP_TLS: 'off', SMTP_TIMEOUT_MS: '20000', NOTIFY_ATTEMPTS_MAX: '4', NOTIFY_BACKOFF_MS: '20' } });
 });
-after(async () => {
+after(() => {
   post.stop();
-  await world.stop();
+  return world.stop();
 });
 beforeEach(() => (post.mode = 'take'));
 

@@ -27,8 +27,11 @@ before(async () => {
   await world.start({ instances: 2, redisUrl: `redis://127.0.0.1:${redisPort}`, settings: { NOTIFY_STREAMS_MAX: String(STREAMS_MAX) } });
 });
 after(async () => {
-  await world.stop();
-  await stopRedis();
+  try {
+    await world.stop();
+  } finally {
+    await stopRedis();
+  }
 });
 
 const get = async (person) => (await person.api.get('/api/notifications/settings')).json;
@@ -112,11 +115,15 @@ test('[P-42] bad settings are 400 with the place', async () => {
 test('[P-42] twenty changes at once: each counts, versions have no hole', async () => {
   const kim = world.person();
   const kinds = Object.entries((await get(kim)).kinds).filter(([name, { push }]) => push && name !== 'session_reused').map(([name]) => name);
-  const replies = await Promise.all(kinds.map((name, i) => kim.at(world.instances[i % 2]).put('/api/notifications/settings', { kinds: { [name]: { push: false } } })));
-  assert.deepEqual(replies.map(({ status }) => status), kinds.map(() => 200));
+  // A busy machine may say 503: the change is then made again.
+  await Promise.all(kinds.map((name, i) => eventually(30000, async () => (await kim.at(world.instances[i % 2]).put('/api/notifications/settings', { kinds: { [name]: { push: false } } })).status === 200, name)));
   const now = await get(kim);
   for (const name of kinds) assert.equal(now.kinds[name].push, false, name);
-  assert.equal(await world.one('SELECT version FROM preferences WHERE user_id = $1', [kim.id]), kinds.length);
+  const versions = await eventually(15000, async () => {
+    const told = (await readTopic('notify.settings')).filter(({ key }) => key === kim.id).map(({ value }) => value.version);
+    return told.length >= kinds.length && told;
+  }, 'each change is told');
+  assert.deepEqual(versions, versions.map((_, i) => i + 1));
 });
 
 test('[S-45][K-43] a full instance says 503 with Retry-After, and takes the next one when there is room', async () => {
