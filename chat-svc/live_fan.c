@@ -303,12 +303,14 @@ static bool reads_live(const struct hub_user *user, const struct hub_room *room)
     return false;
 }
 
-/* Their unread moves: at a message of another one; a socket that has the room open moves the mark, and that tells. */
+/* Their unread moves at a message: up, but for its sender, whose mark goes with it. Where a socket has the room open, the mark that it moves will tell. */
 static void count_message(const struct chat_event *event, struct hub_room *room)
 {
-    for (struct hub_member *member = room->members; member; member = member->room_next)
-        if ((!event->sender_id || strcmp(event->sender_id, member->user->id) != 0) && !reads_live(member->user, room))
+    for (struct hub_member *member = room->members; member; member = member->room_next) {
+        const bool own = event->sender_id && strcmp(event->sender_id, member->user->id) == 0;
+        if (own || !reads_live(member->user, room))
             unread_later(member);
+    }
 }
 
 static void count_reads(struct hub *hub, const struct chat_event *event, struct hub_room *room)
