@@ -38,7 +38,8 @@ bool devices_list(struct request *req, struct reply *reply, struct err *err)
     return true;
 }
 
-/* PUT /api/push/devices/:device_id {platform, token or subscription, name?} -> 200 and the device, now of this session. */
+/* PUT /api/push/devices/:device_id {platform, token or subscription, name?} -> 200 and the device, now of this session.
+ */
 bool device_put(struct request *req, struct reply *reply, struct err *err)
 {
     const struct push_app *app = req->app;
@@ -62,7 +63,8 @@ bool device_put(struct request *req, struct reply *reply, struct err *err)
 bool device_delete(struct request *req, struct reply *reply, struct err *err)
 {
     const struct push_app *app = req->app;
-    return store_delete_device(app->db, req->identity->user_id, http_param(req, "device_id"), err) && reply_empty(reply, 204);
+    return store_delete_device(app->db, req->identity->user_id, http_param(req, "device_id"), err) &&
+           reply_empty(reply, 204);
 }
 
 /* GET /api/push/vapid-key -> {key}: what a browser gives to pushManager.subscribe(). */

@@ -1,5 +1,5 @@
-/* api.h - the handlers of push-svc (api.c); routes.c says which route each one serves. There is none that sends: sending is asked for on the
- * topic push.requests only. */
+/* api.h - the handlers of push-svc (api.c); routes.c says which route each one serves. There is none that sends:
+ * sending is asked for on the topic push.requests only. */
 #ifndef MADANG_PUSH_API_H
 #define MADANG_PUSH_API_H
 

@@ -11,9 +11,9 @@ struct post;
 struct push_app {
     const struct push_config *config;
     struct pg_pool *db;
-    struct reach reach;      /* where subscriptions may point */
+    struct reach reach;       /* where subscriptions may point */
     const char *vapid_public; /* base64url of the 65 bytes of the public key */
-    struct post *post;       /* woken when there is something to send */
+    struct post *post;        /* woken when there is something to send */
 };
 
 #endif

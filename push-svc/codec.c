@@ -40,7 +40,8 @@ const struct field PUSH_REQUEST_FIELDS[] = {
     FIELD_TEXT(struct push_request, collapse_key, .nullable = true, .max = 200),
     FIELD_TEXT(struct push_request, dedupe_id, .required = true, .min = 1, .max = 200),
     FIELD_TEXT(struct push_request, source, .required = true, .max = 20, .one_of = SOURCES),
-    FIELD_I64(struct push_request, ttl_seconds, .nullable = true, .max = TTL_MAX_S, FIELD_SEEN(struct push_request, ttl_seen)),
+    FIELD_I64(struct push_request, ttl_seconds, .nullable = true, .max = TTL_MAX_S,
+              FIELD_SEEN(struct push_request, ttl_seen)),
     FIELD_BOOL(struct push_request, urgent),
     {0},
 };
@@ -92,7 +93,8 @@ bool codec_preference(struct arena *arena, struct view payload, struct preferenc
 
 /* ---- pushes ---- */
 
-bool codec_push_request(struct arena *arena, struct view payload, int64_t at_ms, struct push_request *request, struct err *err)
+bool codec_push_request(struct arena *arena, struct view payload, int64_t at_ms, struct push_request *request,
+                        struct err *err)
 {
     if (!JSON_DECODE_LENIENT(arena, payload, PUSH_REQUEST_FIELDS, request, err))
         return false;
@@ -106,9 +108,10 @@ bool codec_push_request(struct arena *arena, struct view payload, int64_t at_ms,
     if (request->collapse_key && !*request->collapse_key)
         request->collapse_key = NULL;
     /* "Now or never" is given a moment, or it would be over before it was tried. */
-    const int64_t ttl_s = !request->ttl_seen || !request->ttl_seconds ? (request->ttl_seen ? TTL_LEAST_S : TTL_DEFAULT_S)
-                          : request->ttl_seconds < TTL_LEAST_S        ? TTL_LEAST_S
-                                                                      : request->ttl_seconds;
+    const int64_t ttl_s = !request->ttl_seen || !request->ttl_seconds
+                              ? (request->ttl_seen ? TTL_LEAST_S : TTL_DEFAULT_S)
+                          : request->ttl_seconds < TTL_LEAST_S ? TTL_LEAST_S
+                                                               : request->ttl_seconds;
     request->expires_ms = (at_ms > 0 ? at_ms : clock_now_ms()) + ttl_s * 1000;
     return true;
 }

@@ -49,6 +49,7 @@ struct push_request {
 };
 extern const struct field PUSH_REQUEST_FIELDS[];
 enum { TTL_DEFAULT_S = 4 * 3600, TTL_LEAST_S = 10 };
-bool codec_push_request(struct arena *arena, struct view payload, int64_t at_ms, struct push_request *request, struct err *err);
+bool codec_push_request(struct arena *arena, struct view payload, int64_t at_ms, struct push_request *request,
+                        struct err *err);
 
 #endif

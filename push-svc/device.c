@@ -94,8 +94,8 @@ static bool read_name(struct arena *arena, const char *name, struct device *devi
     return true;
 }
 
-bool device_read(struct arena *arena, const struct reach *reach, const char *device_id, struct view body, struct device *device,
-                 struct err *err)
+bool device_read(struct arena *arena, const struct reach *reach, const char *device_id, struct view body,
+                 struct device *device, struct err *err)
 {
     struct device_wish wish;
     *device = (struct device){.device_id = device_id};
@@ -109,8 +109,9 @@ bool device_read(struct arena *arena, const struct reach *reach, const char *dev
     if (wish.subscription && !web)
         return err_add_field(err, "/subscription", "only for platform web");
     device->platform = wish.platform;
-    if (!read_name(arena, wish.name, device, err) || !(wish.token ? read_token(wish.token, device, err)
-                                                                  : read_subscription(arena, reach, wish.subscription, device, err)))
+    if (!read_name(arena, wish.name, device, err) ||
+        !(wish.token ? read_token(wish.token, device, err)
+                     : read_subscription(arena, reach, wish.subscription, device, err)))
         return false;
     crypto_sha256(device->address, strlen(device->address), device->address_hash);
     return true;

@@ -1,5 +1,6 @@
 /* device.h - what a device may be: the rules of PUT /api/push/devices/{device_id}. Pure; no database, no network.
- * A device is reached by a registration token (FCM: phones, and browsers that use Firebase) or by a browser's subscription (Web Push). */
+ * A device is reached by a registration token (FCM: phones, and browsers that use Firebase) or by a browser's
+ * subscription (Web Push). */
 #ifndef MADANG_PUSH_DEVICE_H
 #define MADANG_PUSH_DEVICE_H
 
@@ -31,7 +32,7 @@ struct device {
 bool device_id_valid(const char *id);
 
 /* bad_input with the fields that are wrong; endpoint_refused. Texts of *device live in the arena. */
-bool device_read(struct arena *arena, const struct reach *reach, const char *device_id, struct view body, struct device *device,
-                 struct err *err);
+bool device_read(struct arena *arena, const struct reach *reach, const char *device_id, struct view body,
+                 struct device *device, struct err *err);
 
 #endif

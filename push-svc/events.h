@@ -1,7 +1,7 @@
 /* events.h - the topics push-svc hears. It publishes none.
  *
- * In: accounts (withdrawn, locale), sessions.ended (devices go), presence.changes (the last look), notify.settings (quiet hours),
- * push.requests (what to send). Payloads are described in docs/asyncapi.yaml. */
+ * In: accounts (withdrawn, locale), sessions.ended (devices go), presence.changes (the last look), notify.settings
+ * (quiet hours), push.requests (what to send). Payloads are described in docs/asyncapi.yaml. */
 #ifndef MADANG_PUSH_EVENTS_H
 #define MADANG_PUSH_EVENTS_H
 

@@ -51,7 +51,8 @@ static bool read_account(struct fcm_account *account, const cJSON *document, boo
             return err_set(err, &ERR_BAD_INPUT, "FCM_CREDENTIALS: no %s", members[i].name);
         *members[i].to = mem_text(text);
     }
-    if (strncmp(account->token_uri, "https://", 8) != 0 && !(allow_http && strncmp(account->token_uri, "http://", 7) == 0))
+    if (strncmp(account->token_uri, "https://", 8) != 0 &&
+        !(allow_http && strncmp(account->token_uri, "http://", 7) == 0))
         return err_set(err, &ERR_BAD_INPUT, "FCM_CREDENTIALS: token_uri must be https");
     if (strspn(account->project, "abcdefghijklmnopqrstuvwxyz0123456789-:.") != strlen(account->project))
         return err_set(err, &ERR_BAD_INPUT, "FCM_CREDENTIALS: project_id is none");
@@ -196,10 +197,14 @@ static void read_detail(const cJSON *detail, struct fcm_error *error)
         error->code = code ? code : error->code;
         error->has_detail = true;
     }
-    const cJSON *violation;
-    if (type_ends(detail, QUOTA_FAILURE_TYPE))
-        cJSON_ArrayForEach(violation, cJSON_GetObjectItemCaseSensitive(detail, "violations")) error->device_quota =
-            error->device_quota || names_device(violation, "subject") || names_device(violation, "description");
+    const cJSON *violations = cJSON_GetObjectItemCaseSensitive(detail, "violations"), *violation;
+    if (!type_ends(detail, QUOTA_FAILURE_TYPE))
+        return;
+    cJSON_ArrayForEach(violation, violations)
+    {
+        if (names_device(violation, "subject") || names_device(violation, "description"))
+            error->device_quota = true;
+    }
 }
 
 static struct fcm_error error_read(struct view body)
@@ -210,8 +215,11 @@ static struct fcm_error error_read(struct view body)
     const char *message = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(top, "message"));
     error.code = status ? status : "";
     error.message = message ? message : "";
-    const cJSON *detail;
-    cJSON_ArrayForEach(detail, cJSON_GetObjectItemCaseSensitive(top, "details")) read_detail(detail, &error);
+    const cJSON *details = cJSON_GetObjectItemCaseSensitive(top, "details"), *detail;
+    cJSON_ArrayForEach(detail, details)
+    {
+        read_detail(detail, &error);
+    }
     return error;
 }
 
@@ -274,8 +282,8 @@ struct outcome fcm_outcome(long status, struct view body, int retry_after_s, con
     const struct fcm_row *row = row_of(&error, status);
     struct outcome outcome = {row->state, .reason = row->reason, .pause_channel = row->pause, .alert = row->alert};
     if (row->waits != NO_WAIT)
-        outcome.delay_ms = retry_delay_ms(retry_after_s, row->waits == WAIT_QUOTA ? backoff->quota_first_ms : backoff->first_ms,
-                                          attempt, chance);
+        outcome.delay_ms = retry_delay_ms(
+            retry_after_s, row->waits == WAIT_QUOTA ? backoff->quota_first_ms : backoff->first_ms, attempt, chance);
     const bool bad_token = error.has_detail && strcasestr(error.message, "not a valid FCM registration token");
     if (row->state == OUTCOME_REJECTED && bad_token && strcmp(error.code, "INVALID_ARGUMENT") == 0)
         outcome = (struct outcome){OUTCOME_DEAD_TOKEN, .reason = "invalid_token"};

@@ -1,5 +1,6 @@
-/* fcm.h - what FCM HTTP v1 expects and answers. Pure: no network. The service account signs an assertion (RS256), the token endpoint gives an access
- * token for it (fcm_token.h keeps that), and each send is judged by the error table. Thread-safe. */
+/* fcm.h - what FCM HTTP v1 expects and answers. Pure: no network. The service account signs an assertion (RS256), the
+ * token endpoint gives an access token for it (fcm_token.h keeps that), and each send is judged by the error table.
+ * Thread-safe. */
 #ifndef MADANG_PUSH_FCM_H
 #define MADANG_PUSH_FCM_H
 
@@ -8,8 +9,8 @@
 #include "str.h"
 
 struct fcm_account;
-/* The service account's JSON: project_id, private_key_id, private_key, client_email, token_uri (https, or http with allow_http). The message names
- * what is missing and never quotes the document. */
+/* The service account's JSON: project_id, private_key_id, private_key, client_email, token_uri (https, or http with
+ * allow_http). The message names what is missing and never quotes the document. */
 struct fcm_account *fcm_account_open(const char *json, bool allow_http, struct err *err);
 void fcm_account_release(struct fcm_account **account);
 const char *fcm_account_project(const struct fcm_account *account);

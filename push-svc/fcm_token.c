@@ -104,8 +104,9 @@ void fcm_token_fetched(struct fcm_token *token, long status, struct view body, i
         int64_t delay = (int64_t)RETRY_FIRST_MS << doublings;
         delay = delay > RETRY_MOST_MS ? RETRY_MOST_MS : delay;
         token->due_ms = now_ms + (retry_after_s > 0 ? (int64_t)retry_after_s * 1000 : delay);
-        log_event(LOG_ERROR, "fcm_token_failed", LOG_I64("status", status), LOG_I64("failures", token->failures),
-                  LOG_TEXT("reason", status == 400 ? "refused: the clock, the key or the account is wrong" : "no token"));
+        log_event(
+            LOG_ERROR, "fcm_token_failed", LOG_I64("status", status), LOG_I64("failures", token->failures),
+            LOG_TEXT("reason", status == 400 ? "refused: the clock, the key or the account is wrong" : "no token"));
     }
     OPENSSL_cleanse(grant.token.bytes, grant.token.length);
     str_free(&grant.token);

@@ -1,5 +1,6 @@
-/* fcm_token.h - the access token for FCM as the wire's thread keeps it: fetched by one call at a time, again expires_in - 300 s later (the old one
- * serves meanwhile), and at once when FCM refuses it. Failures back off. No I/O here: wire.c makes the call. One thread, but for fcm_token_ready. */
+/* fcm_token.h - the access token for FCM as the wire's thread keeps it: fetched by one call at a time, again expires_in
+ * - 300 s later (the old one serves meanwhile), and at once when FCM refuses it. Failures back off. No I/O here: wire.c
+ * makes the call. One thread, but for fcm_token_ready. */
 #ifndef MADANG_PUSH_FCM_TOKEN_H
 #define MADANG_PUSH_FCM_TOKEN_H
 

@@ -4,7 +4,8 @@
 
 static struct metric *sends(void)
 {
-    return metric_counter("madang_push_sends_total", "Sends by what became of them; retry counts each failed try", "channel,result");
+    return metric_counter("madang_push_sends_total", "Sends by what became of them; retry counts each failed try",
+                          "channel,result");
 }
 
 static struct metric *reasons(void)
@@ -24,8 +25,10 @@ void figures_outcome(const char *channel, const struct outcome *outcome, bool tr
 
 void figures_took(const char *channel, int64_t microseconds)
 {
-    metric_observe_us(METRIC_CHILD(metric_histogram("madang_push_send_seconds", "From the first byte to the answer", "channel"), channel),
-                      microseconds);
+    metric_observe_us(
+        METRIC_CHILD(metric_histogram("madang_push_send_seconds", "From the first byte to the answer", "channel"),
+                     channel),
+        microseconds);
 }
 
 void figures_in_flight(int64_t count)
@@ -41,7 +44,8 @@ void figures_queue(int64_t waiting)
 void figures_requests(const char *result, int64_t count)
 {
     if (count > 0)
-        metric_add(METRIC_CHILD(metric_counter("madang_push_requests_total", "Pushes asked for", "result"), result), count);
+        metric_add(METRIC_CHILD(metric_counter("madang_push_requests_total", "Pushes asked for", "result"), result),
+                   count);
 }
 
 void figures_dropped_full(int64_t count)

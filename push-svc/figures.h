@@ -4,7 +4,8 @@
 
 #include "outcome.h"
 
-/* madang_push_sends_total{channel, result}: a send that was tried, or ended; madang_push_reasons_total{result, reason}. */
+/* madang_push_sends_total{channel, result}: a send that was tried, or ended; madang_push_reasons_total{result, reason}.
+ */
 void figures_outcome(const char *channel, const struct outcome *outcome, bool tried);
 void figures_took(const char *channel, int64_t microseconds);
 void figures_in_flight(int64_t count);

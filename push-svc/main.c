@@ -16,7 +16,8 @@ static struct vapid *open_vapid(const struct push_config *config, struct pg_pool
 {
     unsigned char key[64];
     const size_t length = strlen(config->vapid_private_key);
-    if (length > 0 && (length > 64 || crypto_base64url_decode(config->vapid_private_key, length, key) != VAPID_KEY_BYTES)) {
+    if (length > 0 &&
+        (length > 64 || crypto_base64url_decode(config->vapid_private_key, length, key) != VAPID_KEY_BYTES)) {
         err_set(err, &ERR_BAD_INPUT, "VAPID_PRIVATE_KEY must be 32 bytes as base64url");
         return NULL;
     }

@@ -12,8 +12,9 @@
 
 static bool key_is_reserved(const char *key)
 {
-    return strcasecmp(key, "from") == 0 || strcasecmp(key, "message_type") == 0 || strcasecmp(key, "collapse_key") == 0 ||
-           strncasecmp(key, "google", 6) == 0 || strncasecmp(key, "gcm", 3) == 0 || strcmp(key, "push_id") == 0;
+    return strcasecmp(key, "from") == 0 || strcasecmp(key, "message_type") == 0 ||
+           strcasecmp(key, "collapse_key") == 0 || strncasecmp(key, "google", 6) == 0 ||
+           strncasecmp(key, "gcm", 3) == 0 || strcmp(key, "push_id") == 0;
 }
 
 bool message_data_clean(const char *json, struct str *out, struct err *err)

@@ -29,7 +29,8 @@ int64_t retry_delay_ms(int retry_after_s, int64_t first_ms, int attempt, unsigne
 struct outcome outcome_no_answer(const struct backoff *backoff, int attempt, unsigned char chance)
 {
     const int64_t first = backoff->first_ms / NO_ANSWER_SHARE;
-    return (struct outcome){OUTCOME_RETRY, .reason = "no_answer", .delay_ms = backoff_ms(first ? first : 1, attempt, chance)};
+    return (struct outcome){OUTCOME_RETRY, .reason = "no_answer",
+                            .delay_ms = backoff_ms(first ? first : 1, attempt, chance)};
 }
 
 struct outcome outcome_within(struct outcome outcome, int64_t left_ms)
@@ -43,24 +44,25 @@ struct outcome outcome_within(struct outcome outcome, int64_t left_ms)
 
 /* clang-format off */
 static const struct web_row {
+    const char *reason;
     int from, to; /* statuses */
     enum outcome_state state;
-    const char *reason;
     bool quota, alert;
 } WEB_ROWS[] = {
-    {200, 299, OUTCOME_DELIVERED,  NULL,                false, false},
-    {400, 400, OUTCOME_REJECTED,   "invalid_argument",  false, true},
-    {401, 403, OUTCOME_REJECTED,   "vapid_refused",     false, true},  /* our key, or not the one the browser subscribed with */
-    {404, 404, OUTCOME_DEAD_TOKEN, "gone",              false, false},
-    {410, 410, OUTCOME_DEAD_TOKEN, "gone",              false, false},
-    {413, 413, OUTCOME_REJECTED,   "too_large",         false, true},
-    {408, 408, OUTCOME_RETRY,      "unavailable",       false, false},
-    {429, 429, OUTCOME_RETRY,      "quota_exceeded",    true,  false},
-    {500, 599, OUTCOME_RETRY,      "unavailable",       false, false},
+    {NULL,                200, 299, OUTCOME_DELIVERED,  false, false},
+    {"invalid_argument",  400, 400, OUTCOME_REJECTED,   false, true},
+    {"vapid_refused",     401, 403, OUTCOME_REJECTED,   false, true},  /* our key, or not the one the browser subscribed with */
+    {"gone",              404, 404, OUTCOME_DEAD_TOKEN, false, false},
+    {"gone",              410, 410, OUTCOME_DEAD_TOKEN, false, false},
+    {"too_large",         413, 413, OUTCOME_REJECTED,   false, true},
+    {"unavailable",       408, 408, OUTCOME_RETRY,      false, false},
+    {"quota_exceeded",    429, 429, OUTCOME_RETRY,      true,  false},
+    {"unavailable",       500, 599, OUTCOME_RETRY,      false, false},
 };
 /* clang-format on */
 
-struct outcome outcome_web(long status, int retry_after_s, const struct backoff *backoff, int attempt, unsigned char chance)
+struct outcome outcome_web(long status, int retry_after_s, const struct backoff *backoff, int attempt,
+                           unsigned char chance)
 {
     for (unsigned i = 0; i < sizeof WEB_ROWS / sizeof *WEB_ROWS; i++) {
         const struct web_row *row = &WEB_ROWS[i];
@@ -68,10 +70,11 @@ struct outcome outcome_web(long status, int retry_after_s, const struct backoff 
             continue;
         struct outcome outcome = {row->state, .reason = row->reason, .alert = row->alert};
         if (row->state == OUTCOME_RETRY)
-            outcome.delay_ms =
-                retry_delay_ms(retry_after_s, row->quota ? backoff->quota_first_ms : backoff->first_ms, attempt, chance);
+            outcome.delay_ms = retry_delay_ms(retry_after_s, row->quota ? backoff->quota_first_ms : backoff->first_ms,
+                                              attempt, chance);
         outcome.slow_device = row->quota; /* a push service counts per subscription */
         return outcome;
     }
-    return (struct outcome){OUTCOME_REJECTED, .reason = "unknown_answer", .alert = true}; /* redirects too: nobody is followed */
+    return (struct outcome){OUTCOME_REJECTED, .reason = "unknown_answer",
+                            .alert = true}; /* redirects too: nobody is followed */
 }

@@ -1,4 +1,5 @@
-/* pace.h - a token bucket: so many a minute, evenly, with one second's worth saved up. Pure; times are monotonic microseconds. */
+/* pace.h - a token bucket: so many a minute, evenly, with one second's worth saved up. Pure; times are monotonic
+ * microseconds. */
 #ifndef MADANG_PUSH_PACE_H
 #define MADANG_PUSH_PACE_H
 

@@ -15,8 +15,8 @@
 #include <stdlib.h>
 
 enum {
-    POLL_MS = 500,       /* retries that come due, and what other instances' workers wrote */
-    PACED_MS = 20,       /* between two looks while the pace holds us back */
+    POLL_MS = 500,        /* retries that come due, and what other instances' workers wrote */
+    PACED_MS = 20,        /* between two looks while the pace holds us back */
     WRITE_AGAIN_MS = 200, /* while the database is away */
     CLAIM_MOST = 500,
     FAILURE_MOST_MS = 30000,
@@ -95,7 +95,8 @@ static void learn(struct post *post, enum wire_channel which, const struct lette
         return;
     }
     /* Web push has many providers: one that is away says nothing of the others. */
-    if (which == WIRE_FCM && letter->call.end != WIRE_NOT_STARTED && now_ms >= channel->paused_until_ms && ++channel->failures > 1) {
+    if (which == WIRE_FCM && letter->call.end != WIRE_NOT_STARTED && now_ms >= channel->paused_until_ms &&
+        ++channel->failures > 1) {
         const int64_t delay = backoff_ms(post->backoff.first_ms / 10, channel->failures - 1, chance());
         pause_channel(channel, delay < FAILURE_MOST_MS ? delay : FAILURE_MOST_MS, now_ms);
     }
@@ -137,7 +138,8 @@ static void take_back(struct post *post, int wait_ms)
     }
 }
 
-/* Everything that is known goes in one transaction. While the database is away it waits here, and nothing new is taken. */
+/* Everything that is known goes in one transaction. While the database is away it waits here, and nothing new is taken.
+ */
 static void write_down(struct post *post, int64_t now_ms)
 {
     struct err err = {0};
@@ -182,8 +184,8 @@ static struct curl_slist *web_headers(const struct push *push, const char *autho
     return curl_slist_append(list, line.bytes);
 }
 
-static bool write_web(const struct post *post, struct letter *letter, const struct claimed *claimed, const struct push *push,
-                      struct err *err)
+static bool write_web(const struct post *post, struct letter *letter, const struct claimed *claimed,
+                      const struct push *push, struct err *err)
 {
     char origin[ENDPOINT_MAX];
     struct webpush_chance fresh;
@@ -196,7 +198,8 @@ static bool write_web(const struct post *post, struct letter *letter, const stru
     reach_origin(claimed->address, origin);
     webpush_chance(&fresh);
     message_web(push, WEBPUSH_PLAIN_MAX, &plain);
-    if (!webpush_seal(claimed->p256dh, claimed->auth, (struct view){plain.bytes, plain.length}, &fresh, &letter->call.body, err) ||
+    if (!webpush_seal(claimed->p256dh, claimed->auth, (struct view){plain.bytes, plain.length}, &fresh,
+                      &letter->call.body, err) ||
         !vapid_authorization(post->options.vapid, origin, clock_now_ms() / 1000, &authorization, err))
         return false;
     letter->call.url = mem_text(claimed->address);
@@ -225,7 +228,8 @@ static bool write_letter(const struct post *post, struct letter *letter, const s
 }
 
 /* Decides about one row: a verdict of policy, the sink, or a letter for the wire (the result). */
-static struct letter *decide(struct post *post, enum wire_channel channel, const struct claimed *claimed, int64_t now_ms)
+static struct letter *decide(struct post *post, enum wire_channel channel, const struct claimed *claimed,
+                             int64_t now_ms)
 {
     struct finished finished = {.send_id = claimed->send_id, .device = claimed->device, .channel = channel};
     struct err err = {0};
@@ -233,7 +237,8 @@ static struct letter *decide(struct post *post, enum wire_channel channel, const
         (void)snprintf(finished.address_hash, sizeof finished.address_hash, "%s", claimed->address_hash);
     if (claimed->verdict) {
         const bool slow = strcmp(claimed->verdict, VERDICT_SLOW) == 0;
-        finished.outcome = (struct outcome){slow ? OUTCOME_RETRY : OUTCOME_DROPPED, .reason = claimed->verdict, .untried = true};
+        finished.outcome =
+            (struct outcome){slow ? OUTCOME_RETRY : OUTCOME_DROPPED, .reason = claimed->verdict, .untried = true};
         finished.outcome.delay_ms = slow ? claimed->slow_ms : 0;
         note(post, &finished, channel, false);
         return NULL;
@@ -309,8 +314,9 @@ static void take_due(struct post *post, enum wire_channel which, int *wait_ms)
     if (count <= 0)
         return;
     struct err err = {0};
-    AUTO(pg_result) rows = store_claim(post->options.db, channel->name, count, post->options.slot,
-                                       post->options.config->claim_seconds, &err);
+    AUTO(pg_result)
+    rows = store_claim(post->options.db, channel->name, count, post->options.slot, post->options.config->claim_seconds,
+                       &err);
     channel->looked_ms = now_ms;
     channel->more = rows && pg_rows(rows) == count;
     if (!rows) {

@@ -1,8 +1,9 @@
-/* post.h - the post office: takes sends that are due from the database, hands them to the wire, and writes down what became of each.
- * One thread per process. Several instances share the work by SKIP LOCKED; what one has in hand is its own for PUSH_CLAIM_SECONDS. A process that was killed
- * leaves its sends claimed: the next process of the same slot takes them over at once, others after that time. A provider may then see
- * one twice: what was answered in the moment before the kill and not yet written down. Collapse keys and `push_id` make that harmless.
- * Bounded: at most HAND_STREAMS times PUSH_STREAMS sends of a channel are in hand. */
+/* post.h - the post office: takes sends that are due from the database, hands them to the wire, and writes down what
+ * became of each. One thread per process. Several instances share the work by SKIP LOCKED; what one has in hand is its
+ * own for PUSH_CLAIM_SECONDS. A process that was killed leaves its sends claimed: the next process of the same slot
+ * takes them over at once, others after that time. A provider may then see one twice: what was answered in the moment
+ * before the kill and not yet written down. Collapse keys and `push_id` make that harmless. Bounded: at most
+ * HAND_STREAMS times PUSH_STREAMS sends of a channel are in hand. */
 #ifndef MADANG_PUSH_POST_H
 #define MADANG_PUSH_POST_H
 

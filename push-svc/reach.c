@@ -65,7 +65,8 @@ static void parts_free(struct parts *parts)
 static bool parts_read(struct parts *parts, const char *text)
 {
     *parts = (struct parts){.url = curl_url()};
-    if (!parts->url || curl_url_set(parts->url, CURLUPART_URL, text, CURLU_DISALLOW_USER | CURLU_NON_SUPPORT_SCHEME) != CURLUE_OK)
+    if (!parts->url ||
+        curl_url_set(parts->url, CURLUPART_URL, text, CURLU_DISALLOW_USER | CURLU_NON_SUPPORT_SCHEME) != CURLUE_OK)
         return false;
     (void)curl_url_get(parts->url, CURLUPART_USER, &parts->user, 0);
     (void)curl_url_get(parts->url, CURLUPART_PASSWORD, &parts->password, 0);

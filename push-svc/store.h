@@ -13,8 +13,8 @@
 
 /* ---- devices (store_devices.c) ---- */
 
-/* The device becomes the caller's, of this session; it leaves whoever had the address. Beyond `most` the caller's device that was put longest ago
- * goes. session_ended: the session is over, or the account withdrew. */
+/* The device becomes the caller's, of this session; it leaves whoever had the address. Beyond `most` the caller's
+ * device that was put longest ago goes. session_ended: the session is over, or the account withdrew. */
 struct device_put {
     const struct identity *caller;
     const struct device *device;
@@ -38,16 +38,17 @@ struct listed_device store_listed_device(const struct pg_result *rows, int row);
 /* The key that the deployment made for itself: the same for all instances. */
 bool store_vapid_key(struct pg_pool *db, unsigned char private_key[VAPID_KEY_BYTES], struct err *err);
 
-/* ---- read copies (store_copies.c): each applies a batch once; copies[i] belongs to records[i], user_id NULL: nothing ---- */
+/* ---- read copies (store_copies.c): each applies a batch once; copies[i] belongs to records[i], user_id NULL: nothing
+ * ---- */
 
-bool store_apply_accounts(struct pg_pool *db, struct arena *arena, const struct kafka_batch *batch, const struct account_copy *copies,
-                          struct err *err);
-bool store_apply_ended(struct pg_pool *db, struct arena *arena, const struct kafka_batch *batch, const struct ended_session *copies,
-                       struct err *err);
-bool store_apply_presence(struct pg_pool *db, struct arena *arena, const struct kafka_batch *batch, const struct presence_change *copies,
-                          struct err *err);
-bool store_apply_preferences(struct pg_pool *db, struct arena *arena, const struct kafka_batch *batch, const struct preference *copies,
-                             struct err *err);
+bool store_apply_accounts(struct pg_pool *db, struct arena *arena, const struct kafka_batch *batch,
+                          const struct account_copy *copies, struct err *err);
+bool store_apply_ended(struct pg_pool *db, struct arena *arena, const struct kafka_batch *batch,
+                       const struct ended_session *copies, struct err *err);
+bool store_apply_presence(struct pg_pool *db, struct arena *arena, const struct kafka_batch *batch,
+                          const struct presence_change *copies, struct err *err);
+bool store_apply_preferences(struct pg_pool *db, struct arena *arena, const struct kafka_batch *batch,
+                             const struct preference *copies, struct err *err);
 
 /* ---- requests -> sends (store_requests.c) ---- */
 
@@ -60,13 +61,15 @@ struct taken_requests {
 struct request_limits {
     int64_t queue_max, presence_wait_ms;
 };
-bool store_apply_requests(struct pg_pool *db, struct arena *arena, const struct kafka_batch *batch, const struct push_request *requests,
-                          const struct request_limits *limits, struct taken_requests *taken, struct err *err);
+bool store_apply_requests(struct pg_pool *db, struct arena *arena, const struct kafka_batch *batch,
+                          const struct push_request *requests, const struct request_limits *limits,
+                          struct taken_requests *taken, struct err *err);
 
 /* ---- sends (store_sends.c) ---- */
 
 /* Takes up to `limit` sends of a channel that are due: they are this slot's for `seconds`, others skip them. */
-struct pg_result *store_claim(struct pg_pool *db, const char *channel, int64_t limit, int slot, int64_t seconds, struct err *err);
+struct pg_result *store_claim(struct pg_pool *db, const char *channel, int64_t limit, int slot, int64_t seconds,
+                              struct err *err);
 #define VERDICT_SLOW "device_slow"
 struct claimed {
     int64_t send_id, device;
@@ -87,10 +90,10 @@ struct finished {
     char address_hash[SHA256_HEX_BYTES];
     struct outcome outcome;
     int channel; /* of the wire; for the caller */
-    bool sink; /* it goes to the table sink instead of a provider */
+    bool sink;   /* it goes to the table sink instead of a provider */
 };
-/* Writes what became of them, removes dead devices (unless they have another address by now), slows slow ones. What another slot has claimed
- * meanwhile stays as it is. */
+/* Writes what became of them, removes dead devices (unless they have another address by now), slows slow ones. What
+ * another slot has claimed meanwhile stays as it is. */
 bool store_finish(struct pg_pool *db, int slot, const struct finished *items, size_t count, struct err *err);
 /* At start: what an earlier process of this slot had in hand is due at once. */
 bool store_reclaim(struct pg_pool *db, int slot, int64_t *count, struct err *err);

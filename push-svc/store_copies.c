@@ -2,8 +2,8 @@
 
 #include "applied.h"
 
-/* One statement can't touch a row twice: of several records of one key in a batch DISTINCT ON keeps the newest. An older version than the row's changes
- * nothing. */
+/* One statement can't touch a row twice: of several records of one key in a batch DISTINCT ON keeps the newest. An
+ * older version than the row's changes nothing. */
 static const struct pg_statement COPY_ACCOUNTS = {
     "push_copy_accounts",
     "INSERT INTO people AS p (user_id, locale, withdrawn, account_version)"
@@ -14,9 +14,12 @@ static const struct pg_statement COPY_ACCOUNTS = {
     "    account_version = excluded.account_version WHERE p.account_version < excluded.account_version"
     " RETURNING user_id, withdrawn"};
 /* Nothing of the person stays but the row that says so. In this order: sends before devices, as everywhere. */
-static const struct pg_statement FORGET_REQUESTS = {"push_forget_requests", "DELETE FROM requests WHERE user_id = ANY ($1::uuid[])"};
-static const struct pg_statement FORGET_DEVICES = {"push_forget_devices", "DELETE FROM devices WHERE user_id = ANY ($1::uuid[])"};
-static const struct pg_statement FORGET_SINK = {"push_forget_sink", "DELETE FROM sink WHERE user_id = ANY ($1::uuid[])"};
+static const struct pg_statement FORGET_REQUESTS = {"push_forget_requests",
+                                                    "DELETE FROM requests WHERE user_id = ANY ($1::uuid[])"};
+static const struct pg_statement FORGET_DEVICES = {"push_forget_devices",
+                                                   "DELETE FROM devices WHERE user_id = ANY ($1::uuid[])"};
+static const struct pg_statement FORGET_SINK = {"push_forget_sink",
+                                                "DELETE FROM sink WHERE user_id = ANY ($1::uuid[])"};
 static const struct pg_statement FORGET_PREFERENCES = {"push_forget_preferences",
                                                        "DELETE FROM preferences WHERE user_id = ANY ($1::uuid[])"};
 
@@ -25,8 +28,10 @@ static const struct pg_statement LOCK_SESSIONS = {
     "push_lock_sessions", "SELECT pg_advisory_xact_lock(hashtextextended(sid, 0)) FROM"
                           " (SELECT DISTINCT sid FROM unnest($1::text[]) AS s (sid) ORDER BY sid) s"};
 static const struct pg_statement END_SESSIONS = {
-    "push_end_sessions", "INSERT INTO ended_sessions (session_id) SELECT DISTINCT unnest($1::uuid[]) ON CONFLICT DO NOTHING"};
-static const struct pg_statement END_DEVICES = {"push_end_devices", "DELETE FROM devices WHERE session_id = ANY ($1::uuid[])"};
+    "push_end_sessions",
+    "INSERT INTO ended_sessions (session_id) SELECT DISTINCT unnest($1::uuid[]) ON CONFLICT DO NOTHING"};
+static const struct pg_statement END_DEVICES = {"push_end_devices",
+                                                "DELETE FROM devices WHERE session_id = ANY ($1::uuid[])"};
 
 static const struct pg_statement COPY_PRESENCE = {
     "push_copy_presence",
@@ -59,8 +64,8 @@ static bool apply_once(struct pg_tx *tx, void *payload, struct err *err)
 {
     const struct work *work = payload;
     size_t first = 0;
-    return applied_begin(tx, work->batch, &first, err) && (first >= work->batch->count || work->apply(tx, work, first, err)) &&
-           applied_end(tx, work->batch, err);
+    return applied_begin(tx, work->batch, &first, err) &&
+           (first >= work->batch->count || work->apply(tx, work, first, err)) && applied_end(tx, work->batch, err);
 }
 
 static const char **texts(const struct work *work)
@@ -88,7 +93,8 @@ static bool forget_withdrawn(struct pg_tx *tx, const struct work *work, const st
         if (pg_bool(copied, row, 1))
             gone[count++] = pg_text(copied, row, 0);
     const struct pg_param ids = PG_TEXTS(gone, count);
-    return count == 0 || (pg_tx_exec(tx, &FORGET_REQUESTS, PARAMS(ids), NULL, err) && pg_tx_exec(tx, &FORGET_SINK, PARAMS(ids), NULL, err) &&
+    return count == 0 || (pg_tx_exec(tx, &FORGET_REQUESTS, PARAMS(ids), NULL, err) &&
+                          pg_tx_exec(tx, &FORGET_SINK, PARAMS(ids), NULL, err) &&
                           pg_tx_exec(tx, &FORGET_DEVICES, PARAMS(ids), NULL, err) &&
                           pg_tx_exec(tx, &FORGET_PREFERENCES, PARAMS(ids), NULL, err));
 }
@@ -109,14 +115,16 @@ static bool apply_accounts(struct pg_tx *tx, const struct work *work, size_t fir
     }
     if (count == 0)
         return true;
-    AUTO(pg_result) copied = pg_tx_query(
+    AUTO(pg_result)
+    copied = pg_tx_query(
         tx, &COPY_ACCOUNTS,
-        PARAMS(PG_TEXTS(ids, count), PG_TEXTS(locales, count), PG_TEXTS(withdrawn, count), PG_I64S(versions, count)), err);
+        PARAMS(PG_TEXTS(ids, count), PG_TEXTS(locales, count), PG_TEXTS(withdrawn, count), PG_I64S(versions, count)),
+        err);
     return copied && forget_withdrawn(tx, work, copied, err);
 }
 
-bool store_apply_accounts(struct pg_pool *db, struct arena *arena, const struct kafka_batch *batch, const struct account_copy *copies,
-                          struct err *err)
+bool store_apply_accounts(struct pg_pool *db, struct arena *arena, const struct kafka_batch *batch,
+                          const struct account_copy *copies, struct err *err)
 {
     struct work work = {arena, batch, copies, apply_accounts};
     return pg_transaction(db, apply_once, &work, err);
@@ -133,13 +141,13 @@ static bool apply_ended(struct pg_tx *tx, const struct work *work, size_t first,
         if (copies[i].sid)
             ids[count++] = copies[i].sid;
     const struct pg_param sessions = PG_TEXTS(ids, count);
-    return count == 0 ||
-           (pg_tx_exec(tx, &LOCK_SESSIONS, PARAMS(sessions), NULL, err) && pg_tx_exec(tx, &END_SESSIONS, PARAMS(sessions), NULL, err) &&
-            pg_tx_exec(tx, &END_DEVICES, PARAMS(sessions), NULL, err));
+    return count == 0 || (pg_tx_exec(tx, &LOCK_SESSIONS, PARAMS(sessions), NULL, err) &&
+                          pg_tx_exec(tx, &END_SESSIONS, PARAMS(sessions), NULL, err) &&
+                          pg_tx_exec(tx, &END_DEVICES, PARAMS(sessions), NULL, err));
 }
 
-bool store_apply_ended(struct pg_pool *db, struct arena *arena, const struct kafka_batch *batch, const struct ended_session *copies,
-                       struct err *err)
+bool store_apply_ended(struct pg_pool *db, struct arena *arena, const struct kafka_batch *batch,
+                       const struct ended_session *copies, struct err *err)
 {
     struct work work = {arena, batch, copies, apply_ended};
     return pg_transaction(db, apply_once, &work, err);
@@ -161,11 +169,12 @@ static bool apply_presence(struct pg_tx *tx, const struct work *work, size_t fir
         n[count++] = copies[i].n;
     }
     return count == 0 ||
-           pg_tx_exec(tx, &COPY_PRESENCE, PARAMS(PG_TEXTS(ids, count), PG_TEXTS(online, count), PG_I64S(n, count)), NULL, err);
+           pg_tx_exec(tx, &COPY_PRESENCE, PARAMS(PG_TEXTS(ids, count), PG_TEXTS(online, count), PG_I64S(n, count)),
+                      NULL, err);
 }
 
-bool store_apply_presence(struct pg_pool *db, struct arena *arena, const struct kafka_batch *batch, const struct presence_change *copies,
-                          struct err *err)
+bool store_apply_presence(struct pg_pool *db, struct arena *arena, const struct kafka_batch *batch,
+                          const struct presence_change *copies, struct err *err)
 {
     struct work work = {arena, batch, copies, apply_presence};
     return pg_transaction(db, apply_once, &work, err);
@@ -181,7 +190,8 @@ static const char *minute(struct arena *arena, int value)
 static bool apply_preferences(struct pg_tx *tx, const struct work *work, size_t first, struct err *err)
 {
     const struct preference *copies = work->copies;
-    const char **ids = texts(work), **off = texts(work), **start = texts(work), **end = texts(work), **zones = texts(work);
+    const char **ids = texts(work), **off = texts(work), **start = texts(work), **end = texts(work),
+               **zones = texts(work);
     int64_t *versions = numbers(work);
     size_t count = 0;
     for (size_t i = first; i < work->batch->count; i++) {
@@ -195,13 +205,13 @@ static bool apply_preferences(struct pg_tx *tx, const struct work *work, size_t 
         versions[count++] = copies[i].version;
     }
     return count == 0 || pg_tx_exec(tx, &COPY_PREFERENCES,
-                                    PARAMS(PG_TEXTS(ids, count), PG_TEXTS(off, count), PG_TEXTS(start, count), PG_TEXTS(end, count),
-                                           PG_TEXTS(zones, count), PG_I64S(versions, count)),
+                                    PARAMS(PG_TEXTS(ids, count), PG_TEXTS(off, count), PG_TEXTS(start, count),
+                                           PG_TEXTS(end, count), PG_TEXTS(zones, count), PG_I64S(versions, count)),
                                     NULL, err);
 }
 
-bool store_apply_preferences(struct pg_pool *db, struct arena *arena, const struct kafka_batch *batch, const struct preference *copies,
-                             struct err *err)
+bool store_apply_preferences(struct pg_pool *db, struct arena *arena, const struct kafka_batch *batch,
+                             const struct preference *copies, struct err *err)
 {
     struct work work = {arena, batch, copies, apply_preferences};
     return pg_transaction(db, apply_once, &work, err);

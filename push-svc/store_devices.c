@@ -3,10 +3,13 @@
 /* One row per user is the lock under which that user's devices change, and it is where a withdrawal is seen. */
 static const struct pg_statement MAKE_PERSON = {"push_make_person",
                                                 "INSERT INTO people (user_id) VALUES ($1) ON CONFLICT DO NOTHING"};
-static const struct pg_statement LOCK_PERSON = {"push_lock_person", "SELECT withdrawn FROM people WHERE user_id = $1 FOR UPDATE"};
+static const struct pg_statement LOCK_PERSON = {"push_lock_person",
+                                                "SELECT withdrawn FROM people WHERE user_id = $1 FOR UPDATE"};
 /* With this lock the end of the session comes before the device and is seen, or after it and takes the device along. */
-static const struct pg_statement LOCK_SESSION = {"push_lock_session", "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"};
-static const struct pg_statement SESSION_ENDED = {"push_session_ended", "SELECT 1 FROM ended_sessions WHERE session_id = $1"};
+static const struct pg_statement LOCK_SESSION = {"push_lock_session",
+                                                 "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"};
+static const struct pg_statement SESSION_ENDED = {"push_session_ended",
+                                                  "SELECT 1 FROM ended_sessions WHERE session_id = $1"};
 static const struct pg_statement LEAVE_OTHERS = {
     "push_leave_others", "DELETE FROM devices WHERE address_hash = $1 AND NOT (user_id = $2 AND device_id = $3)"};
 static const struct pg_statement PUT_DEVICE = {
@@ -14,7 +17,8 @@ static const struct pg_statement PUT_DEVICE = {
     "INSERT INTO devices AS d (user_id, device_id, session_id, platform, name, address, address_hash, p256dh, auth)"
     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
     " ON CONFLICT (user_id, device_id) DO UPDATE SET session_id = excluded.session_id, platform = excluded.platform,"
-    "    name = excluded.name, address = excluded.address, address_hash = excluded.address_hash, p256dh = excluded.p256dh,"
+    "    name = excluded.name, address = excluded.address, address_hash = excluded.address_hash, p256dh = "
+    "excluded.p256dh,"
     "    auth = excluded.auth, put_at = clock_timestamp(),"
     "    slow_until = CASE WHEN d.address_hash = excluded.address_hash THEN d.slow_until END"
     " RETURNING " SQL_MS("created_at") ", " SQL_MS("put_at")};
@@ -24,8 +28,9 @@ static const struct pg_statement DROP_OLDEST = {
 static const struct pg_statement DELETE_DEVICE = {"push_delete_device",
                                                   "DELETE FROM devices WHERE user_id = $1 AND device_id = $2"};
 static const struct pg_statement LIST_DEVICES = {
-    "push_list_devices", "SELECT device_id, platform, name, session_id, p256dh IS NOT NULL, " SQL_MS("created_at") ", " SQL_MS(
-                             "put_at") " FROM devices WHERE user_id = $1 ORDER BY put_at DESC, id DESC"};
+    "push_list_devices",
+    "SELECT device_id, platform, name, session_id, p256dh IS NOT NULL, " SQL_MS("created_at") ", " SQL_MS(
+        "put_at") " FROM devices WHERE user_id = $1 ORDER BY put_at DESC, id DESC"};
 static const struct pg_statement MAKE_VAPID = {"push_make_vapid",
                                                "INSERT INTO vapid (private_key) VALUES ($1) ON CONFLICT DO NOTHING"};
 static const struct pg_statement READ_VAPID = {"push_read_vapid", "SELECT private_key FROM vapid"};
@@ -38,7 +43,8 @@ struct put_work {
 static bool session_lives(struct pg_tx *tx, const struct identity *caller, struct err *err)
 {
     const struct pg_param me = PG_TEXT(caller->user_id), session = PG_TEXT(caller->session_id);
-    if (!pg_tx_exec(tx, &LOCK_SESSION, PARAMS(session), NULL, err) || !pg_tx_exec(tx, &MAKE_PERSON, PARAMS(me), NULL, err))
+    if (!pg_tx_exec(tx, &LOCK_SESSION, PARAMS(session), NULL, err) ||
+        !pg_tx_exec(tx, &MAKE_PERSON, PARAMS(me), NULL, err))
         return false;
     AUTO(pg_result) person = pg_tx_query(tx, &LOCK_PERSON, PARAMS(me), err);
     AUTO(pg_result) ended = person ? pg_tx_query(tx, &SESSION_ENDED, PARAMS(session), err) : NULL;
@@ -60,10 +66,11 @@ static bool put_device(struct pg_tx *tx, void *payload, struct err *err)
     const struct pg_param auth = device->is_subscription ? PG_BYTES(device->auth, AUTH_BYTES) : PG_NULL;
     if (!session_lives(tx, caller, err) || !pg_tx_exec(tx, &LEAVE_OTHERS, PARAMS(hash, user, id), NULL, err))
         return false;
-    AUTO(pg_result) made = pg_tx_query(tx, &PUT_DEVICE,
-                                       PARAMS(user, id, PG_TEXT(caller->session_id), PG_TEXT(device->platform), PG_TEXT(device->name),
-                                              PG_TEXT(device->address), hash, p256dh, auth),
-                                       err);
+    AUTO(pg_result)
+    made = pg_tx_query(tx, &PUT_DEVICE,
+                       PARAMS(user, id, PG_TEXT(caller->session_id), PG_TEXT(device->platform), PG_TEXT(device->name),
+                              PG_TEXT(device->address), hash, p256dh, auth),
+                       err);
     if (!made)
         return false;
     *work->times = (struct device_times){pg_i64(made, 0, 0), pg_i64(made, 0, 1)};

@@ -2,21 +2,24 @@
 
 #include "applied.h"
 
-/* (user, dedupe_id) once: a double makes no row and so no sends. Somebody who withdrew gets nothing. Who seems to be online is looked at again in a
- * moment: the word that they left may still be on its way here, while who asks for the push has heard it. */
+/* (user, dedupe_id) once: a double makes no row and so no sends. Somebody who withdrew gets nothing. Who seems to be
+ * online is looked at again in a moment: the word that they left may still be on its way here, while who asks for the
+ * push has heard it. */
 static const struct pg_statement TAKE_REQUESTS = {
     "push_take_requests",
     "WITH fresh AS ("
     " INSERT INTO requests (user_id, dedupe_id, source, urgent, title, body, data, collapse_key, expires_at)"
     " SELECT n.user_id, n.dedupe_id, n.source, n.urgent, n.title, n.body, n.data, n.collapse_key,"
     "        to_timestamp(n.expires / 1000.0)"
-    " FROM unnest($1::uuid[], $2::text[], $3::text[], $4::boolean[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[])"
+    " FROM unnest($1::uuid[], $2::text[], $3::text[], $4::boolean[], $5::text[], $6::text[], $7::text[], $8::text[], "
+    "$9::bigint[])"
     "      AS n (user_id, dedupe_id, source, urgent, title, body, data, collapse_key, expires)"
     " WHERE NOT EXISTS (SELECT FROM people p WHERE p.user_id = n.user_id AND p.withdrawn)"
     " ON CONFLICT (user_id, dedupe_id) DO NOTHING RETURNING id, user_id, source, urgent, collapse_key),"
     " made AS ("
     " INSERT INTO sends (request_id, user_id, device, channel, low_value, collapse_key, next_at)"
-    " SELECT f.id, f.user_id, d.id, CASE WHEN d.p256dh IS NULL THEN 'fcm' ELSE 'web' END, f.source = 'chat' AND NOT f.urgent,"
+    " SELECT f.id, f.user_id, d.id, CASE WHEN d.p256dh IS NULL THEN 'fcm' ELSE 'web' END, f.source = 'chat' AND NOT "
+    "f.urgent,"
     "        f.collapse_key, now() + CASE WHEN o.online AND NOT f.urgent THEN $10::bigint ELSE 0 END * interval '1 ms'"
     " FROM fresh f JOIN devices d ON d.user_id = f.user_id LEFT JOIN presence o ON o.user_id = f.user_id"
     " ORDER BY f.id, d.id RETURNING request_id)"
@@ -26,9 +29,9 @@ static const struct pg_statement TAKE_REQUESTS = {
 static const struct pg_statement COUNT_WAITING = {
     "push_count_waiting", "SELECT count(*) FROM (SELECT FROM sends WHERE done_at IS NULL LIMIT $1) s"};
 static const struct pg_statement DROP_WAITING = {
-    "push_drop_waiting",
-    "UPDATE sends SET state = 'dropped', reason = 'queue_full', done_at = now() WHERE id IN"
-    " (SELECT id FROM sends WHERE done_at IS NULL AND claimed_by IS NULL ORDER BY low_value DESC, id LIMIT $1 FOR UPDATE SKIP LOCKED)"};
+    "push_drop_waiting", "UPDATE sends SET state = 'dropped', reason = 'queue_full', done_at = now() WHERE id IN"
+                         " (SELECT id FROM sends WHERE done_at IS NULL AND claimed_by IS NULL ORDER BY low_value DESC, "
+                         "id LIMIT $1 FOR UPDATE SKIP LOCKED)"};
 
 enum { OVER_MOST = 20000 };
 
@@ -73,11 +76,12 @@ static struct columns columns_of(const struct work *work, size_t first)
 static bool insert(struct pg_tx *tx, const struct work *work, const struct columns *c, struct err *err)
 {
 #define COLUMN(name) PG_TEXTS(c->name, c->count)
-    AUTO(pg_result) rows =
-        pg_tx_query(tx, &TAKE_REQUESTS,
-                    PARAMS(COLUMN(user), COLUMN(dedupe), COLUMN(source), COLUMN(urgent), COLUMN(title), COLUMN(body), COLUMN(data),
-                           COLUMN(collapse), PG_I64S(c->expires, c->count), PG_I64(work->limits->presence_wait_ms)),
-                    err);
+    AUTO(pg_result)
+    rows = pg_tx_query(tx, &TAKE_REQUESTS,
+                       PARAMS(COLUMN(user), COLUMN(dedupe), COLUMN(source), COLUMN(urgent), COLUMN(title), COLUMN(body),
+                              COLUMN(data), COLUMN(collapse), PG_I64S(c->expires, c->count),
+                              PG_I64(work->limits->presence_wait_ms)),
+                       err);
 #undef COLUMN
     if (!rows)
         return false;
@@ -111,8 +115,9 @@ static bool apply(struct pg_tx *tx, void *payload, struct err *err)
     return applied_end(tx, work->batch, err);
 }
 
-bool store_apply_requests(struct pg_pool *db, struct arena *arena, const struct kafka_batch *batch, const struct push_request *requests,
-                          const struct request_limits *limits, struct taken_requests *taken, struct err *err)
+bool store_apply_requests(struct pg_pool *db, struct arena *arena, const struct kafka_batch *batch,
+                          const struct push_request *requests, const struct request_limits *limits,
+                          struct taken_requests *taken, struct err *err)
 {
     struct work work = {arena, batch, requests, limits, taken};
     return pg_transaction(db, apply, &work, err);

@@ -12,13 +12,15 @@
     "     WHEN f.quiet_start < f.quiet_end THEN " LOCAL_MINUTE " >= f.quiet_start AND " LOCAL_MINUTE " < f.quiet_end"  \
     "     ELSE " LOCAL_MINUTE " >= f.quiet_start OR " LOCAL_MINUTE " < f.quiet_end END"
 
-/* Takes what is due and says of each whether policy lets it go: the last look at everything, before every try. A retry that comes after a newer push
- * with the same collapse key would put the older text over the newer one. What is about the account's safety (urgent) goes out in quiet hours
- * too, and also while somebody is online: that may be somebody else. */
+/* Takes what is due and says of each whether policy lets it go: the last look at everything, before every try. A retry
+ * that comes after a newer push with the same collapse key would put the older text over the newer one. What is about
+ * the account's safety (urgent) goes out in quiet hours too, and also while somebody is online: that may be somebody
+ * else. */
 static const struct pg_statement CLAIM = {
     "push_claim",
     "WITH due AS ("
-    " SELECT id FROM sends WHERE done_at IS NULL AND channel = $1 AND next_at <= now() ORDER BY next_at LIMIT $2 FOR UPDATE SKIP LOCKED),"
+    " SELECT id FROM sends WHERE done_at IS NULL AND channel = $1 AND next_at <= now() ORDER BY next_at LIMIT $2 FOR "
+    "UPDATE SKIP LOCKED),"
     " taken AS ("
     " UPDATE sends s SET attempts = s.attempts + 1, claimed_by = $3, next_at = now() + $4::bigint * interval '1 second'"
     " FROM due WHERE s.id = due.id RETURNING s.id, s.request_id, s.user_id, s.device, s.attempts, s.collapse_key)"
@@ -32,8 +34,10 @@ static const struct pg_statement CLAIM = {
     "   WHEN t.attempts > 1 AND t.collapse_key IS NOT NULL AND EXISTS (SELECT FROM sends n WHERE n.device = t.device"
     "        AND n.collapse_key = t.collapse_key AND n.id > t.id) THEN 'superseded'"
     "   WHEN d.slow_until > now() THEN '" VERDICT_SLOW "' END,"
-    " (extract(epoch FROM d.slow_until - now()) * 1000)::bigint, (extract(epoch FROM r.expires_at - now()) * 1000)::bigint,"
-    " d.platform, d.address, encode(d.address_hash, 'hex'), encode(d.p256dh, 'hex'), encode(d.auth, 'hex'), r.title, r.body, r.data,"
+    " (extract(epoch FROM d.slow_until - now()) * 1000)::bigint, (extract(epoch FROM r.expires_at - now()) * "
+    "1000)::bigint,"
+    " d.platform, d.address, encode(d.address_hash, 'hex'), encode(d.p256dh, 'hex'), encode(d.auth, 'hex'), r.title, "
+    "r.body, r.data,"
     " r.collapse_key, r.dedupe_id, r.source, r.urgent, coalesce(p.locale, '')"
     " FROM taken t JOIN requests r ON r.id = t.request_id LEFT JOIN devices d ON d.id = t.device"
     " LEFT JOIN people p ON p.user_id = t.user_id LEFT JOIN presence o ON o.user_id = t.user_id"
@@ -45,15 +49,17 @@ static const struct pg_statement FINISH = {
     "    reason = n.reason, attempts = s.attempts - n.untried, claimed_by = NULL,"
     "    next_at = CASE n.state WHEN 'retry' THEN now() + n.delay * interval '1 ms' ELSE s.next_at END,"
     "    done_at = CASE n.state WHEN 'retry' THEN NULL ELSE now() END"
-    " FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::int[]) AS n (id, state, reason, delay, untried)"
+    " FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::int[]) AS n (id, state, reason, delay, "
+    "untried)"
     " WHERE s.id = n.id AND s.done_at IS NULL AND s.claimed_by = $6"};
 static const struct pg_statement REMOVE_DEAD = {
     "push_remove_dead", "DELETE FROM devices d USING unnest($1::bigint[], $2::text[]) AS n (id, hash)"
                         " WHERE d.id = n.id AND d.address_hash = decode(n.hash, 'hex')"};
 static const struct pg_statement SLOW_DOWN = {
-    "push_slow_down", "UPDATE devices d SET slow_until = now() + n.delay * interval '1 ms'"
-                      " FROM (SELECT id, max(delay) AS delay FROM unnest($1::bigint[], $2::bigint[]) AS n (id, delay) GROUP BY id) n"
-                      " WHERE d.id = n.id"};
+    "push_slow_down",
+    "UPDATE devices d SET slow_until = now() + n.delay * interval '1 ms'"
+    " FROM (SELECT id, max(delay) AS delay FROM unnest($1::bigint[], $2::bigint[]) AS n (id, delay) GROUP BY id) n"
+    " WHERE d.id = n.id"};
 static const struct pg_statement FILL_SINK = {
     "push_fill_sink", "INSERT INTO sink (send_id, user_id, device_id, platform, title, body, data)"
                       " SELECT s.id, s.user_id, d.device_id, d.platform, r.title, r.body, r.data FROM sends s"
@@ -63,11 +69,29 @@ static const struct pg_statement RECLAIM = {
     "push_reclaim", "UPDATE sends SET next_at = now(), claimed_by = NULL WHERE done_at IS NULL AND claimed_by = $1"};
 
 enum column {
-    ID, DEVICE, ATTEMPT, VERDICT, SLOW_MS, LEFT_MS, PLATFORM, ADDRESS, ADDRESS_HASH, P256DH, AUTH, TITLE, BODY, DATA, COLLAPSE_KEY,
-    DEDUPE_ID, SOURCE, URGENT, LOCALE,
+    ID,
+    DEVICE,
+    ATTEMPT,
+    VERDICT,
+    SLOW_MS,
+    LEFT_MS,
+    PLATFORM,
+    ADDRESS,
+    ADDRESS_HASH,
+    P256DH,
+    AUTH,
+    TITLE,
+    BODY,
+    DATA,
+    COLLAPSE_KEY,
+    DEDUPE_ID,
+    SOURCE,
+    URGENT,
+    LOCALE,
 };
 
-struct pg_result *store_claim(struct pg_pool *db, const char *channel, int64_t limit, int slot, int64_t seconds, struct err *err)
+struct pg_result *store_claim(struct pg_pool *db, const char *channel, int64_t limit, int slot, int64_t seconds,
+                              struct err *err)
 {
     return pg_query(db, &CLAIM, PARAMS(PG_TEXT(channel), PG_I64(limit), PG_I64(slot), PG_I64(seconds)), err);
 }
@@ -129,9 +153,11 @@ struct finish_work {
 static bool write_states(struct pg_tx *tx, const struct finish_work *work, struct err *err)
 {
     const size_t count = work->count;
-    int64_t *ids = arena_alloc(work->arena, count * sizeof *ids), *delays = arena_alloc(work->arena, count * sizeof *delays);
+    int64_t *ids = arena_alloc(work->arena, count * sizeof *ids),
+            *delays = arena_alloc(work->arena, count * sizeof *delays);
     int64_t *untried = arena_alloc(work->arena, count * sizeof *untried);
-    const char **states = arena_alloc(work->arena, count * sizeof *states), **reasons = arena_alloc(work->arena, count * sizeof *reasons);
+    const char **states = arena_alloc(work->arena, count * sizeof *states),
+               **reasons = arena_alloc(work->arena, count * sizeof *reasons);
     for (size_t i = 0; i < count; i++) {
         const struct outcome *outcome = &work->items[i].outcome;
         ids[i] = work->items[i].send_id;
@@ -141,14 +167,15 @@ static bool write_states(struct pg_tx *tx, const struct finish_work *work, struc
         untried[i] = outcome->untried;
     }
     return pg_tx_exec(tx, &FINISH,
-                      PARAMS(PG_I64S(ids, count), PG_TEXTS(states, count), PG_TEXTS(reasons, count), PG_I64S(delays, count),
-                             PG_I64S(untried, count), PG_I64(work->slot)),
+                      PARAMS(PG_I64S(ids, count), PG_TEXTS(states, count), PG_TEXTS(reasons, count),
+                             PG_I64S(delays, count), PG_I64S(untried, count), PG_I64(work->slot)),
                       NULL, err);
 }
 
 static bool change_devices(struct pg_tx *tx, const struct finish_work *work, struct err *err)
 {
-    int64_t *dead = arena_alloc(work->arena, work->count * sizeof *dead), *slow = arena_alloc(work->arena, work->count * sizeof *slow);
+    int64_t *dead = arena_alloc(work->arena, work->count * sizeof *dead),
+            *slow = arena_alloc(work->arena, work->count * sizeof *slow);
     int64_t *delays = arena_alloc(work->arena, work->count * sizeof *delays);
     const char **hashes = arena_alloc(work->arena, work->count * sizeof *hashes);
     size_t dead_count = 0, slow_count = 0;
@@ -164,7 +191,8 @@ static bool change_devices(struct pg_tx *tx, const struct finish_work *work, str
     }
     return (!dead_count ||
             pg_tx_exec(tx, &REMOVE_DEAD, PARAMS(PG_I64S(dead, dead_count), PG_TEXTS(hashes, dead_count)), NULL, err)) &&
-           (!slow_count || pg_tx_exec(tx, &SLOW_DOWN, PARAMS(PG_I64S(slow, slow_count), PG_I64S(delays, slow_count)), NULL, err));
+           (!slow_count ||
+            pg_tx_exec(tx, &SLOW_DOWN, PARAMS(PG_I64S(slow, slow_count), PG_I64S(delays, slow_count)), NULL, err));
 }
 
 static bool fill_sink(struct pg_tx *tx, const struct finish_work *work, struct err *err)

@@ -1,5 +1,6 @@
-/* sweep.h - the thread that cleans up: finished sends, the sink, ended sessions nobody asks about any more; and it counts the queue.
- * Several instances may sweep at once: each round is bounded, and what one deletes the others don't find. */
+/* sweep.h - the thread that cleans up: finished sends, the sink, ended sessions nobody asks about any more; and it
+ * counts the queue. Several instances may sweep at once: each round is bounded, and what one deletes the others don't
+ * find. */
 #ifndef MADANG_PUSH_SWEEP_H
 #define MADANG_PUSH_SWEEP_H
 

@@ -42,11 +42,12 @@ static EVP_PKEY *key_of(const unsigned char *private_key, const unsigned char po
     OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
     OSSL_PARAM *params = NULL;
     EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
-    const bool built = build && context && (!private_key || number) &&
-                       OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, "prime256v1", 0) == 1 &&
-                       OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, point, VAPID_POINT_BYTES) == 1 &&
-                       (!number || OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_PRIV_KEY, number) == 1) &&
-                       (params = OSSL_PARAM_BLD_to_param(build)) != NULL;
+    const bool built =
+        build && context && (!private_key || number) &&
+        OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, "prime256v1", 0) == 1 &&
+        OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, point, VAPID_POINT_BYTES) == 1 &&
+        (!number || OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_PRIV_KEY, number) == 1) &&
+        (params = OSSL_PARAM_BLD_to_param(build)) != NULL;
     if (built && (EVP_PKEY_fromdata_init(context) != 1 ||
                   EVP_PKEY_fromdata(context, &key, private_key ? EVP_PKEY_KEYPAIR : EVP_PKEY_PUBLIC_KEY, params) != 1))
         key = NULL;
@@ -89,7 +90,8 @@ static bool shared_secret(EVP_PKEY *own, EVP_PKEY *peer, unsigned char secret[SE
 
 /* ---- HKDF of at most one block (RFC 5869) ---- */
 
-static void expand(const unsigned char key[SHA256_BYTES], const void *info, size_t length, unsigned char out[SHA256_BYTES])
+static void expand(const unsigned char key[SHA256_BYTES], const void *info, size_t length,
+                   unsigned char out[SHA256_BYTES])
 {
     unsigned char input[256];
     memcpy(input, info, length);
@@ -104,7 +106,8 @@ struct derived {
 static void derive(const unsigned char auth[16], const unsigned char secret[SECRET_BYTES], const unsigned char *browser,
                    const unsigned char *ours, const unsigned char salt[SALT_BYTES], struct derived *out)
 {
-    static const char KEY_INFO[] = "Content-Encoding: aes128gcm", NONCE_INFO[] = "Content-Encoding: nonce"; /* their NUL belongs to them */
+    static const char KEY_INFO[] = "Content-Encoding: aes128gcm",
+                      NONCE_INFO[] = "Content-Encoding: nonce"; /* their NUL belongs to them */
     unsigned char first[SHA256_BYTES], input[SHA256_BYTES], second[SHA256_BYTES];
     unsigned char info[14 + 2 * VAPID_POINT_BYTES] = "WebPush: info";
     memcpy(info + 14, browser, VAPID_POINT_BYTES);
@@ -134,14 +137,15 @@ static bool encrypt(const struct derived *derived, struct view plain, struct str
     unsigned char cipher[RECORD_BYTES], tag[TAG_BYTES];
     int used = 0, more = 0, end = 0;
     EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
-    const bool good = context && EVP_EncryptInit_ex(context, EVP_aes_128_gcm(), NULL, derived->key, derived->nonce) == 1 &&
+    const bool good = context &&
+                      EVP_EncryptInit_ex(context, EVP_aes_128_gcm(), NULL, derived->key, derived->nonce) == 1 &&
                       EVP_EncryptUpdate(context, cipher, &used, (const void *)plain.bytes, (int)plain.length) == 1 &&
                       EVP_EncryptUpdate(context, cipher + used, &more, &LAST, 1) == 1 &&
                       EVP_EncryptFinal_ex(context, cipher + used + more, &end) == 1 &&
                       EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_GCM_GET_TAG, TAG_BYTES, tag) == 1;
     EVP_CIPHER_CTX_free(context);
     if (good) {
-        str_add_bytes(out, cipher, (size_t)(used + more + end));
+        str_add_bytes(out, cipher, (size_t)used + (size_t)more + (size_t)end);
         str_add_bytes(out, tag, sizeof tag);
     }
     return good;

@@ -1,5 +1,5 @@
-/* webpush.h - a message for a browser: VAPID (RFC 8292, ES256) says who sends, aes128gcm (RFC 8291 over RFC 8188) hides what is sent from the
- * push service. Pure functions over OpenSSL; thread-safe. */
+/* webpush.h - a message for a browser: VAPID (RFC 8292, ES256) says who sends, aes128gcm (RFC 8291 over RFC 8188) hides
+ * what is sent from the push service. Pure functions over OpenSSL; thread-safe. */
 #ifndef MADANG_PUSH_WEBPUSH_H
 #define MADANG_PUSH_WEBPUSH_H
 
@@ -36,7 +36,8 @@ struct vapid *vapid_open(const unsigned char private_key[VAPID_KEY_BYTES], const
 void vapid_release(struct vapid **vapid);
 const char *vapid_public(const struct vapid *vapid); /* base64url, what pushManager.subscribe() takes */
 /* Appends "vapid t=<token>, k=<key>" for a push service (https://host[:port]). */
-bool vapid_authorization(const struct vapid *vapid, const char *origin, int64_t now_s, struct str *out, struct err *err);
+bool vapid_authorization(const struct vapid *vapid, const char *origin, int64_t now_s, struct str *out,
+                         struct err *err);
 /* 32 random bytes that are a private key. */
 void vapid_generate(unsigned char private_key[VAPID_KEY_BYTES]);
 

@@ -17,7 +17,7 @@ enum {
     ANSWER_BYTES = 64 * 1024,
     CONNECT_MS = 3000,
     STOP_MS = 5000,
-    LOOK_MS = 500,             /* between two looks when nothing happens */
+    LOOK_MS = 500, /* between two looks when nothing happens */
     STOP_LOOK_MS = 50,
     UNACKNOWLEDGED_MS = 10000, /* a connection whose other end is gone is closed by the kernel */
     CONNECTIONS = 64,
@@ -276,8 +276,8 @@ static void read_answer(struct wire_call *call, CURLcode code)
     (void)curl_easy_getinfo(call->easy, CURLINFO_PRIMARY_IP, &address);
     call->retry_after_s = retry_after > RETRY_AFTER_MOST_S ? RETRY_AFTER_MOST_S : (int)retry_after;
     call->took_us = took;
-    call->connected = code != CURLE_COULDNT_CONNECT && code != CURLE_COULDNT_RESOLVE_HOST && code != CURLE_SSL_CONNECT_ERROR &&
-                      code != CURLE_PEER_FAILED_VERIFICATION && address && *address;
+    call->connected = code != CURLE_COULDNT_CONNECT && code != CURLE_COULDNT_RESOLVE_HOST &&
+                      code != CURLE_SSL_CONNECT_ERROR && code != CURLE_PEER_FAILED_VERIFICATION && address && *address;
 }
 
 /* A 401 is asked again, once, with a new token. */

@@ -1,6 +1,7 @@
-/* wire.h - the network side of sending: one thread that turns one libcurl multi handle. All of FCM's sends share one HTTP/2 connection, each a stream
- * of it; web pushes have one connection per push service. At most `streams` per channel are in flight, the others wait in order.
- * It knows calls and answers, nothing of devices or rules. Threads: put, take and poke from anywhere. */
+/* wire.h - the network side of sending: one thread that turns one libcurl multi handle. All of FCM's sends share one
+ * HTTP/2 connection, each a stream of it; web pushes have one connection per push service. At most `streams` per
+ * channel are in flight, the others wait in order. It knows calls and answers, nothing of devices or rules. Threads:
+ * put, take and poke from anywhere. */
 #ifndef MADANG_PUSH_WIRE_H
 #define MADANG_PUSH_WIRE_H
 
@@ -24,7 +25,7 @@ struct wire_call {
     char *url;                  /* web only; FCM's is the wire's */
     struct curl_slist *headers; /* web only */
     struct str body;
-    int64_t start_by_ms;        /* monotonic */
+    int64_t start_by_ms; /* monotonic */
     enum wire_end end;
     long status;
     struct str answer;

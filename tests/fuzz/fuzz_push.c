@@ -1,5 +1,5 @@
-/* Any bytes as what push-svc hears and what providers answer (the first byte says which): nothing crashes, what is taken is within its bounds, and the
- * messages made of it are whole JSON within their bytes. */
+/* Any bytes as what push-svc hears and what providers answer (the first byte says which): nothing crashes, what is
+ * taken is within its bounds, and the messages made of it are whole JSON within their bytes. */
 #include "../../push-svc/codec.h"
 #include "../../push-svc/fcm.h"
 #include "../../push-svc/message.h"
@@ -34,8 +34,13 @@ static void try_request(struct arena *arena, struct view bytes)
         must(err.problem == &ERR_BAD_INPUT);
         return;
     }
-    const struct push push = {.title = request.title, .body = request.body, .locale = "ko", .data = request.data,
-                              .collapse_key = request.collapse_key, .id = request.dedupe_id, .ttl_s = request.ttl_seconds};
+    const struct push push = {.title = request.title,
+                              .body = request.body,
+                              .locale = "ko",
+                              .data = request.data,
+                              .collapse_key = request.collapse_key,
+                              .id = request.dedupe_id,
+                              .ttl_s = request.ttl_seconds};
     must(strlen(request.data) <= DATA_BYTES_MAX && request.expires_ms > 1700000000000);
     AUTO_STR out;
     str_init(&out);
@@ -57,7 +62,8 @@ static void try_preference(struct arena *arena, struct view bytes)
         must(err.problem == &ERR_BAD_INPUT);
         return;
     }
-    must((preference.quiet_start < 0) == (preference.quiet_end < 0) && (preference.quiet_start < 0) == !preference.zone);
+    must((preference.quiet_start < 0) == (preference.quiet_end < 0) &&
+         (preference.quiet_start < 0) == !preference.zone);
     must(preference.quiet_start < 24 * 60 && preference.quiet_end < 24 * 60);
 }
 
@@ -89,10 +95,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     const struct view bytes = {(const char *)data + 1, size - 1};
     switch (data[0] & 3) {
-    case 0: try_request(arena, bytes); break;
-    case 1: try_preference(arena, bytes); break;
-    case 2: try_answer(STATUSES[data[0] >> 2 & 7], bytes); break;
-    default: try_grant(bytes); break;
+    case 0:
+        try_request(arena, bytes);
+        break;
+    case 1:
+        try_preference(arena, bytes);
+        break;
+    case 2:
+        try_answer(STATUSES[data[0] >> 2 & 7], bytes);
+        break;
+    default:
+        try_grant(bytes);
+        break;
     }
     arena_reset(arena);
     return 0;

@@ -1,4 +1,5 @@
-/* The rules of push-svc without network or database: where subscriptions may lead, what answers mean, how long to wait, how long texts are cut. */
+/* The rules of push-svc without network or database: where subscriptions may lead, what answers mean, how long to wait,
+ * how long texts are cut. */
 #include "arena.h"
 #include "codec.h"
 #include "device.h"
@@ -36,11 +37,15 @@ static bool reaches(const struct reach *reach, const char *text)
 TEST(only_public_addresses_are_reached, "P-38")
 {
     static const char *const INNER[] = {
-        "0.0.0.0", "10.1.2.3", "100.64.0.1", "127.0.0.1", "127.255.255.255", "169.254.169.254", "172.16.0.1", "172.31.255.255", "192.0.0.1",
-        "192.168.1.1", "198.18.0.1", "224.0.0.1", "255.255.255.255", "::", "::1", "fe80::1", "fc00::1", "fd12::1", "ff02::1",
-        "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "2001:db8::1", "2001::1", "::7f00:1"};
-    static const char *const PUBLIC[] = {"8.8.8.8", "172.15.255.255", "172.32.0.1", "192.167.255.255", "100.63.255.255", "223.255.255.255",
-                                         "2a00:1450:4001:80f::200a", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::1"};
+        "0.0.0.0",         "10.1.2.3",        "100.64.0.1",      "127.0.0.1",   "127.255.255.255",
+        "169.254.169.254", "172.16.0.1",      "172.31.255.255",  "192.0.0.1",   "192.168.1.1",
+        "198.18.0.1",      "224.0.0.1",       "255.255.255.255", "::",          "::1",
+        "fe80::1",         "fc00::1",         "fd12::1",         "ff02::1",     "::ffff:127.0.0.1",
+        "::ffff:10.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::",   "2001:db8::1", "2001::1",
+        "::7f00:1"};
+    static const char *const PUBLIC[] = {
+        "8.8.8.8",         "172.15.255.255",           "172.32.0.1",     "192.167.255.255",  "100.63.255.255",
+        "223.255.255.255", "2a00:1450:4001:80f::200a", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::1"};
     struct reach reach;
     struct err err = {0};
     REQUIRE_OK(reach_open(&reach, "*", false, &err), &err);
@@ -87,8 +92,8 @@ TEST(endpoints_are_https_at_a_listed_host, "P-38")
         err_clear(&err);
         const bool taken = reach_endpoint(&reach, ROWS[i].url, &err);
         const char *code = taken ? NULL : err.problem->code;
-        test_check(ROWS[i].problem ? code && strcmp(code, ROWS[i].problem) == 0 : taken, __FILE__, __LINE__, "%s: %s", ROWS[i].url,
-                   code ? code : "taken");
+        test_check(ROWS[i].problem ? code && strcmp(code, ROWS[i].problem) == 0 : taken, __FILE__, __LINE__, "%s: %s",
+                   ROWS[i].url, code ? code : "taken");
     }
     char origin[ENDPOINT_MAX];
     reach_origin("https://push.example.test:443/a/b", origin);
@@ -145,8 +150,10 @@ TEST(a_retry_after_the_end_is_a_drop, "P-39")
 static const struct backoff BACKOFF = {10000, 60000};
 
 #define DETAIL(code) "{\"@type\":\"type.googleapis.com/google.firebase.fcm.v1.FcmError\",\"errorCode\":\"" code "\"}"
-#define BODY(status, message, details) "{\"error\":{\"code\":1,\"message\":\"" message "\",\"status\":\"" status "\",\"details\":[" details "]}}"
-#define QUOTA_OF(what) "{\"@type\":\"type.googleapis.com/google.rpc.QuotaFailure\",\"violations\":[{\"subject\":\"" what "\"}]}"
+#define BODY(status, message, details)                                                                                 \
+    "{\"error\":{\"code\":1,\"message\":\"" message "\",\"status\":\"" status "\",\"details\":[" details "]}}"
+#define QUOTA_OF(what)                                                                                                 \
+    "{\"@type\":\"type.googleapis.com/google.rpc.QuotaFailure\",\"violations\":[{\"subject\":\"" what "\"}]}"
 
 TEST(fcm_answers_mean_what_the_table_says, "P-39 P-40")
 {
@@ -186,13 +193,16 @@ TEST(fcm_answers_mean_what_the_table_says, "P-39 P-40")
     };
     /* clang-format on */
     for (size_t i = 0; i < ARRAY_LENGTH(ROWS); i++) {
-        const struct outcome outcome = fcm_outcome(ROWS[i].status, view_of(ROWS[i].body), ROWS[i].retry_after_s, &BACKOFF, 1, 0);
-        const bool same_reason = ROWS[i].reason ? outcome.reason && strcmp(outcome.reason, ROWS[i].reason) == 0 : !outcome.reason;
+        const struct outcome outcome =
+            fcm_outcome(ROWS[i].status, view_of(ROWS[i].body), ROWS[i].retry_after_s, &BACKOFF, 1, 0);
+        const bool same_reason =
+            ROWS[i].reason ? outcome.reason && strcmp(outcome.reason, ROWS[i].reason) == 0 : !outcome.reason;
         test_check(outcome.state == ROWS[i].state && same_reason && outcome.delay_ms == ROWS[i].delay_ms &&
-                       outcome.slow_device == ROWS[i].slow && outcome.pause_channel == ROWS[i].pause && outcome.alert == ROWS[i].alert,
-                   __FILE__, __LINE__, "row %zu (%ld): %s %s %lld %d%d%d", i, ROWS[i].status, OUTCOME_NAMES[outcome.state],
-                   outcome.reason ? outcome.reason : "-", (long long)outcome.delay_ms, outcome.slow_device, outcome.pause_channel,
-                   outcome.alert);
+                       outcome.slow_device == ROWS[i].slow && outcome.pause_channel == ROWS[i].pause &&
+                       outcome.alert == ROWS[i].alert,
+                   __FILE__, __LINE__, "row %zu (%ld): %s %s %lld %d%d%d", i, ROWS[i].status,
+                   OUTCOME_NAMES[outcome.state], outcome.reason ? outcome.reason : "-", (long long)outcome.delay_ms,
+                   outcome.slow_device, outcome.pause_channel, outcome.alert);
     }
     EXPECT_I64(40000, fcm_outcome(503, VIEW(""), 0, &BACKOFF, 3, 0).delay_ms);
     EXPECT(fcm_token_refused(401, view_of(BODY("UNAUTHENTICATED", "m", ""))));
@@ -222,10 +232,17 @@ TEST(grants_are_read_with_care, "P-39")
     struct fcm_grant grant = {.expires_in_s = 0};
     struct err err = {0};
     str_init(&grant.token);
-    REQUIRE_OK(fcm_read_grant(VIEW("{\"access_token\":\"ya29.a-b_c\",\"expires_in\":3599,\"token_type\":\"Bearer\"}"), &grant, &err), &err);
+    REQUIRE_OK(fcm_read_grant(VIEW("{\"access_token\":\"ya29.a-b_c\",\"expires_in\":3599,\"token_type\":\"Bearer\"}"),
+                              &grant, &err),
+               &err);
     EXPECT_TEXT("ya29.a-b_c", grant.token.bytes);
     EXPECT_I64(3599, grant.expires_in_s);
-    static const char *const BAD[] = {"", "{}", "[]", "{\"access_token\":7}", "{\"access_token\":\"\"}", "{\"access_token\":\"a\\r\\nX: y\"}",
+    static const char *const BAD[] = {"",
+                                      "{}",
+                                      "[]",
+                                      "{\"access_token\":7}",
+                                      "{\"access_token\":\"\"}",
+                                      "{\"access_token\":\"a\\r\\nX: y\"}",
                                       "{\"error\":\"invalid_grant\"}"};
     for (size_t i = 0; i < ARRAY_LENGTH(BAD); i++)
         EXPECT(!fcm_read_grant(view_of(BAD[i]), &grant, &err));
@@ -244,15 +261,20 @@ TEST(credentials_that_are_none_stop_the_start_without_a_quote, "P-39")
         {"secret words", "is not JSON"},
         {"{}", "no project_id"},
         {"{\"project_id\":\"p\",\"private_key_id\":\"k\",\"client_email\":\"e\"}", "no token_uri"},
-        {"{\"project_id\":\"p\",\"private_key_id\":\"k\",\"client_email\":\"e\",\"token_uri\":\"http://x/\"}", "token_uri must be https"},
-        {"{\"project_id\":\"p/../q\",\"private_key_id\":\"k\",\"client_email\":\"e\",\"token_uri\":\"https://x/\"}", "project_id is none"},
-        {"{\"project_id\":\"p\",\"private_key_id\":\"k\",\"client_email\":\"e\",\"token_uri\":\"https://x/\",\"private_key\":\"secret\"}", "no RSA key"},
+        {"{\"project_id\":\"p\",\"private_key_id\":\"k\",\"client_email\":\"e\",\"token_uri\":\"http://x/\"}",
+         "token_uri must be https"},
+        {"{\"project_id\":\"p/../q\",\"private_key_id\":\"k\",\"client_email\":\"e\",\"token_uri\":\"https://x/\"}",
+         "project_id is none"},
+        {"{\"project_id\":\"p\",\"private_key_id\":\"k\",\"client_email\":\"e\",\"token_uri\":\"https://x/"
+         "\",\"private_key\":\"secret\"}",
+         "no RSA key"},
     };
     for (size_t i = 0; i < ARRAY_LENGTH(ROWS); i++) {
         struct err err = {0};
         AUTO(fcm_account) account = fcm_account_open(ROWS[i].json, false, &err);
         EXPECT(!account);
-        test_check(strstr(err.message, ROWS[i].says) && !strstr(err.message, "secret"), __FILE__, __LINE__, "%s", err.message);
+        test_check(strstr(err.message, ROWS[i].says) && !strstr(err.message, "secret"), __FILE__, __LINE__, "%s",
+                   err.message);
     }
 }
 
@@ -260,7 +282,14 @@ TEST(credentials_that_are_none_stop_the_start_without_a_quote, "P-39")
 
 static struct push push_of(const char *title, const char *body)
 {
-    return (struct push){.title = title, .body = body, .locale = "en", .data = "{\"room_id\":\"r\"}", .id = "id-1", .high = true, .ttl_s = 60, .expires_s = 1700000000};
+    return (struct push){.title = title,
+                         .body = body,
+                         .locale = "en",
+                         .data = "{\"room_id\":\"r\"}",
+                         .id = "id-1",
+                         .high = true,
+                         .ttl_s = 60,
+                         .expires_s = 1700000000};
 }
 
 static cJSON *fcm_of(const struct push *push, const char *platform, size_t *length)
@@ -299,7 +328,9 @@ TEST(fcm_messages_are_whole_json_within_their_bytes, "P-39 I10")
             const char *shown = text_at(whole, "message", "notification", "body");
             EXPECT(whole && length <= FCM_BYTES_MAX + strlen("token"));
             const size_t same = strlen(shown) < 3 ? 0 : strlen(shown) - 3;
-            test_check(strcmp(shown, body.bytes) == 0 || (strncmp(shown, body.bytes, same) == 0 && strcmp(shown + same, "…") == 0 && length > FCM_BYTES_MAX - 10),
+            test_check(strcmp(shown, body.bytes) == 0 ||
+                           (strncmp(shown, body.bytes, same) == 0 && strcmp(shown + same, "…") == 0 &&
+                            length > FCM_BYTES_MAX - 10),
                        __FILE__, __LINE__, "piece %zu of %zu bytes: %zu", p, body.length, length);
             cJSON_Delete(whole);
             if (body.length > 600 && body.length < 3000) /* to where it matters */
@@ -314,7 +345,8 @@ TEST(each_platform_has_its_part, "P-39")
     struct push push = push_of("", "b");
     size_t length;
     push.collapse_key = "room:1";
-    cJSON *android = fcm_of(&push, "android", &length), *ios = fcm_of(&push, "ios", &length), *web = fcm_of(&push, "web", &length);
+    cJSON *android = fcm_of(&push, "android", &length), *ios = fcm_of(&push, "ios", &length),
+          *web = fcm_of(&push, "web", &length);
     EXPECT_TEXT("New notification", text_at(android, "message", "notification", "title"));
     EXPECT_TEXT("60s", text_at(android, "message", "android", "ttl"));
     EXPECT_TEXT("HIGH", text_at(android, "message", "android", "priority"));
@@ -323,7 +355,8 @@ TEST(each_platform_has_its_part, "P-39")
     const cJSON *apns = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(ios, "message"), "apns");
     EXPECT_TEXT("room:1", text_at(apns, "headers", "apns-collapse-id", NULL));
     EXPECT_TEXT("1700000000", text_at(apns, "headers", "apns-expiration", NULL));
-    const cJSON *webpush = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(web, "message"), "webpush");
+    const cJSON *webpush =
+        cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(web, "message"), "webpush");
     EXPECT_TEXT("60", text_at(webpush, "headers", "TTL", NULL));
     EXPECT(!cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(web, "message"), "android"));
     cJSON_Delete(android);
@@ -349,7 +382,8 @@ TEST(data_is_texts_and_bounded, "P-39 I10")
 {
     EXPECT_TEXT("{}", clean("{}"));
     EXPECT_TEXT("{\"a\":\"b\",\"c.d\":\"\"}", clean(" { \"a\" : \"b\", \"c.d\": \"\" } "));
-    EXPECT_TEXT("{\"from.id\":\"x\"}", clean("{\"from\":\"x\",\"from.id\":\"x\",\"Google.a\":\"\",\"gcm\":\"\",\"message_type\":\"\",\"push_id\":\"\"}"));
+    EXPECT_TEXT("{\"from.id\":\"x\"}", clean("{\"from\":\"x\",\"from.id\":\"x\",\"Google.a\":\"\",\"gcm\":\"\","
+                                             "\"message_type\":\"\",\"push_id\":\"\"}"));
     static const char *const BAD[] = {"", "[]", "7", "{\"a\":1}", "{\"a\":null}", "{\"a\":{}}", "{\"a\":[\"b\"]}"};
     for (size_t i = 0; i < ARRAY_LENGTH(BAD); i++)
         EXPECT_TEXT("bad_input", clean(BAD[i]));
@@ -405,7 +439,9 @@ static bool preference(const char *json, struct preference *out)
 TEST(settings_are_read, "P-42")
 {
     struct preference p;
-    REQUIRE(preference("{" USER ",\"quiet_hours\":{\"from\":\"22:00\",\"to\":\"07:30\",\"time_zone\":\"Asia/Seoul\"},\"push_off\":[\"x\",\"chat_message\"],\"version\":3}", &p));
+    REQUIRE(preference("{" USER ",\"quiet_hours\":{\"from\":\"22:00\",\"to\":\"07:30\",\"time_zone\":\"Asia/"
+                                "Seoul\"},\"push_off\":[\"x\",\"chat_message\"],\"version\":3}",
+                       &p));
     EXPECT_I64(1320, p.quiet_start);
     EXPECT_I64(450, p.quiet_end);
     EXPECT_TEXT("Asia/Seoul", p.zone);
@@ -414,12 +450,16 @@ TEST(settings_are_read, "P-42")
     EXPECT(p.quiet_start == -1 && p.quiet_end == -1 && !p.zone && !p.chat_off);
     REQUIRE(preference("{" USER ",\"version\":4}", &p));
     EXPECT(p.quiet_start == -1);
-    REQUIRE(preference("{" USER ",\"quiet_hours\":{\"from\":\"22:00\",\"to\":\"22:00\",\"time_zone\":\"UTC\"},\"version\":4}", &p));
+    REQUIRE(preference(
+        "{" USER ",\"quiet_hours\":{\"from\":\"22:00\",\"to\":\"22:00\",\"time_zone\":\"UTC\"},\"version\":4}", &p));
     EXPECT(p.quiet_start == -1 && !p.zone);
     static const char *const BAD[] = {"24:00", "22:60", "2200x", "ab:cd", "1:000"};
     for (size_t i = 0; i < ARRAY_LENGTH(BAD); i++) {
         char json[256];
-        (void)snprintf(json, sizeof json, "{" USER ",\"quiet_hours\":{\"from\":\"%s\",\"to\":\"07:00\",\"time_zone\":\"UTC\"},\"version\":4}", BAD[i]);
+        (void)snprintf(json, sizeof json,
+                       "{" USER
+                       ",\"quiet_hours\":{\"from\":\"%s\",\"to\":\"07:00\",\"time_zone\":\"UTC\"},\"version\":4}",
+                       BAD[i]);
         EXPECT(!preference(json, &p));
     }
 }
@@ -429,7 +469,10 @@ TEST(requests_have_a_time_to_live, "P-39")
     static const struct {
         const char *ttl;
         int64_t seconds;
-    } ROWS[] = {{"", TTL_DEFAULT_S}, {",\"ttl_seconds\":0", TTL_LEAST_S}, {",\"ttl_seconds\":3", TTL_LEAST_S}, {",\"ttl_seconds\":3600", 3600}};
+    } ROWS[] = {{"", TTL_DEFAULT_S},
+                {",\"ttl_seconds\":0", TTL_LEAST_S},
+                {",\"ttl_seconds\":3", TTL_LEAST_S},
+                {",\"ttl_seconds\":3600", 3600}};
     AUTO(arena) arena = arena_open(1 << 20);
     for (size_t i = 0; i < ARRAY_LENGTH(ROWS); i++) {
         struct push_request request;

@@ -1,7 +1,7 @@
 /* The store of push-svc on real PostgreSQL: devices, copies, requests once, claims, what is written down, cleaning. */
+#include "test_store.h"
 #include "migrate.h"
 #include "store.h"
-#include "test_store.h"
 
 extern const struct migration PUSH_MIGRATIONS[];
 
@@ -25,7 +25,8 @@ static int64_t next_offset[8];
 
 static struct kafka_batch batch_of(int topic, size_t count)
 {
-    static const char *const NAMES[] = {"accounts", "sessions.ended", "presence.changes", "notify.settings", "push.requests"};
+    static const char *const NAMES[] = {"accounts", "sessions.ended", "presence.changes", "notify.settings",
+                                        "push.requests"};
     static struct kafka_record records[64];
     for (size_t i = 0; i < count; i++)
         records[i] = (struct kafka_record){.offset = next_offset[topic]++};
@@ -81,17 +82,24 @@ static const struct request_limits LIMITS = {.queue_max = 100000, .presence_wait
 
 static struct push_request request_of(const char *user_id, const char *dedupe_id, const char *source)
 {
-    return (struct push_request){.user_id = user_id, .title = "t", .body = "b", .data = "{}", .dedupe_id = dedupe_id, .source = source,
+    return (struct push_request){.user_id = user_id,
+                                 .title = "t",
+                                 .body = "b",
+                                 .data = "{}",
+                                 .dedupe_id = dedupe_id,
+                                 .source = source,
                                  .expires_ms = test_now_ms() > 0 ? 4102444800000 : 0};
 }
 
-static struct taken_requests ask_limited(const struct push_request *requests, size_t count, const struct request_limits *limits)
+static struct taken_requests ask_limited(const struct push_request *requests, size_t count,
+                                         const struct request_limits *limits)
 {
     struct err err = {0};
     struct taken_requests taken = {0};
     AUTO(arena) arena = arena_open(1 << 20);
     const struct kafka_batch batch = batch_of(4, count);
-    test_check(store_apply_requests(database(), arena, &batch, requests, limits, &taken, &err), __FILE__, __LINE__, "%s", err.detail);
+    test_check(store_apply_requests(database(), arena, &batch, requests, limits, &taken, &err), __FILE__, __LINE__,
+               "%s", err.detail);
     return taken;
 }
 
@@ -146,7 +154,9 @@ TEST(a_device_moves_and_the_oldest_goes, "P-38")
     EXPECT_TEXT("", put(&kim, "b", "token-b", 2));
     EXPECT_TEXT("", put(&kim, "a", "token-a", 2)); /* fresh again */
     EXPECT_TEXT("", put(&kim, "c", "token-c", 2));
-    EXPECT_TEXT("a,c", test_sql("SELECT string_agg(device_id, ',' ORDER BY device_id) FROM devices WHERE user_id = '%s'", kim.user_id));
+    EXPECT_TEXT("a,c",
+                test_sql("SELECT string_agg(device_id, ',' ORDER BY device_id) FROM devices WHERE user_id = '%s'",
+                         kim.user_id));
     EXPECT_TEXT("", put(&lee, "x", "token-a", 2));
     EXPECT_TEXT("c", test_sql("SELECT string_agg(device_id, ',') FROM devices WHERE user_id = '%s'", kim.user_id));
     EXPECT_TEXT("", put(&lee, "y", "token-a", 2)); /* and within one user */
@@ -190,7 +200,9 @@ TEST(a_request_is_taken_once, "P-39 I1")
     clear();
     EXPECT_TEXT("", put(&kim, "a", "token-1", 9));
     EXPECT_TEXT("", put(&kim, "b", "token-2", 9));
-    const struct push_request twice[] = {request_of(kim.user_id, "d", "chat"), request_of(kim.user_id, "d", "chat"), {0},
+    const struct push_request twice[] = {request_of(kim.user_id, "d", "chat"),
+                                         request_of(kim.user_id, "d", "chat"),
+                                         {0},
                                          request_of(kim.user_id, "e", "notify")};
     const struct taken_requests taken = ask_limited(twice, 4, &LIMITS);
     EXPECT_I64(2, taken.fresh);
@@ -215,8 +227,9 @@ TEST(the_queue_is_bounded, "P-40 I9")
         requests[i] = request_of(kim.user_id, IDS[i], IDS[i][0] == 'c' ? "chat" : "notify");
     EXPECT_I64(2, ask_limited(requests, 5, &limits).dropped);
     EXPECT_I64(1, ask_limited(requests + 5, 1, &limits).dropped);
-    EXPECT_TEXT("n1,n2,n3", test_sql("SELECT string_agg(r.dedupe_id, ',' ORDER BY r.dedupe_id) FROM sends s JOIN requests r"
-                                     " ON r.id = s.request_id WHERE s.done_at IS NULL"));
+    EXPECT_TEXT("n1,n2,n3",
+                test_sql("SELECT string_agg(r.dedupe_id, ',' ORDER BY r.dedupe_id) FROM sends s JOIN requests r"
+                         " ON r.id = s.request_id WHERE s.done_at IS NULL"));
     /* What is in somebody's hand stays. */
     int64_t send;
     EXPECT_TEXT("", verdict(1, &send));
@@ -332,9 +345,11 @@ TEST(policy_has_the_last_look, "P-37 P-39 P-42")
 static void quiet(const char *user_id, const char *zone, int from, int to)
 {
     (void)test_sql("INSERT INTO preferences (user_id, chat_off, quiet_start, quiet_end, zone, version)"
-                   " SELECT '%s', false, (m + 1440 + %d) %% 1440, (m + 1440 + %d) %% 1440, '%s', 1 FROM (SELECT (extract(hour FROM t) * 60"
+                   " SELECT '%s', false, (m + 1440 + %d) %% 1440, (m + 1440 + %d) %% 1440, '%s', 1 FROM (SELECT "
+                   "(extract(hour FROM t) * 60"
                    " + extract(minute FROM t))::int AS m FROM (SELECT now() AT TIME ZONE '%s' AS t) n) n"
-                   " ON CONFLICT (user_id) DO UPDATE SET quiet_start = excluded.quiet_start, quiet_end = excluded.quiet_end, zone = excluded.zone",
+                   " ON CONFLICT (user_id) DO UPDATE SET quiet_start = excluded.quiet_start, quiet_end = "
+                   "excluded.quiet_end, zone = excluded.zone",
                    user_id, from, to, zone, zone);
 }
 
@@ -345,10 +360,14 @@ TEST(quiet_hours_are_the_users_own, "P-42")
         int from, to;
         const char *verdict;
     } ROWS[] = {
-        {"UTC", -5, 5, "quiet_hours"},       {"UTC", 5, 10, ""},
-        {"Asia/Seoul", -1439 + 5, 5, "quiet_hours"}, {"Asia/Kolkata", -10, -5, ""},
-        {"America/New_York", -700, 5, "quiet_hours"}, {"Pacific/Auckland", 5, -5, ""},
-        {"Pacific/Apia", -5, 700, "quiet_hours"},     {"Europe/Berlin", 10, 5, "quiet_hours"},
+        {"UTC", -5, 5, "quiet_hours"},
+        {"UTC", 5, 10, ""},
+        {"Asia/Seoul", -1439 + 5, 5, "quiet_hours"},
+        {"Asia/Kolkata", -10, -5, ""},
+        {"America/New_York", -700, 5, "quiet_hours"},
+        {"Pacific/Auckland", 5, -5, ""},
+        {"Pacific/Apia", -5, 700, "quiet_hours"},
+        {"Europe/Berlin", 10, 5, "quiet_hours"},
     };
     const struct identity kim = someone();
     int64_t send = 0;
@@ -361,7 +380,8 @@ TEST(quiet_hours_are_the_users_own, "P-42")
         quiet(kim.user_id, ROWS[i].zone, ROWS[i].from, ROWS[i].to);
         (void)ask(&request);
         const char *said = verdict(1, &send);
-        test_check(strcmp(said, ROWS[i].verdict) == 0, __FILE__, __LINE__, "%s %d to %d: %s", ROWS[i].zone, ROWS[i].from, ROWS[i].to, said);
+        test_check(strcmp(said, ROWS[i].verdict) == 0, __FILE__, __LINE__, "%s %d to %d: %s", ROWS[i].zone,
+                   ROWS[i].from, ROWS[i].to, said);
         finish(1, send, (struct outcome){OUTCOME_DROPPED, .reason = "quiet_hours"}, "token-1");
     }
 }
@@ -379,7 +399,9 @@ TEST(a_zone_nobody_knows_is_left_out, "P-42 I10")
     clear();
     const struct kafka_batch batch = batch_of(3, 3);
     REQUIRE_OK(store_apply_preferences(database(), arena, &batch, copies, &err), &err);
-    EXPECT_TEXT("1", test_sql("SELECT count(*) FROM preferences WHERE user_id = '%s' AND zone IS NULL AND quiet_start IS NULL", kim.user_id));
+    EXPECT_TEXT(
+        "1", test_sql("SELECT count(*) FROM preferences WHERE user_id = '%s' AND zone IS NULL AND quiet_start IS NULL",
+                      kim.user_id));
     EXPECT_TEXT("60", test_sql("SELECT quiet_start FROM preferences WHERE user_id = '%s'", lee.user_id));
 }
 

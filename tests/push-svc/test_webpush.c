@@ -28,7 +28,8 @@ TEST(the_example_of_rfc_8291, "P-39")
     AUTO_STR out, text;
     str_init(&out);
     str_init(&text);
-    bytes_of("BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4", browser, sizeof browser);
+    bytes_of("BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4", browser,
+             sizeof browser);
     bytes_of("BTBZMqHH6r4Tts7J_aSIgg", auth, sizeof auth);
     bytes_of("DGv6ra1nlYgDCS1FRnbzlw", chance.salt, sizeof chance.salt);
     bytes_of("yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw", chance.private_key, sizeof chance.private_key);
@@ -45,7 +46,8 @@ TEST(a_record_has_room_for_3993_bytes, "P-39 I10")
     struct err err = {0};
     AUTO_STR out;
     str_init(&out);
-    bytes_of("BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4", browser, sizeof browser);
+    bytes_of("BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4", browser,
+             sizeof browser);
     memset(plain, 'x', sizeof plain);
     webpush_chance(&chance);
     webpush_chance(&other);
@@ -60,7 +62,8 @@ TEST(a_record_has_room_for_3993_bytes, "P-39 I10")
 TEST(keys_off_the_curve_are_none, "P-38")
 {
     unsigned char point[VAPID_POINT_BYTES], zero[VAPID_POINT_BYTES] = {4};
-    bytes_of("BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4", point, sizeof point);
+    bytes_of("BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4", point,
+             sizeof point);
     EXPECT(webpush_key_valid(point));
     EXPECT(!webpush_key_valid(zero));
     for (int i = 0; i < VAPID_POINT_BYTES; i++) {
