@@ -68,7 +68,13 @@ struct outbox_event event_settings(struct arena *arena, const char *user_id, con
 
 /* ---- in: workers ---- */
 
-enum { BATCH_ARENA_BYTES = 256 * 1024 * 1024, ACCOUNTS_BATCH = 200, REQUESTS_BATCH = 100, SESSIONS_BATCH = 500 };
+enum {
+    BATCH_ARENA_BYTES = 256 * 1024 * 1024,
+    ACCOUNTS_BATCH = 200,
+    REQUESTS_BATCH = 100,
+    SESSIONS_BATCH = 500,
+    RECIPIENTS_AT_ONCE = 1000, /* of one transaction, and the rest of the last request's: bounds its memory and its locks */
+};
 
 static struct metric *refused_metric(void)
 {
@@ -90,6 +96,26 @@ static void tell_refused(const struct kafka_batch *batch, const struct err *err)
               LOG_I64("partition", batch->partition), LOG_I64("offset", batch->records[0].offset));
 }
 
+/* One transaction, and the news of it. */
+static bool apply_slice(const struct notify_app *app, const struct kafka_batch *slice, const struct notice_request *requests,
+                        struct err *err)
+{
+    AUTO(arena) arena = arena_open(BATCH_ARENA_BYTES);
+    struct apply_work work = {.arena = arena, .batch = slice, .requests = requests, .slack = &app->config->channels.slack};
+    if (!store_apply_requests(app->db, &work, err))
+        return false;
+    metric_add(METRIC_CHILD(metric_counter("madang_notify_notices_total", "Notices stored in inboxes", NULL)), work.stored);
+    if (work.woken.count > 0) {
+        hub_wake(app->hub, work.woken.items, work.woken.count);
+        wake_publish(app->redis, app->config->service.instance, work.woken.items, work.woken.count);
+    }
+    if (work.deliveries)
+        deliver_wake(app->deliver);
+    return true;
+}
+
+/* A batch is read whole, so that a bad record shows before anything is done, and applied in slices, each with its offset:
+ * if a later one fails, the whole batch comes again and what is done is passed over. */
 static bool requests_apply(void *payload, const struct kafka_batch *batch, struct err *err)
 {
     const struct notify_app *app = payload;
@@ -101,16 +127,14 @@ static bool requests_apply(void *payload, const struct kafka_batch *batch, struc
             return false;
         }
     }
-    struct apply_work work = {.arena = arena, .batch = batch, .requests = requests, .slack = &app->config->channels.slack};
-    if (!store_apply_requests(app->db, &work, err))
-        return false;
-    metric_add(METRIC_CHILD(metric_counter("madang_notify_notices_total", "Notices stored in inboxes", NULL)), work.stored);
-    if (work.woken.count > 0) {
-        hub_wake(app->hub, work.woken.items, work.woken.count);
-        wake_publish(app->redis, app->config->service.instance, work.woken.items, work.woken.count);
+    for (size_t first = 0, end; first < batch->count; first = end) {
+        size_t recipients = 0;
+        for (end = first; end < batch->count && recipients < RECIPIENTS_AT_ONCE; end++)
+            recipients += requests[end].users.count + 1;
+        const struct kafka_batch slice = {batch->topic, batch->partition, batch->records + first, end - first};
+        if (!apply_slice(app, &slice, requests + first, err))
+            return false;
     }
-    if (work.deliveries)
-        deliver_wake(app->deliver);
     return true;
 }
 

@@ -184,6 +184,16 @@ test('[M-55] to users[]: each has a notice of their own, each once', async () =>
   assert.equal(await world.one('SELECT count(*) FROM notices WHERE dedupe_id = $1', [request.dedupe_id]), 40);
 });
 
+test('[M-55] very many recipients in one batch: all are told, each once, and the next record is not lost', async () => {
+  const people = Array.from({ length: 500 }, () => uuid());
+  const last = world.person();
+  const requests = Array.from({ length: 8 }, () => world.request(last, { kind: 'meetup_changed', to: { users: people }, args: { meetup: { id: uuid(), title: '긴'.repeat(200) } } }));
+  world.publish('notify.requests', last.id, [...requests, world.request(last)]);
+  await eventually(60000, async () => (await world.lastSeq(last)) === 1, 'the last record is done');
+  const rows = await world.sql('SELECT last_seq, count(*) FROM inboxes WHERE user_id = ANY ($1) GROUP BY last_seq', [people]);
+  assert.deepEqual(rows, [{ last_seq: 8, count: 500 }]);
+});
+
 test('[M-11] who withdrew keeps nothing and is told nothing', async () => {
   const kim = world.person();
   await world.account(kim);
