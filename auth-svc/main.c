@@ -47,10 +47,11 @@ static bool check_settings(const struct auth_config *cfg, struct err *err)
 {
     const int64_t least = cfg->access_seconds + VERIFIER_LEEWAY_SECONDS;
     return cfg->key_overlap_seconds >= least ||
-           err_set(err, &ERR_BAD_INPUT,
-                   "KEY_OVERLAP_SECONDS: must be at least ACCESS_SECONDS and the verifiers' leeway of %d s, that is %lld, "
-                   "is %lld",
-                   VERIFIER_LEEWAY_SECONDS, (long long)least, (long long)cfg->key_overlap_seconds);
+           err_set(
+               err, &ERR_BAD_INPUT,
+               "KEY_OVERLAP_SECONDS: must be at least ACCESS_SECONDS and the verifiers' leeway of %d s, that is %lld, "
+               "is %lld",
+               VERIFIER_LEEWAY_SECONDS, (long long)least, (long long)cfg->key_overlap_seconds);
 }
 
 static bool run(void *settings, struct err *err)

@@ -63,7 +63,7 @@ struct loop {
     struct buffer_pool buffers;
     struct client *clients; /* all, linked */
     int client_count;
-    struct client *ready, **ready_end; /* to be looked at again in this round, in this order */
+    struct client *ready, **ready_end;    /* to be looked at again in this round, in this order */
     struct channel *sending[LOOP_EVENTS]; /* have a request that leaves at the end of this round */
     int sending_count;
     struct source *dead;

@@ -81,9 +81,9 @@ static unsigned orientation_of(const unsigned char *tiff, size_t length)
 static void write_orientation(unsigned orientation, unsigned char tiff[ORIENTATION_BYTES])
 {
     static const unsigned char BLOCK[ORIENTATION_BYTES] = {
-        'M', 'M', 0, '*', 0, 0, 0, TIFF_HEADER, 0, 1,          /* one entry: */
-        1,   0x12, 0, 3,  0, 0, 0, 1,           0, 0, 0, 0, /* a short; its value at 19 */
-        0,   0,    0, 0};                                   /* no further directory */
+        'M', 'M',  0, '*', 0, 0, 0, TIFF_HEADER, 0, 1,       /* one entry: */
+        1,   0x12, 0, 3,   0, 0, 0, 1,           0, 0, 0, 0, /* a short; its value at 19 */
+        0,   0,    0, 0};                                    /* no further directory */
     memcpy(tiff, BLOCK, sizeof BLOCK);
     tiff[19] = (unsigned char)orientation;
 }
@@ -101,7 +101,17 @@ static bool new_orientation(struct strip *strip, const unsigned char *tiff, size
 
 /* ---- JPEG (ITU T.81) --------------------------------------------------------------------------------------------- */
 
-enum { EOI = 0xd9, SOS = 0xda, RST0 = 0xd0, RST7 = 0xd7, TEM = 0x01, APP0 = 0xe0, APP15 = 0xef, JPG0 = 0xf0, COM = 0xfe };
+enum {
+    EOI = 0xd9,
+    SOS = 0xda,
+    RST0 = 0xd0,
+    RST7 = 0xd7,
+    TEM = 0x01,
+    APP0 = 0xe0,
+    APP15 = 0xef,
+    JPG0 = 0xf0,
+    COM = 0xfe
+};
 
 static bool says(const unsigned char *data, size_t length, const char *word, size_t word_length)
 {
@@ -160,8 +170,8 @@ static size_t jpeg_scan_end(const struct strip *strip, size_t at)
     return strip->length;
 }
 
-/* What stands behind the end is left out: cameras put films, second pictures and their own records there. A picture that
- * is cut short ends where it is cut. */
+/* What stands behind the end is left out: cameras put films, second pictures and their own records there. A picture
+ * that is cut short ends where it is cut. */
 static bool strip_jpeg(struct strip *strip)
 {
     size_t at = 2;
@@ -176,8 +186,7 @@ static bool strip_jpeg(struct strip *strip)
             at += 2;
             continue;
         }
-        if (strip->length - at < 4 || be16(strip->in + at + 2) < 2 ||
-            be16(strip->in + at + 2) > strip->length - at - 2)
+        if (strip->length - at < 4 || be16(strip->in + at + 2) < 2 || be16(strip->in + at + 2) > strip->length - at - 2)
             break;
         const size_t length = be16(strip->in + at + 2) - 2;
         jpeg_segment(strip, at, length);
@@ -207,8 +216,8 @@ static uint32_t png_crc(const unsigned char *bytes, size_t length)
 
 static bool png_needed(const unsigned char *name)
 {
-    static const char KEPT[][5] = {"cHRM", "cICP", "gAMA", "iCCP", "mDCV", "cLLI", "sBIT", "sRGB", "bKGD",
-                                   "hIST", "tRNS", "pHYs", "sPLT", "acTL", "fcTL", "fdAT"};
+    static const char KEPT[][5] = {"cHRM", "cICP", "gAMA", "iCCP", "mDCV", "cLLI", "sBIT", "sRGB",
+                                   "bKGD", "hIST", "tRNS", "pHYs", "sPLT", "acTL", "fcTL", "fdAT"};
     if (name[0] >= 'A' && name[0] <= 'Z') /* critical: nothing can show the picture without it */
         return true;
     for (size_t i = 0; i < sizeof KEPT / sizeof KEPT[0]; i++)

@@ -5,9 +5,8 @@
  * thing that is kept of Exif is the orientation, in a block of its own that holds nothing else: without it pictures of
  * phones would lie on their side.
  *
- *     jpeg  frames, tables, scans; JFIF without its thumbnail, ICC profile, Adobe's colour transform; nothing behind the end
- *     png   critical chunks, colour, transparency, animation
- *     webp  bitstreams, alpha, animation, ICC profile */
+ *     jpeg  frames, tables, scans; JFIF without its thumbnail, ICC profile, Adobe's colour transform; nothing behind
+ * the end png   critical chunks, colour, transparency, animation webp  bitstreams, alpha, animation, ICC profile */
 #ifndef MADANG_USER_PICTURE_STRIP_H
 #define MADANG_USER_PICTURE_STRIP_H
 
@@ -16,8 +15,8 @@
 
 #include <stdbool.h>
 
-/* `bytes` are of `type` by media_sniff(). False: the parts do not fit together. *clean lives in the arena, and is at most
- * PICTURE_STRIP_ROOM longer. */
+/* `bytes` are of `type` by media_sniff(). False: the parts do not fit together. *clean lives in the arena, and is at
+ * most PICTURE_STRIP_ROOM longer. */
 enum { PICTURE_STRIP_ROOM = 64 };
 bool picture_strip(struct arena *arena, struct view bytes, const char *type, struct view *clean);
 

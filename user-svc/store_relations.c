@@ -33,9 +33,9 @@ static const struct pg_statement END_FRIENDS = {
 /* Whoever gets a friend waits here for others who give one of the two a friend, so that the count is right. */
 static const struct pg_statement LOCK_FRIENDS = {"lock_friends",
                                                  "SELECT pg_advisory_xact_lock(hashtextextended($1::text, 0))"};
-static const struct pg_statement FRIENDS_FULL = {
-    "friends_full", "SELECT (SELECT count(*) FROM friends WHERE user_id = $1) >= $3,"
-                    " (SELECT count(*) FROM friends WHERE user_id = $2) >= $3"};
+static const struct pg_statement FRIENDS_FULL = {"friends_full",
+                                                 "SELECT (SELECT count(*) FROM friends WHERE user_id = $1) >= $3,"
+                                                 " (SELECT count(*) FROM friends WHERE user_id = $2) >= $3"};
 
 /* What the rows of LOCK_PEOPLE tell about the two. */
 struct two_people {
@@ -121,7 +121,8 @@ static bool save_friends(struct pg_tx *tx, const struct pair_ids *ids, const str
     return true;
 }
 
-/* A friendship needs room on both sides; a request room on one's own, as the other may make some until it is answered. */
+/* A friendship needs room on both sides; a request room on one's own, as the other may make some until it is answered.
+ */
 static bool check_room(struct pg_tx *tx, const struct pair_change *change, const struct pair_ids *ids,
                        const struct relation *before, struct err *err)
 {
@@ -175,8 +176,7 @@ static bool apply(struct pg_tx *tx, struct pair_change *change, struct err *err)
         return true;
     const struct pair_ids ids = pair_ids_of(change);
     return check_room(tx, change, &ids, &before, err) && save_pair(tx, &ids, &change->relation, err) &&
-           save_friends(tx, &ids, &before, &change->relation, err) &&
-           tell(tx, change, &ids, &two, err);
+           save_friends(tx, &ids, &before, &change->relation, err) && tell(tx, change, &ids, &two, err);
 }
 
 static bool change_pair(struct pg_tx *tx, void *payload, struct err *err)

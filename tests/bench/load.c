@@ -3,12 +3,13 @@
  *     load --url http://127.0.0.1:8080/api/friends --connections 300 --seconds 20 --warmup 3 --tokens FILE
  *          [--rotate] [--rate 2000] [--expect FILE] [--pid name=PID ...] [--json]
  *
- * One epoll loop, keep-alive, one request at a time per connection. --tokens: one bearer token a line; connection i uses line
- * i mod n, with --rotate each request takes the next line. --expect: line k holds the ids, separated by spaces, that the
- * reply to token k must list exactly (as "id":"..."); anything else counts as wrong. --rate: requests per second over all
- * connections, sent on a fixed schedule; latency counts from the scheduled time, so a stall is not hidden.
- * --pid: CPU time of server processes over the measured span, per request, and the part of it in user space. Figures leave out
- * the warm-up. */
+ * One epoll loop, keep-alive, one request at a time per connection. --tokens: one bearer token a line; connection i
+ * uses line i mod n, with --rotate each request takes the next line. --expect: line k holds the ids, separated by
+ * spaces, that the reply to token k must list exactly (as "id":"..."); anything else counts as wrong. --rate: requests
+ * per second over all connections, sent on a fixed schedule; latency counts from the scheduled time, so a stall is not
+ * hidden.
+ * --pid: CPU time of server processes over the measured span, per request, and the part of it in user space. Figures
+ * leave out the warm-up. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -35,14 +36,17 @@ struct options {
     bool rotate, json;
     char **tokens, **expected;
     size_t token_count, expected_count;
-    struct { char name[32]; int pid; } pids[PIDS_MAX];
+    struct {
+        char name[32];
+        int pid;
+    } pids[PIDS_MAX];
     int pid_count;
 };
 
 struct connection {
     int fd;
-    size_t token;       /* line in use */
-    char *request;      /* built once, unless rotating */
+    size_t token;  /* line in use */
+    char *request; /* built once, unless rotating */
     size_t request_length, sent;
     char *reply;
     size_t have;
@@ -278,7 +282,8 @@ static void report(double seconds, const struct cpu *cpu)
                           "\"p50_ms\":%.3f,\"p95_ms\":%.3f,\"p99_ms\":%.3f"
                         : "%.0f/s done=%llu errors=%llu not_2xx=%llu wrong=%llu p50=%.3fms p95=%.3fms p99=%.3fms",
            rate, (unsigned long long)counts.done, (unsigned long long)counts.errors, (unsigned long long)counts.not_2xx,
-           (unsigned long long)counts.wrong, percentile_us(.5) / 1000, percentile_us(.95) / 1000, percentile_us(.99) / 1000);
+           (unsigned long long)counts.wrong, percentile_us(.5) / 1000, percentile_us(.95) / 1000,
+           percentile_us(.99) / 1000);
     for (int i = 0; i < options.pid_count; i++)
         printf(options.json ? ",\"cpu_us_%s\":%.2f,\"user_us_%s\":%.2f" : " cpu_%s=%.2fus user_%s=%.2fus",
                options.pids[i].name, counts.done ? cpu[i].all * 1e6 / (double)counts.done : 0, options.pids[i].name,
@@ -305,10 +310,17 @@ static char **read_lines(const char *path, size_t *count)
 
 static void parse(int argc, char **argv)
 {
-    static const struct option LONG[] = {{"url", 1, 0, 'u'},     {"connections", 1, 0, 'c'}, {"seconds", 1, 0, 's'},
-                                         {"warmup", 1, 0, 'w'},  {"tokens", 1, 0, 't'},      {"rotate", 0, 0, 'r'},
-                                         {"rate", 1, 0, 'R'},    {"expect", 1, 0, 'e'},      {"pid", 1, 0, 'p'},
-                                         {"json", 0, 0, 'j'},    {0}};
+    static const struct option LONG[] = {{"url", 1, 0, 'u'},
+                                         {"connections", 1, 0, 'c'},
+                                         {"seconds", 1, 0, 's'},
+                                         {"warmup", 1, 0, 'w'},
+                                         {"tokens", 1, 0, 't'},
+                                         {"rotate", 0, 0, 'r'},
+                                         {"rate", 1, 0, 'R'},
+                                         {"expect", 1, 0, 'e'},
+                                         {"pid", 1, 0, 'p'},
+                                         {"json", 0, 0, 'j'},
+                                         {0}};
     for (int o; (o = getopt_long(argc, argv, "", LONG, NULL)) != -1;) {
         switch (o) {
         case 'u':
@@ -345,7 +357,8 @@ static void parse(int argc, char **argv)
                 die("--pid name=PID");
             options.pid_count++;
             break;
-        default: die("usage: see the head of load.c");
+        default:
+            die("usage: see the head of load.c");
         }
     }
     if (!options.port || options.connections < 1 || (options.rotate && !options.token_count) ||

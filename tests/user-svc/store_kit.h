@@ -74,11 +74,8 @@ __attribute__((unused)) static const char *act_within(const struct identity *cal
                                                       struct pair_change *out)
 {
     AUTO(arena) arena = arena_open(1 << 20);
-    struct pair_change change = {.caller = caller,
-                                 .target = target->user_id,
-                                 .action = action,
-                                 .friends_max = friends_max,
-                                 .arena = arena};
+    struct pair_change change = {
+        .caller = caller, .target = target->user_id, .action = action, .friends_max = friends_max, .arena = arena};
     struct err err = {0};
     const bool good = store_change_pair(database(), &change, &err);
     if (out)

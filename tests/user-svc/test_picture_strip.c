@@ -159,9 +159,12 @@ TEST(orientation_is_told_only_where_it_says_something, "P-11 M-10")
         const char *bytes;
         size_t length;
         bool told;
-    } CASES[] = {{UPRIGHT, sizeof UPRIGHT - 1, false}, {WRONG, sizeof WRONG - 1, false},
-                 {TURNED, sizeof TURNED - 1, true},    {CUT, sizeof CUT - 1, false},
-                 {FAR, sizeof FAR - 1, false},         {EMPTY, sizeof EMPTY - 1, false},
+    } CASES[] = {{UPRIGHT, sizeof UPRIGHT - 1, false},
+                 {WRONG, sizeof WRONG - 1, false},
+                 {TURNED, sizeof TURNED - 1, true},
+                 {CUT, sizeof CUT - 1, false},
+                 {FAR, sizeof FAR - 1, false},
+                 {EMPTY, sizeof EMPTY - 1, false},
                  {NULL, 0, false}};
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         struct file file = jpeg_with(CASES[i].bytes, CASES[i].length);
@@ -188,7 +191,9 @@ TEST(png_keeps_what_shows_it_and_nothing_else, "P-11 M-10")
     EXPECT(!HAS(clean, "SECRET") && !HAS(clean, "tEXt") && !HAS(clean, "prIv"));
     EXPECT(HAS(clean, "gAMA") && HAS(clean, "IDATpixels"));
     /* the sum by another program: crc32 of the chunk's name and data */
-    EXPECT(HAS(clean, "\0\0\0\x1a" "eXIfMM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0" "\326\147\113\151"));
+    EXPECT(HAS(clean, "\0\0\0\x1a"
+                      "eXIfMM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"
+                      "\326\147\113\151"));
 }
 
 TEST(webp_keeps_what_shows_it_and_nothing_else, "P-11 M-10")
