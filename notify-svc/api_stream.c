@@ -37,13 +37,14 @@ static void ticket_session(struct arena *arena, const char *ticket, char session
     struct err ignored = {0};
     *session_id = '\0';
     if (token_split(view_of(ticket), parts, &ignored) &&
-        JSON_DECODE_LENIENT(arena, ((struct view){(const char *)parts->payload, parts->payload_length}), FIELDS, &claims,
-                            &ignored) &&
+        JSON_DECODE_LENIENT(arena, ((struct view){(const char *)parts->payload, parts->payload_length}), FIELDS,
+                            &claims, &ignored) &&
         claims.sid)
         memcpy(session_id, claims.sid, UUID_TEXT_BYTES);
 }
 
-/* The cookie of a session that lives. A ticket beside it must be of the same session: somebody else may have logged in here. */
+/* The cookie of a session that lives. A ticket beside it must be of the same session: somebody else may have logged in
+ * here. */
 static bool by_cookie(struct request *req, const char *ticket, struct caller *caller, struct err *err)
 {
     const struct notify_app *app = req->app;

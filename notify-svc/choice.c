@@ -44,7 +44,7 @@ bool quiet_time_valid(const char *text)
 bool quiet_zone_plausible(const char *text)
 {
     const size_t length = strlen(text);
-    if (length == 0 || length >= sizeof ((struct quiet_hours *)0)->time_zone || !isupper((unsigned char)text[0]))
+    if (length == 0 || length >= sizeof((struct quiet_hours *)0)->time_zone || !isupper((unsigned char)text[0]))
         return false;
     for (size_t i = 0; i < length; i++)
         if (!isalnum((unsigned char)text[i]) && !strchr("_+-/", text[i]))

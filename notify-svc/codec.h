@@ -20,18 +20,19 @@ enum {
 
 struct notice_request {
     const struct kind *kind;
-    unsigned asked;       /* channels; 0: the kind's own */
-    struct texts users;   /* recipients by id, lower-case, each once; or none and one of: */
+    unsigned asked;     /* channels; 0: the kind's own */
+    struct texts users; /* recipients by id, lower-case, each once; or none and one of: */
     const char *email, *phone, *slack;
     struct args args;
     const char *args_json;
     const char *dedupe_id;
-    const char *locale;   /* NULL: the recipient's */
+    const char *locale; /* NULL: the recipient's */
     int64_t at_ms;
 };
-/* bad_input: not a request, an unknown kind, an arg that is missing, too much of something. `detail` of err begins with a word
- * for the metric: "unknown_kind", "missing_arg", "bad_request". */
-bool codec_request(struct arena *arena, const struct kafka_record *record, struct notice_request *request, struct err *err);
+/* bad_input: not a request, an unknown kind, an arg that is missing, too much of something. `detail` of err begins with
+ * a word for the metric: "unknown_kind", "missing_arg", "bad_request". */
+bool codec_request(struct arena *arena, const struct kafka_record *record, struct notice_request *request,
+                   struct err *err);
 
 /* ---- topics accounts and sessions.ended ---- */
 
@@ -85,7 +86,8 @@ struct settings {
 /* NULL: none was made. */
 const struct choice *settings_choice(const struct settings *settings, const struct kind *kind);
 
-/* {kinds: {<kind>: {inbox?, push?, email?, slack?}}, quiet_hours?: null or {from, to, time_zone}}; what is not named stays as it is. */
+/* {kinds: {<kind>: {inbox?, push?, email?, slack?}}, quiet_hours?: null or {from, to, time_zone}}; what is not named
+ * stays as it is. */
 bool codec_settings_wish(struct arena *arena, struct view body, struct settings *wish, struct err *err);
 /* Every kind with what holds for it now. */
 void codec_settings(struct str *out, const struct settings *settings);

@@ -65,7 +65,8 @@ static bool flatten(struct arena *arena, const cJSON *object, const char *prefix
     const cJSON *member;
     cJSON_ArrayForEach(member, object)
     {
-        const char *name = *prefix ? arena_printf(arena, "%s.%s", prefix, member->string) : arena_text(arena, member->string);
+        const char *name =
+            *prefix ? arena_printf(arena, "%s.%s", prefix, member->string) : arena_text(arena, member->string);
         const char *value = text_of(arena, member);
         if (cJSON_IsObject(member) && depth < 3 && !flatten(arena, member, name, depth + 1, args))
             return false;
@@ -148,14 +149,16 @@ static int64_t read_time(const char *text)
     int ms = 0, end = 0;
     if (!text || strlen(text) != 24 || !isdigit((unsigned char)text[0]) ||
         sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min,
-               &tm.tm_sec, &ms, &end) != 7 || end != 24)
+               &tm.tm_sec, &ms, &end) != 7 ||
+        end != 24)
         return 0;
     tm.tm_year -= 1900;
     tm.tm_mon -= 1;
     return (int64_t)timegm(&tm) * 1000 + ms;
 }
 
-bool codec_request(struct arena *arena, const struct kafka_record *record, struct notice_request *request, struct err *err)
+bool codec_request(struct arena *arena, const struct kafka_record *record, struct notice_request *request,
+                   struct err *err)
 {
     struct raw_request raw;
     *request = (struct notice_request){0};

@@ -1,5 +1,6 @@
-/* cookie.h - the cookie of streams: "<session id>.<HMAC-SHA256 of it>". Who opened a stream by a ticket has one, and reconnects with it, because a ticket works
- * once and an EventSource repeats its address. It says which session; whether that lives is the store's to say. Pure functions. */
+/* cookie.h - the cookie of streams: "<session id>.<HMAC-SHA256 of it>". Who opened a stream by a ticket has one, and
+ * reconnects with it, because a ticket works once and an EventSource repeats its address. It says which session;
+ * whether that lives is the store's to say. Pure functions. */
 #ifndef MADANG_NOTIFY_COOKIE_H
 #define MADANG_NOTIFY_COOKIE_H
 

@@ -55,8 +55,9 @@ static void note(const struct sender *sender, const struct due *due, const char 
 {
     metric_add(METRIC_CHILD(sender->deliver->outcomes, sender->channel->name, state), 1);
     const bool dead = strcmp(state, "dead") == 0;
-    log_event(dead ? LOG_ERROR : LOG_INFO, dead ? "delivery_dead" : "delivery", LOG_TEXT("channel", sender->channel->name),
-              LOG_I64("id", due->delivery.id), LOG_TEXT("kind", due->delivery.kind), LOG_TEXT("outcome", state),
+    log_event(dead ? LOG_ERROR : LOG_INFO, dead ? "delivery_dead" : "delivery",
+              LOG_TEXT("channel", sender->channel->name), LOG_I64("id", due->delivery.id),
+              LOG_TEXT("kind", due->delivery.kind), LOG_TEXT("outcome", state),
               LOG_I64("attempt", due->delivery.attempt), LOG_TEXT("reason", reason));
 }
 
@@ -77,9 +78,9 @@ static void try_again(const struct sender *sender, const struct due *due, const 
     int64_t wait_ms = outcome->untried ? 0 : deliver_backoff_ms(options->backoff_ms, due->delivery.attempt, random);
     if (outcome->retry_after_ms > wait_ms)
         wait_ms = outcome->retry_after_ms;
-    const char *why = wait_ms >= due->left_ms ? "expired"
+    const char *why = wait_ms >= due->left_ms                                               ? "expired"
                       : !outcome->untried && due->delivery.attempt >= options->attempts_max ? "attempts"
-                                                                                          : NULL;
+                                                                                            : NULL;
     if (why) {
         char reason[sizeof outcome->reason + 16];
         (void)snprintf(reason, sizeof reason, "%s: %s", why, outcome->reason);

@@ -8,8 +8,13 @@
 #include "topics.h"
 #include "wake.h"
 
-const char *const NOTIFY_TOPICS[] = {TOPIC_ACCOUNTS,      TOPIC_SESSIONS_ENDED,   TOPIC_NOTIFY_REQUESTS,
-                                     TOPIC_PUSH_REQUESTS, TOPIC_NOTIFY_SETTINGS, TOPIC_PRESENCE_SIGNALS, NULL};
+const char *const NOTIFY_TOPICS[] = {TOPIC_ACCOUNTS,
+                                     TOPIC_SESSIONS_ENDED,
+                                     TOPIC_NOTIFY_REQUESTS,
+                                     TOPIC_PUSH_REQUESTS,
+                                     TOPIC_NOTIFY_SETTINGS,
+                                     TOPIC_PRESENCE_SIGNALS,
+                                     NULL};
 
 /* ---- out ---- */
 
@@ -73,7 +78,8 @@ enum {
     ACCOUNTS_BATCH = 200,
     REQUESTS_BATCH = 100,
     SESSIONS_BATCH = 500,
-    RECIPIENTS_AT_ONCE = 1000, /* of one transaction, and the rest of the last request's: bounds its memory and its locks */
+    RECIPIENTS_AT_ONCE =
+        1000, /* of one transaction, and the rest of the last request's: bounds its memory and its locks */
 };
 
 static struct metric *refused_metric(void)
@@ -97,14 +103,16 @@ static void tell_refused(const struct kafka_batch *batch, const struct err *err)
 }
 
 /* One transaction, and the news of it. */
-static bool apply_slice(const struct notify_app *app, const struct kafka_batch *slice, const struct notice_request *requests,
-                        struct err *err)
+static bool apply_slice(const struct notify_app *app, const struct kafka_batch *slice,
+                        const struct notice_request *requests, struct err *err)
 {
     AUTO(arena) arena = arena_open(BATCH_ARENA_BYTES);
-    struct apply_work work = {.arena = arena, .batch = slice, .requests = requests, .slack = &app->config->channels.slack};
+    struct apply_work work = {
+        .arena = arena, .batch = slice, .requests = requests, .slack = &app->config->channels.slack};
     if (!store_apply_requests(app->db, &work, err))
         return false;
-    metric_add(METRIC_CHILD(metric_counter("madang_notify_notices_total", "Notices stored in inboxes", NULL)), work.stored);
+    metric_add(METRIC_CHILD(metric_counter("madang_notify_notices_total", "Notices stored in inboxes", NULL)),
+               work.stored);
     if (work.woken.count > 0) {
         hub_wake(app->hub, work.woken.items, work.woken.count);
         wake_publish(app->redis, app->config->service.instance, work.woken.items, work.woken.count);
@@ -114,8 +122,8 @@ static bool apply_slice(const struct notify_app *app, const struct kafka_batch *
     return true;
 }
 
-/* A batch is read whole, so that a bad record shows before anything is done, and applied in slices, each with its offset:
- * if a later one fails, the whole batch comes again and what is done is passed over. */
+/* A batch is read whole, so that a bad record shows before anything is done, and applied in slices, each with its
+ * offset: if a later one fails, the whole batch comes again and what is done is passed over. */
 static bool requests_apply(void *payload, const struct kafka_batch *batch, struct err *err)
 {
     const struct notify_app *app = payload;
@@ -165,7 +173,10 @@ static bool sessions_apply(void *payload, const struct kafka_batch *batch, struc
 }
 
 const struct kafka_subscription NOTIFY_SUBSCRIPTIONS[] = {
-    {.topic = TOPIC_NOTIFY_REQUESTS, .apply = requests_apply, .batch_max = REQUESTS_BATCH, .poison = POISON_DEAD_LETTER},
+    {.topic = TOPIC_NOTIFY_REQUESTS,
+     .apply = requests_apply,
+     .batch_max = REQUESTS_BATCH,
+     .poison = POISON_DEAD_LETTER},
     {.topic = TOPIC_ACCOUNTS, .apply = accounts_apply, .batch_max = ACCOUNTS_BATCH, .poison = POISON_STOP},
     {.topic = TOPIC_SESSIONS_ENDED, .apply = sessions_apply, .batch_max = SESSIONS_BATCH, .poison = POISON_DEAD_LETTER},
     {0},

@@ -1,8 +1,7 @@
 /* events.h - the topics notify-svc listens to, and the events it publishes (through the outbox).
  *
- * In:  notify.requests (worker): notices, deliveries, push. accounts (worker): the read copy. sessions.ended (worker: cookies of streams; listener:
- *      open streams end with the reason).
- * Out: push.requests, notify.settings (compacted).
+ * In:  notify.requests (worker): notices, deliveries, push. accounts (worker): the read copy. sessions.ended (worker:
+ * cookies of streams; listener: open streams end with the reason). Out: push.requests, notify.settings (compacted).
  * Payloads are described in docs/asyncapi.yaml. Ownership: what event_* returns lives in the arena. */
 #ifndef MADANG_NOTIFY_EVENTS_H
 #define MADANG_NOTIFY_EVENTS_H

@@ -163,7 +163,8 @@ static bool may_open(const struct hub *hub, const struct uuid *session, struct e
     return !ended_lately(hub, session) || err_set(err, &ERR_SESSION_ENDED, "the session has ended");
 }
 
-struct http_stream *hub_open(struct hub *hub, const char *user_id, const char *session_id, int64_t after, struct err *err)
+struct http_stream *hub_open(struct hub *hub, const char *user_id, const char *session_id, int64_t after,
+                             struct err *err)
 {
     struct stream *stream = MEM_NEW(stream);
     stream->hub = hub;
@@ -223,7 +224,8 @@ void hub_drain(struct hub *hub)
     for (size_t i = 0; i < BUCKETS; i++) {
         for (struct hub_user *user = hub->buckets[i]; user; user = user->next) {
             for (struct stream *stream = user->streams; stream; stream = stream->next) {
-                const int length = snprintf(text, sizeof text, "retry: %d\n\n", 500 + (int)(stream->number * 37 % 3000));
+                const int length =
+                    snprintf(text, sizeof text, "retry: %d\n\n", 500 + (int)(stream->number * 37 % 3000));
                 stream_bytes(stream, text, (size_t)length);
                 http_stream_end(stream->out);
             }

@@ -1,11 +1,11 @@
 /* hub.h - the open event streams of this instance.
  *
- * A stream is at a position of its user's inbox: the seq that was written last. One thread, the pump, does all reading and writing: for users that were
- * woken (by a commit here, by Redis, by a new stream) it asks PostgreSQL what lies beyond their streams' positions and writes it, so replay and what comes
- * later are one thing, without gap or double. Every 5 s it also asks, in one statement, for all its users. A stream that does not take its bytes is
- * cut (http.h); its client comes back with Last-Event-ID, to any instance.
- * Streams are presence connections too (signals.h).
- * Threads: everything here is thread-safe; hub_wake, hub_end_session and hub_drain do not block on anything slow. */
+ * A stream is at a position of its user's inbox: the seq that was written last. One thread, the pump, does all reading
+ * and writing: for users that were woken (by a commit here, by Redis, by a new stream) it asks PostgreSQL what lies
+ * beyond their streams' positions and writes it, so replay and what comes later are one thing, without gap or double.
+ * Every 5 s it also asks, in one statement, for all its users. A stream that does not take its bytes is cut (http.h);
+ * its client comes back with Last-Event-ID, to any instance. Streams are presence connections too (signals.h). Threads:
+ * everything here is thread-safe; hub_wake, hub_end_session and hub_drain do not block on anything slow. */
 #ifndef MADANG_NOTIFY_HUB_H
 #define MADANG_NOTIFY_HUB_H
 
@@ -23,9 +23,11 @@ struct hub *hub_start(const struct hub_options *options, struct err *err);
 void hub_use_signals(struct hub *hub, struct signals *signals);
 void hub_release(struct hub **hub); /* after the HTTP server */
 
-/* A new stream of the caller's; `after`: the last seq the client has, -1 when it says nothing (then it gets what is unread). Ownership of the result
- * goes to the reply. overloaded: streams_max are open; session_ended: it ended a moment ago; unavailable: draining. */
-struct http_stream *hub_open(struct hub *hub, const char *user_id, const char *session_id, int64_t after, struct err *err);
+/* A new stream of the caller's; `after`: the last seq the client has, -1 when it says nothing (then it gets what is
+ * unread). Ownership of the result goes to the reply. overloaded: streams_max are open; session_ended: it ended a
+ * moment ago; unavailable: draining. */
+struct http_stream *hub_open(struct hub *hub, const char *user_id, const char *session_id, int64_t after,
+                             struct err *err);
 
 void hub_wake(struct hub *hub, const char *const *users, size_t count);
 void hub_wake_all(struct hub *hub);

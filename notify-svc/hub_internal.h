@@ -13,11 +13,11 @@ enum {
     ENDED_REMEMBERED = 65536, /* sessions; a power of two */
     ENDED_KEPT_MS = 120000,   /* longer than a token can be believed after its session's end */
     KEEP_ALIVE_MS = 15000,
-    LOOK_MS = 5000,           /* a lost wake-up costs no more than this */
-    RETRY_MS = 2000,          /* what clients wait before they come back */
-    REPLAY_MAX = 500,         /* notices; who missed more reads the list */
+    LOOK_MS = 5000,   /* a lost wake-up costs no more than this */
+    RETRY_MS = 2000,  /* what clients wait before they come back */
+    REPLAY_MAX = 500, /* notices; who missed more reads the list */
     REPLAY_BYTES_MAX = 512 * 1024,
-    FRESH_MAX = 100,          /* unread notices for who says nothing */
+    FRESH_MAX = 100, /* unread notices for who says nothing */
     MARKS_MAX = 100,
     STREAM_CAP_BYTES = REPLAY_BYTES_MAX + 64 * 1024,
 };
@@ -30,10 +30,10 @@ struct stream {
     struct http_stream *out;
     struct uuid session;
     char connection[UUID_TEXT_BYTES]; /* of presence */
-    bool live;           /* hello was written; before that position is what the client said */
-    int64_t position;    /* -1, not live: what is unread */
-    int64_t read_rev;    /* read marks told */
-    int64_t written_ms;  /* last */
+    bool live;                        /* hello was written; before that position is what the client said */
+    int64_t position;                 /* -1, not live: what is unread */
+    int64_t read_rev;                 /* read marks told */
+    int64_t written_ms;               /* last */
 };
 
 struct hub_user {
@@ -52,7 +52,8 @@ struct hub {
     struct hub_user *buckets[BUCKETS];
     struct hub_user *woken_first, *woken_last;
     size_t user_count;
-    _Atomic size_t stream_count; /* changed under the lock; read by the metrics without it, which have a lock of their own */
+    _Atomic size_t
+        stream_count; /* changed under the lock; read by the metrics without it, which have a lock of their own */
     uint64_t last_number;
     bool draining, stop, look_all;
     struct {

@@ -121,7 +121,8 @@ static const char *event_text(struct arena *arena, const struct notice *notice)
 }
 
 /* Gives each user its slice of `all`, which is in the order of what was asked. */
-static void deal_notices(struct round *round, const struct user_notices *all, const size_t *owners, const int64_t *fresh)
+static void deal_notices(struct round *round, const struct user_notices *all, const size_t *owners,
+                         const int64_t *fresh)
 {
     const char **texts = arena_alloc(round->arena, (all->count + 1) * sizeof(char *));
     for (size_t i = 0; i < all->count;) {
@@ -241,7 +242,8 @@ static void write_hello(struct stream *stream, const struct round_user *user)
     json_i64(&json, "read_up_to", user->head.read_up_to);
     json_close(&json, '}');
     stream_bytes(stream, retry, (size_t)length);
-    stream_event(stream, "hello", stream->position < 0 ? -1 : place_of(user, stream->position), json.bytes, json.length);
+    stream_event(stream, "hello", stream->position < 0 ? -1 : place_of(user, stream->position), json.bytes,
+                 json.length);
 }
 
 static void write_reset(struct stream *stream, const struct round_user *user)

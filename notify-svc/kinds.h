@@ -1,7 +1,9 @@
-/* kinds.h - every kind of notice in one table: where it goes unless somebody says otherwise, where it may go, how long it is worth sending, which
- * args it needs, and what it says in Korean and English. A new kind is a row. Pure; the table is constant.
+/* kinds.h - every kind of notice in one table: where it goes unless somebody says otherwise, where it may go, how long
+ * it is worth sending, which args it needs, and what it says in Korean and English. A new kind is a row. Pure; the
+ * table is constant.
  *
- * Templates: "{name}" stands for an arg, inserted as text (template.h). "{from.nickname}" is a member of the arg `from`. */
+ * Templates: "{name}" stands for an arg, inserted as text (template.h). "{from.nickname}" is a member of the arg
+ * `from`. */
 #ifndef MADANG_NOTIFY_KINDS_H
 #define MADANG_NOTIFY_KINDS_H
 
@@ -28,12 +30,12 @@ struct words {
 };
 
 struct kind {
-    const char *name;       /* NULL ends the table */
-    unsigned normally;      /* channels of a request that names none */
-    unsigned possible;      /* channels it may take at all */
-    bool locked;            /* about the account's safety: users can't switch it off, quiet hours don't hold it */
-    bool secret;            /* its text is blanked once it was sent */
-    int64_t worth_s;        /* sending is given up after this */
+    const char *name;  /* NULL ends the table */
+    unsigned normally; /* channels of a request that names none */
+    unsigned possible; /* channels it may take at all */
+    bool locked;       /* about the account's safety: users can't switch it off, quiet hours don't hold it */
+    bool secret;       /* its text is blanked once it was sent */
+    int64_t worth_s;   /* sending is given up after this */
     const char *args[KIND_ARGS_MAX + 1]; /* must be there, as non-empty text or a number; NULL-ended */
     struct words ko, en;
 };

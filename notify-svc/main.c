@@ -1,4 +1,5 @@
-/* notify-svc: inboxes, event streams, and what leaves by push, e-mail, SMS and Slack. README.md lists routes, events and settings. */
+/* notify-svc: inboxes, event streams, and what leaves by push, e-mail, SMS and Slack. README.md lists routes, events
+ * and settings. */
 #include "api.h"
 #include "app.h"
 #include "backend.h"

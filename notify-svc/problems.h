@@ -5,7 +5,7 @@
 #include "errors.h"
 
 #define NOTIFY_PROBLEMS(X)                                                                                             \
-    X(ERR_KIND_LOCKED, "kind_locked", 422, LOG_DEBUG, "Notices about your account's safety can't be switched off",    \
+    X(ERR_KIND_LOCKED, "kind_locked", 422, LOG_DEBUG, "Notices about your account's safety can't be switched off",     \
       "계정 보안 알림은 끌 수 없습니다")                                                                               \
     X(ERR_BAD_CODE, "bad_code", 400, LOG_DEBUG, "The code is wrong or too old",                                        \
       "인증번호가 올바르지 않거나 만료되었습니다")                                                                     \

@@ -20,11 +20,12 @@ struct apply_work {
     const struct notice_request *requests; /* one per record */
     const struct slack_config *slack;      /* where notices go in Slack */
     /* out */
-    struct texts woken;  /* users with new notices */
-    bool deliveries;     /* there is something to send */
-    int64_t stored;      /* notices */
+    struct texts woken; /* users with new notices */
+    bool deliveries;    /* there is something to send */
+    int64_t stored;     /* notices */
 };
-/* All records of the batch, once: one transaction with the offset. A notice that the user has already changes nothing. */
+/* All records of the batch, once: one transaction with the offset. A notice that the user has already changes nothing.
+ */
 bool store_apply_requests(struct pg_pool *db, struct apply_work *work, struct err *err);
 
 /* ---- read copies and sessions (store_copies.c) ---- */
@@ -43,12 +44,12 @@ struct notice_page {
     bool more;
 };
 /* Newest first, below `before` (0: from the newest); at most `limit`. */
-bool store_list(struct pg_pool *db, struct arena *arena, const char *user_id, bool unread_only, int64_t before, int64_t limit,
-                struct notice_page *page, struct err *err);
+bool store_list(struct pg_pool *db, struct arena *arena, const char *user_id, bool unread_only, int64_t before,
+                int64_t limit, struct notice_page *page, struct err *err);
 bool store_unread(struct pg_pool *db, const char *user_id, int64_t *unread, struct err *err);
 /* Marks one's own as read; ids of others are not found and change nothing. *changed: streams must be told. */
-bool store_mark_read(struct pg_pool *db, const char *user_id, const struct read_wish *wish, int64_t *unread, bool *changed,
-                     struct err *err);
+bool store_mark_read(struct pg_pool *db, const char *user_id, const struct read_wish *wish, int64_t *unread,
+                     bool *changed, struct err *err);
 
 /* ---- what streams ask for: many users in one statement each (store_streams.c) ---- */
 
@@ -70,10 +71,11 @@ struct user_notices {
     struct user_notice *items;
     size_t count;
 };
-/* Of each user the notices after `after[i]`, at most `limit`, by user and seq. With `unread_newest` [i] 1 instead: the newest
- * `limit` unread ones. */
+/* Of each user the notices after `after[i]`, at most `limit`, by user and seq. With `unread_newest` [i] 1 instead: the
+ * newest `limit` unread ones. */
 bool store_notices_of(struct pg_pool *db, struct arena *arena, const char *const *ids, const int64_t *after,
-                      const int64_t *unread_newest, size_t count, int64_t limit, struct user_notices *notices, struct err *err);
+                      const int64_t *unread_newest, size_t count, int64_t limit, struct user_notices *notices,
+                      struct err *err);
 struct user_mark {
     size_t user;
     const char *id;
@@ -95,12 +97,14 @@ bool store_stream_key(struct pg_pool *db, unsigned char key[STREAM_KEY_BYTES], s
 /* A session that opens a stream by a ticket. session_ended when its end is known. */
 bool store_stream_session(struct pg_pool *db, const char *session_id, const char *user_id, struct err *err);
 /* Whose session it is, when it opened a stream before and lives. token_invalid otherwise. */
-bool store_stream_session_find(struct pg_pool *db, const char *session_id, char user_id[UUID_TEXT_BYTES], struct err *err);
+bool store_stream_session_find(struct pg_pool *db, const char *session_id, char user_id[UUID_TEXT_BYTES],
+                               struct err *err);
 
 /* ---- settings (store_settings.c) ---- */
 
 bool store_settings(struct pg_pool *db, const char *user_id, struct settings *settings, struct err *err);
-/* Puts the wish over what is there, tells it (topic notify.settings), and gives what holds then. kind_locked, bad_input. */
+/* Puts the wish over what is there, tells it (topic notify.settings), and gives what holds then. kind_locked,
+ * bad_input. */
 bool store_change_settings(struct pg_pool *db, struct arena *arena, const char *user_id, const struct settings *wish,
                            const struct origin *origin, struct settings *after, struct err *err);
 
@@ -108,18 +112,19 @@ bool store_change_settings(struct pg_pool *db, struct arena *arena, const char *
 
 struct due {
     struct delivery delivery;
-    bool expired;         /* not worth sending any more */
-    bool known;           /* the account that an address would come from has been heard of */
-    int64_t left_ms;      /* until it expires */
+    bool expired;    /* not worth sending any more */
+    bool known;      /* the account that an address would come from has been heard of */
+    int64_t left_ms; /* until it expires */
 };
-/* The next due row of the channel, taken for `lease_ms`: until then nobody else has it. *found false: none is due. The attempt is
- * counted. An address that is not known is "". */
-bool store_claim(struct pg_pool *db, struct arena *arena, const char *channel, int64_t lease_ms, struct due *due, bool *found,
-                 struct err *err);
+/* The next due row of the channel, taken for `lease_ms`: until then nobody else has it. *found false: none is due. The
+ * attempt is counted. An address that is not known is "". */
+bool store_claim(struct pg_pool *db, struct arena *arena, const char *channel, int64_t lease_ms, struct due *due,
+                 bool *found, struct err *err);
 /* Over: "sent", "dead" or "dropped". Only while the row is ours: `attempt` is as claimed. */
 bool store_done(struct pg_pool *db, const struct due *due, const char *state, const char *reason, struct err *err);
 /* Again in `wait_ms`; with `untried` the attempt does not count. */
-bool store_again(struct pg_pool *db, const struct due *due, int64_t wait_ms, bool untried, const char *reason, struct err *err);
+bool store_again(struct pg_pool *db, const struct due *due, int64_t wait_ms, bool untried, const char *reason,
+                 struct err *err);
 /* Rows that wait and rows that are dead, per channel: for the gauges. */
 struct delivery_count {
     char channel[16];

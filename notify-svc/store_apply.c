@@ -16,7 +16,8 @@ static const struct pg_statement MAKE_INBOXES = {
 static const struct pg_statement LOCK_INBOXES = {
     "lock_inboxes", "SELECT user_id FROM inboxes WHERE user_id = ANY ($1::uuid[]) ORDER BY user_id FOR UPDATE"};
 static const struct pg_statement FIND_ACCOUNTS = {
-    "find_accounts", "SELECT user_id, locale, withdrawn FROM accounts WHERE user_id = ANY ($1::uuid[]) ORDER BY user_id"};
+    "find_accounts",
+    "SELECT user_id, locale, withdrawn FROM accounts WHERE user_id = ANY ($1::uuid[]) ORDER BY user_id"};
 static const struct pg_statement FIND_CHOICES = {
     "find_choices", "SELECT user_id, kind, named, wanted FROM choices WHERE user_id = ANY ($1::uuid[])"
                     " AND kind = ANY ($2::text[]) ORDER BY user_id"};
@@ -25,7 +26,8 @@ static const struct pg_statement FIND_CHOICES = {
  * are given, so there are no gaps. */
 static const struct pg_statement ADD_NOTICES = {
     "add_notices",
-    "WITH asked AS (SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],"
+    "WITH asked AS (SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], "
+    "$7::text[],"
     "                                    $8::bigint[])"
     "                      WITH ORDINALITY AS n (user_id, id, kind, dedupe_id, title, body, data, at_ms, place)),"
     " fresh AS (SELECT DISTINCT ON (user_id, dedupe_id) * FROM asked a WHERE NOT EXISTS"
@@ -34,21 +36,25 @@ static const struct pg_statement ADD_NOTICES = {
     " numbered AS (SELECT f.*, i.last_seq + row_number() OVER (PARTITION BY user_id ORDER BY place) AS seq"
     "               FROM fresh f JOIN inboxes i USING (user_id)),"
     " added AS (INSERT INTO notices (user_id, seq, id, kind, dedupe_id, title, body, data, at)"
-    "            SELECT user_id, seq, id, kind, dedupe_id, title, body, data, to_timestamp(at_ms / 1000.0) FROM numbered),"
+    "            SELECT user_id, seq, id, kind, dedupe_id, title, body, data, to_timestamp(at_ms / 1000.0) FROM "
+    "numbered),"
     " tops AS (SELECT user_id, max(seq) AS top, count(*) AS count FROM numbered GROUP BY user_id)"
     " UPDATE inboxes i SET last_seq = t.top FROM tops t WHERE i.user_id = t.user_id RETURNING i.user_id, t.count"};
 
 /* Push rows are over at once: the event leaves with this transaction. */
 static const struct pg_statement ADD_DELIVERIES = {
     "add_deliveries",
-    "INSERT INTO deliveries (channel, target, kind, dedupe_id, user_id, address, locale, title, body, secret, expires_at,"
+    "INSERT INTO deliveries (channel, target, kind, dedupe_id, user_id, address, locale, title, body, secret, "
+    "expires_at,"
     "                        state, done_at)"
     " SELECT channel, target, kind, dedupe_id, user_id, address, locale, title, body, secret,"
     "        to_timestamp(expires_ms / 1000.0), CASE channel WHEN 'push' THEN 'sent' ELSE 'waiting' END,"
     "        CASE channel WHEN 'push' THEN now() END"
-    " FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::text[],"
+    " FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::text[], "
+    "$9::text[],"
     "             $10::boolean[], $11::bigint[])"
-    "      WITH ORDINALITY AS d (channel, target, kind, dedupe_id, user_id, address, locale, title, body, secret, expires_ms,"
+    "      WITH ORDINALITY AS d (channel, target, kind, dedupe_id, user_id, address, locale, title, body, secret, "
+    "expires_ms,"
     "                            place)"
     " ORDER BY place ON CONFLICT ON CONSTRAINT deliveries_once DO NOTHING RETURNING channel, target, dedupe_id"};
 
@@ -61,7 +67,19 @@ struct person {
 };
 
 enum notice_column { N_USER, N_ID, N_KIND, N_DEDUPE, N_TITLE, N_BODY, N_DATA, N_COLUMNS };
-enum delivery_column { D_CHANNEL, D_TARGET, D_KIND, D_DEDUPE, D_USER, D_ADDRESS, D_LOCALE, D_TITLE, D_BODY, D_SECRET, D_COLUMNS };
+enum delivery_column {
+    D_CHANNEL,
+    D_TARGET,
+    D_KIND,
+    D_DEDUPE,
+    D_USER,
+    D_ADDRESS,
+    D_LOCALE,
+    D_TITLE,
+    D_BODY,
+    D_SECRET,
+    D_COLUMNS
+};
 
 struct batch_rows {
     struct apply_work *work;
@@ -129,8 +147,8 @@ static bool load_accounts(struct pg_tx *tx, struct batch_rows *rows, struct pg_p
     return true;
 }
 
-static struct pg_result *load_choices(struct pg_tx *tx, const struct batch_rows *rows, size_t first, struct pg_param ids,
-                                      struct err *err)
+static struct pg_result *load_choices(struct pg_tx *tx, const struct batch_rows *rows, size_t first,
+                                      struct pg_param ids, struct err *err)
 {
     const struct apply_work *work = rows->work;
     const char **kinds = arena_alloc(work->arena, (work->batch->count + 1) * sizeof(char *));
@@ -141,7 +159,8 @@ static struct pg_result *load_choices(struct pg_tx *tx, const struct batch_rows 
 }
 
 /* Few rows per user: found by halves, then walked. */
-static bool find_choice(const struct pg_result *choices, const char *user_id, const struct kind *kind, struct choice *choice)
+static bool find_choice(const struct pg_result *choices, const char *user_id, const struct kind *kind,
+                        struct choice *choice)
 {
     int low = 0, high = pg_rows(choices);
     while (low < high) {
@@ -184,8 +203,8 @@ static void add_notice(struct batch_rows *rows, const struct telling *telling)
     rows->notice_at[at] = telling->request->at_ms;
 }
 
-static void add_delivery(struct batch_rows *rows, const struct telling *telling, const char *channel, const char *address,
-                         const char *target)
+static void add_delivery(struct batch_rows *rows, const struct telling *telling, const char *channel,
+                         const char *address, const char *target)
 {
     const struct kind *kind = telling->request->kind;
     const size_t at = rows->delivery_count++;
@@ -210,10 +229,11 @@ static void add_delivery(struct batch_rows *rows, const struct telling *telling,
                                                 .origin = telling->origin};
 }
 
-static struct telling telling_of(struct arena *arena, const struct notice_request *request, const struct kafka_record *record,
-                                 const char *user_id, const char *locale)
+static struct telling telling_of(struct arena *arena, const struct notice_request *request,
+                                 const struct kafka_record *record, const char *user_id, const char *locale)
 {
-    struct telling telling = {.request = request, .user_id = user_id, .origin = {record->request_id, record->traceparent}};
+    struct telling telling = {
+        .request = request, .user_id = user_id, .origin = {record->request_id, record->traceparent}};
     telling.language = template_language(request->locale ? request->locale : locale);
     const struct words *words = kind_words(request->kind, telling.language);
     telling.title = template_fill(arena, words->title, &request->args, TITLE_POINTS_MAX);
@@ -222,7 +242,8 @@ static struct telling telling_of(struct arena *arena, const struct notice_reques
     return telling;
 }
 
-static unsigned user_channels(const struct batch_rows *rows, const struct notice_request *request, const struct person *person)
+static unsigned user_channels(const struct batch_rows *rows, const struct notice_request *request,
+                              const struct person *person)
 {
     struct choice choice;
     const bool chosen = find_choice(rows->choices, person->id, request->kind, &choice);
@@ -230,8 +251,8 @@ static unsigned user_channels(const struct batch_rows *rows, const struct notice
 }
 
 /* One row for whoever Slack can reach of these; none when nobody is. `target` tells doubles. */
-static bool tell_slack(struct pg_tx *tx, struct batch_rows *rows, const struct telling *telling, const struct texts *users,
-                       const char *target, struct err *err)
+static bool tell_slack(struct pg_tx *tx, struct batch_rows *rows, const struct telling *telling,
+                       const struct texts *users, const char *target, struct err *err)
 {
     const struct slack_target_wish wish = {.kind = telling->request->kind->name,
                                            .user_ids = users->items,
@@ -245,7 +266,8 @@ static bool tell_slack(struct pg_tx *tx, struct batch_rows *rows, const struct t
     return true;
 }
 
-static bool tell_user(struct pg_tx *tx, struct batch_rows *rows, size_t index, const struct person *person, struct err *err)
+static bool tell_user(struct pg_tx *tx, struct batch_rows *rows, size_t index, const struct person *person,
+                      struct err *err)
 {
     const struct notice_request *request = &rows->work->requests[index];
     const unsigned channels = user_channels(rows, request, person);
@@ -400,8 +422,8 @@ static bool apply_rows(struct pg_tx *tx, struct apply_work *work, size_t first, 
     struct batch_rows rows = {.work = work};
     gather_people(&rows, first);
     const struct pg_param ids = people_param(&rows);
-    if (!pg_tx_exec(tx, &MAKE_INBOXES, PARAMS(ids), NULL, err) || !pg_tx_exec(tx, &LOCK_INBOXES, PARAMS(ids), NULL, err) ||
-        !load_accounts(tx, &rows, ids, err))
+    if (!pg_tx_exec(tx, &MAKE_INBOXES, PARAMS(ids), NULL, err) ||
+        !pg_tx_exec(tx, &LOCK_INBOXES, PARAMS(ids), NULL, err) || !load_accounts(tx, &rows, ids, err))
         return false;
     AUTO(pg_result) choices = load_choices(tx, &rows, first, ids, err);
     if (!choices)

@@ -8,22 +8,27 @@ static const struct pg_statement COPY_ACCOUNTS = {
     "copy_accounts",
     "INSERT INTO accounts AS a (user_id, email, email_verified, nickname, phone, locale, withdrawn, version)"
     " SELECT user_id, email, email_verified, nickname, phone, locale, withdrawn, version"
-    " FROM unnest($1::uuid[], $2::text[], $3::boolean[], $4::text[], $5::text[], $6::text[], $7::boolean[], $8::bigint[])"
+    " FROM unnest($1::uuid[], $2::text[], $3::boolean[], $4::text[], $5::text[], $6::text[], $7::boolean[], "
+    "$8::bigint[])"
     "      AS n (user_id, email, email_verified, nickname, phone, locale, withdrawn, version)"
     " ORDER BY user_id"
     " ON CONFLICT (user_id) DO UPDATE SET email = excluded.email, email_verified = excluded.email_verified,"
-    "    nickname = excluded.nickname, phone = excluded.phone, locale = excluded.locale, withdrawn = excluded.withdrawn,"
+    "    nickname = excluded.nickname, phone = excluded.phone, locale = excluded.locale, withdrawn = "
+    "excluded.withdrawn,"
     "    version = excluded.version WHERE a.version < excluded.version RETURNING user_id, withdrawn"};
 
-/* Who withdrew: nothing they were told or wanted stays, and nothing waits to leave to them. Their deliveries keep a row without text. */
-static const struct pg_statement DROP_NOTICES = {"drop_notices", "DELETE FROM notices WHERE user_id = ANY ($1::uuid[])"};
-static const struct pg_statement DROP_CHOICES = {"drop_choices", "DELETE FROM choices WHERE user_id = ANY ($1::uuid[])"};
+/* Who withdrew: nothing they were told or wanted stays, and nothing waits to leave to them. Their deliveries keep a row
+ * without text. */
+static const struct pg_statement DROP_NOTICES = {"drop_notices",
+                                                 "DELETE FROM notices WHERE user_id = ANY ($1::uuid[])"};
+static const struct pg_statement DROP_CHOICES = {"drop_choices",
+                                                 "DELETE FROM choices WHERE user_id = ANY ($1::uuid[])"};
 static const struct pg_statement DROP_PREFERENCES = {"drop_preferences",
                                                      "DELETE FROM preferences WHERE user_id = ANY ($1::uuid[])"};
-static const struct pg_statement DROP_DELIVERIES = {
-    "drop_deliveries",
-    "UPDATE deliveries SET state = 'dropped', reason = 'withdrawn', title = '', body = '', address = NULL, done_at = now()"
-    " WHERE user_id = ANY ($1::uuid[]) AND state = 'waiting'"};
+static const struct pg_statement DROP_DELIVERIES = {"drop_deliveries",
+                                                    "UPDATE deliveries SET state = 'dropped', reason = 'withdrawn', "
+                                                    "title = '', body = '', address = NULL, done_at = now()"
+                                                    " WHERE user_id = ANY ($1::uuid[]) AND state = 'waiting'"};
 
 struct account_work {
     struct arena *arena;

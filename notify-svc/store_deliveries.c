@@ -5,7 +5,8 @@
 /* The oldest due row goes to one sender; the others pass over it. Moving next_try_at ahead is the claim. */
 static const struct pg_statement CLAIM = {
     "claim_delivery",
-    "WITH mine AS (SELECT d.id FROM deliveries d WHERE d.channel = $1 AND d.state = 'waiting' AND d.next_try_at <= now()"
+    "WITH mine AS (SELECT d.id FROM deliveries d WHERE d.channel = $1 AND d.state = 'waiting' AND d.next_try_at <= "
+    "now()"
     "               ORDER BY d.next_try_at LIMIT 1 FOR UPDATE SKIP LOCKED)"
     " UPDATE deliveries d SET attempts = d.attempts + 1, next_try_at = now() + $2::bigint * interval '1 millisecond'"
     " FROM mine WHERE d.id = mine.id"
@@ -22,11 +23,12 @@ static const struct pg_statement AGAIN = {
     "delivery_again", "UPDATE deliveries SET next_try_at = now() + $3::bigint * interval '1 millisecond', reason = $4,"
                       " attempts = attempts - $5::integer WHERE id = $1 AND attempts = $2 AND state = 'waiting'"};
 static const struct pg_statement COUNT = {
-    "count_deliveries", "SELECT channel, count(*) FILTER (WHERE state = 'waiting'), count(*) FILTER (WHERE state = 'dead')"
-                        " FROM deliveries WHERE state IN ('waiting', 'dead') GROUP BY channel ORDER BY channel"};
+    "count_deliveries",
+    "SELECT channel, count(*) FILTER (WHERE state = 'waiting'), count(*) FILTER (WHERE state = 'dead')"
+    " FROM deliveries WHERE state IN ('waiting', 'dead') GROUP BY channel ORDER BY channel"};
 
-bool store_claim(struct pg_pool *db, struct arena *arena, const char *channel, int64_t lease_ms, struct due *due, bool *found,
-                 struct err *err)
+bool store_claim(struct pg_pool *db, struct arena *arena, const char *channel, int64_t lease_ms, struct due *due,
+                 bool *found, struct err *err)
 {
     AUTO(pg_result) row = pg_query(db, &CLAIM, PARAMS(PG_TEXT(channel), PG_I64(lease_ms)), err);
     if (!row)
@@ -54,10 +56,12 @@ bool store_claim(struct pg_pool *db, struct arena *arena, const char *channel, i
 bool store_done(struct pg_pool *db, const struct due *due, const char *state, const char *reason, struct err *err)
 {
     return pg_exec(db, &DONE,
-                   PARAMS(PG_I64(due->delivery.id), PG_I64(due->delivery.attempt), PG_TEXT(state), PG_TEXT(reason)), NULL, err);
+                   PARAMS(PG_I64(due->delivery.id), PG_I64(due->delivery.attempt), PG_TEXT(state), PG_TEXT(reason)),
+                   NULL, err);
 }
 
-bool store_again(struct pg_pool *db, const struct due *due, int64_t wait_ms, bool untried, const char *reason, struct err *err)
+bool store_again(struct pg_pool *db, const struct due *due, int64_t wait_ms, bool untried, const char *reason,
+                 struct err *err)
 {
     return pg_exec(db, &AGAIN,
                    PARAMS(PG_I64(due->delivery.id), PG_I64(due->delivery.attempt), PG_I64(wait_ms), PG_TEXT(reason),

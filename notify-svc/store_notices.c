@@ -2,14 +2,14 @@
 
 #include "store_rows.h"
 
-static const struct pg_statement LIST = {
-    "list_notices", "SELECT " SQL_NOTICE("n") " FROM notices n WHERE n.user_id = $1 AND n.seq < $2"
-                    " ORDER BY n.seq DESC LIMIT $3"};
+static const struct pg_statement LIST = {"list_notices",
+                                         "SELECT " SQL_NOTICE("n") " FROM notices n WHERE n.user_id = $1 AND n.seq < $2"
+                                                                   " ORDER BY n.seq DESC LIMIT $3"};
 static const struct pg_statement LIST_UNREAD = {
     "list_unread_notices", "SELECT " SQL_NOTICE("n") " FROM notices n WHERE n.user_id = $1 AND n.seq < $2"
-                           " AND n.read_at IS NULL ORDER BY n.seq DESC LIMIT $3"};
-static const struct pg_statement UNREAD = {
-    "count_unread", "SELECT count(*) FROM notices WHERE user_id = $1 AND read_at IS NULL"};
+                                                     " AND n.read_at IS NULL ORDER BY n.seq DESC LIMIT $3"};
+static const struct pg_statement UNREAD = {"count_unread",
+                                           "SELECT count(*) FROM notices WHERE user_id = $1 AND read_at IS NULL"};
 
 /* Read marks are written under the lock of the inbox: its read_rev orders them for all streams. */
 static const struct pg_statement LOCK_INBOX = {
@@ -20,10 +20,11 @@ static const struct pg_statement MARK_IDS = {
     "mark_ids", "UPDATE notices SET read_at = now(), read_rev = $3 WHERE user_id = $1 AND id = ANY ($2::uuid[])"
                 " AND read_at IS NULL"};
 static const struct pg_statement MOVE_MARK = {
-    "move_mark", "UPDATE inboxes SET read_up_to = greatest(read_up_to, $2::bigint), read_rev = read_rev + 1 WHERE user_id = $1"};
+    "move_mark",
+    "UPDATE inboxes SET read_up_to = greatest(read_up_to, $2::bigint), read_rev = read_rev + 1 WHERE user_id = $1"};
 
-bool store_list(struct pg_pool *db, struct arena *arena, const char *user_id, bool unread_only, int64_t before, int64_t limit,
-                struct notice_page *page, struct err *err)
+bool store_list(struct pg_pool *db, struct arena *arena, const char *user_id, bool unread_only, int64_t before,
+                int64_t limit, struct notice_page *page, struct err *err)
 {
     AUTO(pg_result)
     rows = pg_query(db, unread_only ? &LIST_UNREAD : &LIST,
@@ -63,8 +64,8 @@ static bool mark(struct pg_tx *tx, struct mark_work *work, const struct pg_resul
     const bool good =
         wish->ids_seen
             ? pg_tx_exec(tx, &MARK_IDS,
-                         PARAMS(PG_TEXT(work->user_id), PG_TEXTS(wish->ids.items, wish->ids.count), PG_I64(rev + 1)), &marked,
-                         err)
+                         PARAMS(PG_TEXT(work->user_id), PG_TEXTS(wish->ids.items, wish->ids.count), PG_I64(rev + 1)),
+                         &marked, err)
             : pg_tx_exec(tx, &MARK_UP_TO, PARAMS(PG_TEXT(work->user_id), PG_I64(up_to)), &marked, err);
     if (!good)
         return false;
@@ -91,8 +92,8 @@ static bool mark_read(struct pg_tx *tx, void *payload, struct err *err)
     return unread != NULL;
 }
 
-bool store_mark_read(struct pg_pool *db, const char *user_id, const struct read_wish *wish, int64_t *unread, bool *changed,
-                     struct err *err)
+bool store_mark_read(struct pg_pool *db, const char *user_id, const struct read_wish *wish, int64_t *unread,
+                     bool *changed, struct err *err)
 {
     struct mark_work work = {.user_id = user_id, .wish = wish};
     if (!pg_transaction(db, mark_read, &work, err))

@@ -6,7 +6,8 @@
 
 static const struct pg_statement GET_PREFERENCES = {
     "get_preferences", "SELECT quiet_from, quiet_to, time_zone, version FROM preferences WHERE user_id = $1"};
-static const struct pg_statement GET_CHOICES = {"get_choices", "SELECT kind, named, wanted FROM choices WHERE user_id = $1"};
+static const struct pg_statement GET_CHOICES = {"get_choices",
+                                                "SELECT kind, named, wanted FROM choices WHERE user_id = $1"};
 static const struct pg_statement LOCK_PREFERENCES = {
     "lock_preferences", "INSERT INTO preferences AS p (user_id, version) VALUES ($1, 1) ON CONFLICT (user_id)"
                         " DO UPDATE SET version = p.version + 1"};
@@ -111,9 +112,9 @@ static bool write_quiet(struct pg_tx *tx, const struct change_work *work, struct
         return false;
     if (pg_rows(zone) == 0)
         return err_add_field(err, "/quiet_hours/time_zone", "there is no such time zone");
-    return pg_tx_exec(tx, &SET_QUIET,
-                      PARAMS(PG_TEXT(work->user_id), PG_TEXT(quiet->from), PG_TEXT(quiet->to), PG_TEXT(quiet->time_zone)),
-                      NULL, err);
+    return pg_tx_exec(
+        tx, &SET_QUIET,
+        PARAMS(PG_TEXT(work->user_id), PG_TEXT(quiet->from), PG_TEXT(quiet->to), PG_TEXT(quiet->time_zone)), NULL, err);
 }
 
 /* The row of preferences is locked by its new version before anything is read. */

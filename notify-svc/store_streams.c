@@ -9,31 +9,36 @@
 
 static const struct pg_statement HEADS = {
     "heads", "SELECT coalesce(i.last_seq, 0), coalesce(i.read_up_to, 0), coalesce(i.read_rev, 0)"
-             " FROM unnest($1::uuid[]) WITH ORDINALITY AS w (user_id, place) LEFT JOIN inboxes i USING (user_id) ORDER BY place"};
+             " FROM unnest($1::uuid[]) WITH ORDINALITY AS w (user_id, place) LEFT JOIN inboxes i USING (user_id) ORDER "
+             "BY place"};
 static const struct pg_statement UNREAD_OF = {
     "unread_of", "SELECT (SELECT count(*) FROM notices n WHERE n.user_id = w.user_id AND n.read_at IS NULL)"
                  " FROM unnest($1::uuid[]) WITH ORDINALITY AS w (user_id, place) ORDER BY place"};
 static const struct pg_statement NOTICES_OF = {
-    "notices_of",
-    "SELECT w.place, n.* FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) WITH ORDINALITY AS w (user_id, after, newest, place)"
-    " CROSS JOIN LATERAL ("
-    "  (SELECT " SQL_NOTICE("a") " FROM notices a WHERE w.newest = 0 AND a.user_id = w.user_id AND a.seq > w.after"
-    "    ORDER BY a.seq LIMIT $4)"
-    "  UNION ALL"
-    "  (SELECT " SQL_NOTICE("u") " FROM notices u WHERE w.newest = 1 AND u.user_id = w.user_id AND u.read_at IS NULL"
-    "    ORDER BY u.seq DESC LIMIT $4)) AS n"
-    " ORDER BY w.place, n.seq"};
+    "notices_of", "SELECT w.place, n.* FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) WITH ORDINALITY AS w "
+                  "(user_id, after, newest, place)"
+                  " CROSS JOIN LATERAL ("
+                  "  (SELECT " SQL_NOTICE(
+                      "a") " FROM notices a WHERE w.newest = 0 AND a.user_id = w.user_id AND a.seq > w.after"
+                           "    ORDER BY a.seq LIMIT $4)"
+                           "  UNION ALL"
+                           "  (SELECT " SQL_NOTICE(
+                               "u") " FROM notices u WHERE w.newest = 1 AND u.user_id = w.user_id AND u.read_at IS NULL"
+                                    "    ORDER BY u.seq DESC LIMIT $4)) AS n"
+                                    " ORDER BY w.place, n.seq"};
 static const struct pg_statement MARKS_OF = {
-    "marks_of", "SELECT w.place, n.id, n.read_rev FROM unnest($1::uuid[], $2::bigint[]) WITH ORDINALITY AS w (user_id, rev, place)"
-                " CROSS JOIN LATERAL (SELECT id, read_rev FROM notices m WHERE m.user_id = w.user_id AND m.read_rev > w.rev"
-                "  ORDER BY m.read_rev LIMIT $3) AS n ORDER BY w.place, n.read_rev"};
+    "marks_of",
+    "SELECT w.place, n.id, n.read_rev FROM unnest($1::uuid[], $2::bigint[]) WITH ORDINALITY AS w (user_id, rev, place)"
+    " CROSS JOIN LATERAL (SELECT id, read_rev FROM notices m WHERE m.user_id = w.user_id AND m.read_rev > w.rev"
+    "  ORDER BY m.read_rev LIMIT $3) AS n ORDER BY w.place, n.read_rev"};
 
 bool store_heads(struct pg_pool *db, struct arena *arena, const char *const *ids, size_t count, struct head *heads,
                  struct err *err)
 {
     AUTO(pg_result) rows = pg_query(db, &HEADS, PARAMS(PG_TEXTS(ids, count)), err);
     for (int row = 0; rows && row < pg_rows(rows); row++)
-        heads[row] = (struct head){arena_text(arena, ids[row]), pg_i64(rows, row, 0), pg_i64(rows, row, 1), pg_i64(rows, row, 2)};
+        heads[row] = (struct head){arena_text(arena, ids[row]), pg_i64(rows, row, 0), pg_i64(rows, row, 1),
+                                   pg_i64(rows, row, 2)};
     return rows != NULL;
 }
 
@@ -46,17 +51,20 @@ bool store_unread_of(struct pg_pool *db, const char *const *ids, size_t count, i
 }
 
 bool store_notices_of(struct pg_pool *db, struct arena *arena, const char *const *ids, const int64_t *after,
-                      const int64_t *unread_newest, size_t count, int64_t limit, struct user_notices *notices, struct err *err)
+                      const int64_t *unread_newest, size_t count, int64_t limit, struct user_notices *notices,
+                      struct err *err)
 {
     AUTO(pg_result)
     rows = pg_query(db, &NOTICES_OF,
-                    PARAMS(PG_TEXTS(ids, count), PG_I64S(after, count), PG_I64S(unread_newest, count), PG_I64(limit)), err);
+                    PARAMS(PG_TEXTS(ids, count), PG_I64S(after, count), PG_I64S(unread_newest, count), PG_I64(limit)),
+                    err);
     if (!rows)
         return false;
     notices->count = (size_t)pg_rows(rows);
     notices->items = arena_alloc(arena, (notices->count + 1) * sizeof *notices->items);
     for (size_t i = 0; i < notices->count; i++)
-        notices->items[i] = (struct user_notice){(size_t)pg_i64(rows, (int)i, 0) - 1, row_notice(rows, (int)i, 1, arena)};
+        notices->items[i] =
+            (struct user_notice){(size_t)pg_i64(rows, (int)i, 0) - 1, row_notice(rows, (int)i, 1, arena)};
     return true;
 }
 
@@ -86,7 +94,8 @@ static const struct pg_statement SESSION_OPENS = {
                      " DO UPDATE SET used_at = now() WHERE s.ended_at IS NULL AND s.user_id = excluded.user_id"
                      " RETURNING session_id"};
 static const struct pg_statement SESSION_FIND = {
-    "session_find", "UPDATE stream_sessions SET used_at = now() WHERE session_id = $1 AND ended_at IS NULL RETURNING user_id"};
+    "session_find",
+    "UPDATE stream_sessions SET used_at = now() WHERE session_id = $1 AND ended_at IS NULL RETURNING user_id"};
 
 bool store_stream_key(struct pg_pool *db, unsigned char key[STREAM_KEY_BYTES], struct err *err)
 {
@@ -110,7 +119,8 @@ bool store_stream_session(struct pg_pool *db, const char *session_id, const char
     return row && (pg_rows(row) == 1 || err_set(err, &ERR_SESSION_ENDED, "the session has ended"));
 }
 
-bool store_stream_session_find(struct pg_pool *db, const char *session_id, char user_id[UUID_TEXT_BYTES], struct err *err)
+bool store_stream_session_find(struct pg_pool *db, const char *session_id, char user_id[UUID_TEXT_BYTES],
+                               struct err *err)
 {
     AUTO(pg_result) row = pg_query(db, &SESSION_FIND, PARAMS(PG_TEXT(session_id)), err);
     if (!row)

@@ -7,11 +7,13 @@ static const struct pg_statement SWEEP_NOTICES = {
 static const struct pg_statement SWEEP_DELIVERIES = {
     "sweep_deliveries", "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries"
                         " WHERE done_at < now() - $1::bigint * interval '1 day' ORDER BY done_at LIMIT 1000)"};
-/* Sessions of streams: an ended one matters until its tickets are worthless, a living one as long as anybody comes back. */
+/* Sessions of streams: an ended one matters until its tickets are worthless, a living one as long as anybody comes
+ * back. */
 static const struct pg_statement SWEEP_SESSIONS = {
-    "sweep_sessions", "DELETE FROM stream_sessions WHERE session_id IN (SELECT session_id FROM stream_sessions"
-                      " WHERE (ended_at IS NOT NULL AND used_at < now() - interval '1 day' AND ended_at < now() - interval '1 day')"
-                      " OR used_at < now() - interval '90 days' LIMIT 1000)"};
+    "sweep_sessions",
+    "DELETE FROM stream_sessions WHERE session_id IN (SELECT session_id FROM stream_sessions"
+    " WHERE (ended_at IS NOT NULL AND used_at < now() - interval '1 day' AND ended_at < now() - interval '1 day')"
+    " OR used_at < now() - interval '90 days' LIMIT 1000)"};
 
 bool store_sweep(struct pg_pool *db, int64_t keep_days, int64_t delivery_keep_days, int64_t *gone, struct err *err)
 {

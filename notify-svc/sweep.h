@@ -1,4 +1,5 @@
-/* sweep.h - the thread that deletes what is older than its days: notices, deliveries that are over, sessions of streams. Every instance has one; they do not disturb each other. */
+/* sweep.h - the thread that deletes what is older than its days: notices, deliveries that are over, sessions of
+ * streams. Every instance has one; they do not disturb each other. */
 #ifndef MADANG_NOTIFY_SWEEP_H
 #define MADANG_NOTIFY_SWEEP_H
 

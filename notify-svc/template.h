@@ -1,6 +1,6 @@
-/* template.h - a template and args -> text. "{name}" becomes the arg's text and nothing else: an arg is never read as a template or a format.
- * Inserted text is bounded and on one line (white space and control characters become one space), so that nobody can
- * add a header to a mail or a line to a title. Pure functions; results come from the arena. */
+/* template.h - a template and args -> text. "{name}" becomes the arg's text and nothing else: an arg is never read as a
+ * template or a format. Inserted text is bounded and on one line (white space and control characters become one space),
+ * so that nobody can add a header to a mail or a line to a title. Pure functions; results come from the arena. */
 #ifndef MADANG_NOTIFY_TEMPLATE_H
 #define MADANG_NOTIFY_TEMPLATE_H
 

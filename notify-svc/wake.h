@@ -1,5 +1,6 @@
-/* wake.h - the wake-up between instances: after something changed in inboxes, whoever changed it publishes the users' ids by Redis, and every instance
- * that holds streams of theirs looks. Only a wake-up: what is lost with Redis is found by the hub's own look every 5 s. */
+/* wake.h - the wake-up between instances: after something changed in inboxes, whoever changed it publishes the users'
+ * ids by Redis, and every instance that holds streams of theirs looks. Only a wake-up: what is lost with Redis is found
+ * by the hub's own look every 5 s. */
 #ifndef MADANG_NOTIFY_WAKE_H
 #define MADANG_NOTIFY_WAKE_H
 

@@ -46,15 +46,34 @@ TEST(every_kind_is_whole_in_both_languages, "M-54 M-55 K-41 D-47 S-45")
         check_template(kind, kind->en.body);
         EXPECT_I64(0, kind->normally & ~kind->possible);
         EXPECT(kind->normally != 0 && kind->worth_s > 0);
-        EXPECT(kind_find(kind->name) == kind); /* no name twice */
+        EXPECT(kind_find(kind->name) == kind);                       /* no name twice */
         EXPECT(!(kind->secret && (kind->possible & CHANNEL_INBOX))); /* what is forgotten can't be in a list */
     }
     EXPECT(count <= CHOICES_MAX);
-    static const char *const WANTED[] = {"code", "session_reused", "friend_request", "friend_accepted", "meetup_application",
-                                         "meetup_approved", "meetup_rejected", "meetup_banned", "meetup_changed", "meetup_new",
-                                         "meetup_starting", "partner_joined", "partner_left", "match_confirmed", "comment_reply",
-                                         "workspace_joined", "channel_joined", "comment_added", "payment_done", "inquiry_received",
-                                         "error_reported", "round_result", "chat_message", "match_done"};
+    static const char *const WANTED[] = {"code",
+                                         "session_reused",
+                                         "friend_request",
+                                         "friend_accepted",
+                                         "meetup_application",
+                                         "meetup_approved",
+                                         "meetup_rejected",
+                                         "meetup_banned",
+                                         "meetup_changed",
+                                         "meetup_new",
+                                         "meetup_starting",
+                                         "partner_joined",
+                                         "partner_left",
+                                         "match_confirmed",
+                                         "comment_reply",
+                                         "workspace_joined",
+                                         "channel_joined",
+                                         "comment_added",
+                                         "payment_done",
+                                         "inquiry_received",
+                                         "error_reported",
+                                         "round_result",
+                                         "chat_message",
+                                         "match_done"};
     for (size_t i = 0; i < sizeof WANTED / sizeof *WANTED; i++)
         test_check(kind_find(WANTED[i]) != NULL, __FILE__, __LINE__, "kind %s", WANTED[i]);
     EXPECT(!kind_find("") && !kind_find("codes"));
@@ -76,9 +95,15 @@ TEST(args_are_inserted_as_text, "K-41 S-45")
     EXPECT_TEXT("{c}%s", fill("{a.b}", "{c}%s", 100));
     EXPECT_TEXT("[]", fill("[{unknown}]", "", 100));
     EXPECT_TEXT("", fill("", "", 100));
-    EXPECT_TEXT("a b c", fill("{a.b}", "a\r\nb\t \xc2\x85" "c", 100)); /* one line, one blank */
-    EXPECT_TEXT("a b", fill("{a.b}", "a\xe2\x80\xae" "b", 100));       /* and nothing that turns the writing */
-    EXPECT_TEXT("openx", fill("open{a.b", "x", 100));                  /* the end closes it; the table has none */
+    EXPECT_TEXT("a b c", fill("{a.b}",
+                              "a\r\nb\t \xc2\x85"
+                              "c",
+                              100)); /* one line, one blank */
+    EXPECT_TEXT("a b", fill("{a.b}",
+                            "a\xe2\x80\xae"
+                            "b",
+                            100));                    /* and nothing that turns the writing */
+    EXPECT_TEXT("openx", fill("open{a.b", "x", 100)); /* the end closes it; the table has none */
 }
 
 TEST(inserted_text_is_bounded_in_code_points, "K-41")
@@ -97,7 +122,8 @@ TEST(languages, "M-54")
 {
     static const struct {
         const char *locale, *language;
-    } CASES[] = {{NULL, "ko"}, {"", "ko"}, {"ko", "ko"}, {"ko-KR", "ko"}, {"KO", "ko"}, {"en", "en"}, {"en_US", "en"}, {"de", "en"}, {"k", "en"}};
+    } CASES[] = {{NULL, "ko"}, {"", "ko"},      {"ko", "ko"}, {"ko-KR", "ko"}, {"KO", "ko"},
+                 {"en", "en"}, {"en_US", "en"}, {"de", "en"}, {"k", "en"}};
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++)
         EXPECT_TEXT(CASES[i].language, template_language(CASES[i].locale));
 }
@@ -141,7 +167,8 @@ TEST(choices_change_bit_by_bit, "P-42")
 
 TEST(quiet_times_and_zones, "P-42")
 {
-    static const char *const GOOD[] = {"00:00", "23:59", "09:30"}, *const BAD[] = {"", "24:00", "9:30", "09:60", "09-30", "0a:00", "09:3", "09:300"};
+    static const char *const GOOD[] = {"00:00", "23:59", "09:30"}, *const BAD[] = {"",      "24:00", "9:30", "09:60",
+                                                                                   "09-30", "0a:00", "09:3", "09:300"};
     for (size_t i = 0; i < sizeof GOOD / sizeof *GOOD; i++)
         EXPECT(quiet_time_valid(GOOD[i]));
     for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++)
@@ -166,8 +193,10 @@ TEST(a_request_is_read_whole, "K-45")
 {
     struct notice_request request;
     struct err err = {0};
-    REQUIRE_OK(read_request("{\"v\":1,\"id\":\"x\",\"at\":\"2025-12-31T23:59:59.500Z\",\"kind\":\"friend_request\",\"to\":{\"user\":\"0190A0A0-0000-7000-8000-000000000001\"},"
-                            "\"channels\":[\"inbox\",\"push\"],\"args\":{\"from\":{\"id\":\"i\",\"nickname\":\"kim\"},\"n\":7,\"b\":true,\"list\":[1],\"none\":null,\"deep\":{\"er\":{\"est\":\"d\"}}},"
+    REQUIRE_OK(read_request("{\"v\":1,\"id\":\"x\",\"at\":\"2025-12-31T23:59:59.500Z\",\"kind\":\"friend_request\","
+                            "\"to\":{\"user\":\"0190A0A0-0000-7000-8000-000000000001\"},"
+                            "\"channels\":[\"inbox\",\"push\"],\"args\":{\"from\":{\"id\":\"i\",\"nickname\":\"kim\"},"
+                            "\"n\":7,\"b\":true,\"list\":[1],\"none\":null,\"deep\":{\"er\":{\"est\":\"d\"}}},"
                             "\"dedupe_id\":\"d\",\"locale\":\"ko\",\"later\":{}}",
                             &request, &err),
                &err);
@@ -188,7 +217,9 @@ TEST(times_ahead_of_the_broker_do_not_lengthen_anything, "D-48")
 {
     struct notice_request request;
     struct err err = {0};
-#define CODE_AT(at) "{\"at\":\"" at "\",\"kind\":\"code\",\"to\":{\"email\":\"a@b.c\"},\"args\":{\"code\":\"1\",\"purpose\":\"p\"},\"dedupe_id\":\"d\"}"
+#define CODE_AT(at)                                                                                                    \
+    "{\"at\":\"" at "\",\"kind\":\"code\",\"to\":{\"email\":\"a@b.c\"},\"args\":{\"code\":\"1\",\"purpose\":\"p\"},"   \
+                    "\"dedupe_id\":\"d\"}"
     REQUIRE_OK(read_request(CODE_AT("2999-01-01T00:00:00.000Z"), &request, &err), &err);
     EXPECT_I64(1767225600000, request.at_ms);
     REQUIRE_OK(read_request(CODE_AT("yesterday"), &request, &err), &err);
@@ -205,13 +236,23 @@ TEST(what_is_no_request_says_why, "K-45")
         {"[]", "bad_request"},
         {"{\"kind\":\"nothing\",\"to\":{\"user\":\"" USER "\"},\"dedupe_id\":\"d\"}", "unknown_kind"},
         {"{\"kind\":\"match_confirmed\",\"to\":{\"user\":\"" USER "\"},\"dedupe_id\":\"d\"}", "missing_arg"},
-        {"{\"kind\":\"match_confirmed\",\"to\":{\"user\":\"" USER "\"},\"dedupe_id\":\"d\",\"args\":{\"article\":{\"id\":\"\"}}}", "missing_arg"},
-        {"{\"kind\":\"match_confirmed\",\"to\":{\"user\":\"" USER "\"},\"dedupe_id\":\"d\",\"args\":[]}", "bad_request"},
-        {"{\"kind\":\"match_confirmed\",\"to\":\"" USER "\",\"dedupe_id\":\"d\",\"args\":{\"article\":{\"id\":1}}}", "bad_request"},
-        {"{\"kind\":\"match_confirmed\",\"to\":{\"users\":[]},\"dedupe_id\":\"d\",\"args\":{\"article\":{\"id\":1}}}", "bad_request"},
-        {"{\"kind\":\"match_confirmed\",\"to\":{\"users\":[\"x\"]},\"dedupe_id\":\"d\",\"args\":{\"article\":{\"id\":1}}}", "bad_request"},
-        {"{\"kind\":\"match_confirmed\",\"to\":{\"email\":\"a@b.c\",\"phone\":\"+82101234\"},\"dedupe_id\":\"d\",\"args\":{\"article\":{\"id\":1}}}", "bad_request"},
-        {"{\"kind\":\"match_confirmed\",\"to\":{\"user\":\"" USER "\"},\"args\":{\"article\":{\"id\":1}}}", "bad_request"},
+        {"{\"kind\":\"match_confirmed\",\"to\":{\"user\":\"" USER
+         "\"},\"dedupe_id\":\"d\",\"args\":{\"article\":{\"id\":\"\"}}}",
+         "missing_arg"},
+        {"{\"kind\":\"match_confirmed\",\"to\":{\"user\":\"" USER "\"},\"dedupe_id\":\"d\",\"args\":[]}",
+         "bad_request"},
+        {"{\"kind\":\"match_confirmed\",\"to\":\"" USER "\",\"dedupe_id\":\"d\",\"args\":{\"article\":{\"id\":1}}}",
+         "bad_request"},
+        {"{\"kind\":\"match_confirmed\",\"to\":{\"users\":[]},\"dedupe_id\":\"d\",\"args\":{\"article\":{\"id\":1}}}",
+         "bad_request"},
+        {"{\"kind\":\"match_confirmed\",\"to\":{\"users\":[\"x\"]},\"dedupe_id\":\"d\",\"args\":{\"article\":{\"id\":1}"
+         "}}",
+         "bad_request"},
+        {"{\"kind\":\"match_confirmed\",\"to\":{\"email\":\"a@b.c\",\"phone\":\"+82101234\"},\"dedupe_id\":\"d\","
+         "\"args\":{\"article\":{\"id\":1}}}",
+         "bad_request"},
+        {"{\"kind\":\"match_confirmed\",\"to\":{\"user\":\"" USER "\"},\"args\":{\"article\":{\"id\":1}}}",
+         "bad_request"},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         struct notice_request request;
@@ -224,7 +265,9 @@ TEST(what_is_no_request_says_why, "K-45")
 
 TEST(random_bytes_are_no_request_and_no_crash, "K-45")
 {
-    static const char SEED[] = "{\"kind\":\"friend_request\",\"to\":{\"users\":[\"" USER "\"]},\"args\":{\"from\":{\"id\":\"i\",\"nickname\":\"k\"}},\"dedupe_id\":\"d\",\"channels\":[\"inbox\"]}";
+    static const char SEED[] =
+        "{\"kind\":\"friend_request\",\"to\":{\"users\":[\"" USER
+        "\"]},\"args\":{\"from\":{\"id\":\"i\",\"nickname\":\"k\"}},\"dedupe_id\":\"d\",\"channels\":[\"inbox\"]}";
     int read = 0;
     for (int round = 0; round < 20000; round++) {
         char json[sizeof SEED];
@@ -263,7 +306,8 @@ TEST(settings_as_told_are_settings_as_asked, "P-42")
     after.quiet = wish.quiet;
     codec_settings(&second, &after);
     EXPECT_TEXT(first.bytes, second.bytes);
-    EXPECT(strstr(first.bytes, "\"comment_reply\":{\"inbox\":true,\"push\":false,\"email\":false,\"slack\":true}") != NULL);
+    EXPECT(strstr(first.bytes, "\"comment_reply\":{\"inbox\":true,\"push\":false,\"email\":false,\"slack\":true}") !=
+           NULL);
 }
 
 TEST(cursors_of_other_lists_are_refused, "K-42")
@@ -301,7 +345,8 @@ TEST(cookies_say_one_session_and_nothing_else, "P-03")
 TEST(waits_grow_and_have_an_end, "D-48")
 {
     for (int attempt = 1; attempt < 200; attempt++) {
-        const int64_t least = deliver_backoff_ms(1000, attempt, 0), any = deliver_backoff_ms(1000, attempt, test_random());
+        const int64_t least = deliver_backoff_ms(1000, attempt, 0),
+                      any = deliver_backoff_ms(1000, attempt, test_random());
         const int64_t full = attempt > 9 ? 300000 : 1000LL << (attempt - 1);
         EXPECT_I64(full > 300000 ? 150000 : full / 2, least);
         EXPECT(any >= least && any <= 2 * least);

@@ -1,9 +1,10 @@
-/* test_store.c - inboxes, deliveries, sessions of streams and settings on the real PostgreSQL, in a schema of its own. */
+/* test_store.c - inboxes, deliveries, sessions of streams and settings on the real PostgreSQL, in a schema of its own.
+ */
+#include "test_store.h"
 #include "clock.h"
 #include "events.h"
 #include "migrate.h"
 #include "store.h"
-#include "test_store.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -16,7 +17,8 @@ static struct pg_pool *database(void)
     if (!pool) {
         struct err err = {0};
         pool = test_pool("notify", 24);
-        if (!migrate_up(pool, NOTIFY_MIGRATIONS, &err) || !migrate_up(pool, NOTIFY_MIGRATIONS, &err)) { /* twice is once */
+        if (!migrate_up(pool, NOTIFY_MIGRATIONS, &err) ||
+            !migrate_up(pool, NOTIFY_MIGRATIONS, &err)) { /* twice is once */
             printf("migrate: %s %s\n", err.message, err.detail);
             exit(1);
         }
@@ -54,15 +56,16 @@ static struct notice_request request_to(const char *const *users, size_t count, 
     return request;
 }
 
-static bool apply_at(struct arena *memory, const struct notice_request *requests, size_t count, int partition, int64_t offset,
-                     struct apply_work *work, struct err *err)
+static bool apply_at(struct arena *memory, const struct notice_request *requests, size_t count, int partition,
+                     int64_t offset, struct apply_work *work, struct err *err)
 {
     static const struct slack_config NO_SLACK = {.channel_general = "", .channel_errors = "", .channel_inquiries = ""};
     struct kafka_record *records = arena_alloc(memory, count * sizeof *records);
     struct kafka_batch *batch = ARENA_NEW(memory, kafka_batch);
     for (size_t i = 0; i < count; i++)
         records[i].offset = offset + (int64_t)i;
-    *batch = (struct kafka_batch){.topic = "notify.requests", .partition = partition, .records = records, .count = count};
+    *batch =
+        (struct kafka_batch){.topic = "notify.requests", .partition = partition, .records = records, .count = count};
     *work = (struct apply_work){.arena = memory, .batch = batch, .requests = requests, .slack = &NO_SLACK};
     return store_apply_requests(database(), work, err);
 }
@@ -72,8 +75,8 @@ static struct apply_work apply(const struct notice_request *requests, size_t cou
     struct apply_work work;
     struct err err = {0};
     const int64_t offset = atomic_fetch_add(&next_offset, (int64_t)count);
-    test_check(apply_at(arena(), requests, count, 0, offset, &work, &err), __FILE__, __LINE__, "apply: %s %s", err.message,
-               err.detail);
+    test_check(apply_at(arena(), requests, count, 0, offset, &work, &err), __FILE__, __LINE__, "apply: %s %s",
+               err.message, err.detail);
     return work;
 }
 
@@ -104,7 +107,9 @@ TEST(a_notice_is_stored_once_whatever_comes_again, "K-45 M-54")
     EXPECT_I64(0, work.stored);
     EXPECT_I64(0, work.woken.count);
     EXPECT_I64(1, tell(kim, "c"));
-    EXPECT_TEXT("1a 2b 3c", test_sql("SELECT string_agg(seq || dedupe_id, ' ' ORDER BY seq) FROM notices WHERE user_id = '%s'", kim));
+    EXPECT_TEXT(
+        "1a 2b 3c",
+        test_sql("SELECT string_agg(seq || dedupe_id, ' ' ORDER BY seq) FROM notices WHERE user_id = '%s'", kim));
     EXPECT_I64(3, count_sql("outbox WHERE topic = 'push.requests' AND key =", kim)); /* a push each, and no more */
     EXPECT_I64(3, count_sql("deliveries WHERE channel = 'push' AND state = 'sent' AND target =", kim));
 }
@@ -141,7 +146,8 @@ static void *tell_crowd(void *payload)
         struct notice_request request = request_to(users, CROWD, dedupe);
         struct apply_work work;
         struct err err = {0};
-        test_check(apply_at(memory, &request, 1, 20 + me, round, &work, &err), __FILE__, __LINE__, "%s %s", err.message, err.detail);
+        test_check(apply_at(memory, &request, 1, 20 + me, round, &work, &err), __FILE__, __LINE__, "%s %s", err.message,
+                   err.detail);
     }
     return NULL;
 }
@@ -159,8 +165,9 @@ TEST(instances_that_write_to_the_same_inboxes_leave_no_hole_and_no_double, "K-44
     const int64_t each = ROUNDS / 2 + (ROUNDS - ROUNDS / 2) * THREADS;
     for (int i = 0; i < CROWD; i++) {
         EXPECT_I64(each, atoll(test_sql("SELECT last_seq FROM inboxes WHERE user_id = '%s'", crowd[i])));
-        EXPECT_I64(each, atoll(test_sql("SELECT count(DISTINCT seq) FROM notices WHERE user_id = '%s' AND seq BETWEEN 1 AND %lld",
-                                        crowd[i], (long long)each)));
+        EXPECT_I64(each, atoll(test_sql(
+                             "SELECT count(DISTINCT seq) FROM notices WHERE user_id = '%s' AND seq BETWEEN 1 AND %lld",
+                             crowd[i], (long long)each)));
         EXPECT_I64(each, count_sql("outbox WHERE topic = 'push.requests' AND key =", crowd[i]));
     }
 }
@@ -192,7 +199,9 @@ TEST(read_marks_move_forward_and_count, "K-42 M-54")
     up_to.up_to = INT64_MAX;
     REQUIRE_OK(store_mark_read(database(), kim, &up_to, &unread, &changed, &err), &err);
     EXPECT(unread == 0 && changed);
-    EXPECT_TEXT("6 6 3", test_sql("SELECT last_seq || ' ' || read_up_to || ' ' || read_rev FROM inboxes WHERE user_id = '%s'", kim));
+    EXPECT_TEXT(
+        "6 6 3",
+        test_sql("SELECT last_seq || ' ' || read_up_to || ' ' || read_rev FROM inboxes WHERE user_id = '%s'", kim));
 }
 
 TEST(streams_ask_for_many_users_at_once, "K-43 K-44")
@@ -209,7 +218,8 @@ TEST(streams_ask_for_many_users_at_once, "K-43 K-44")
     struct head heads[3];
     int64_t counts[3];
     REQUIRE_OK(store_heads(database(), arena(), ids, 3, heads, &err), &err);
-    EXPECT(heads[0].last_seq == 5 && heads[0].read_up_to == 2 && heads[0].read_rev == 1 && heads[1].last_seq == 0 && heads[2].last_seq == 1);
+    EXPECT(heads[0].last_seq == 5 && heads[0].read_up_to == 2 && heads[0].read_rev == 1 && heads[1].last_seq == 0 &&
+           heads[2].last_seq == 1);
     REQUIRE_OK(store_unread_of(database(), ids, 3, counts, &err), &err);
     EXPECT(counts[0] == 3 && counts[1] == 0 && counts[2] == 1);
     const char *asked[4] = {ids[2], ids[0], ids[1], ids[0]};
@@ -244,7 +254,9 @@ TEST(who_withdrew_keeps_nothing, "M-11")
     copies[0] = (struct account_copy){.user_id = kim, .email = "kim@example.test", .withdrawn = true, .version = 3};
     REQUIRE_OK(store_apply_accounts(database(), arena(), &batch, copies, &err), &err);
     EXPECT_I64(0, count_sql("notices WHERE user_id =", kim));
-    EXPECT_TEXT("dropped withdrawn .", test_sql("SELECT state || ' ' || reason || ' .' || title || body FROM deliveries WHERE target = '%s'", kim));
+    EXPECT_TEXT(
+        "dropped withdrawn .",
+        test_sql("SELECT state || ' ' || reason || ' .' || title || body FROM deliveries WHERE target = '%s'", kim));
     EXPECT_TEXT("", test_sql("SELECT email FROM accounts WHERE user_id = '%s'", kim));
     EXPECT_I64(0, tell(kim, "b"));
 }
@@ -281,7 +293,8 @@ static void *claim_all(void *payload)
     while (found) {
         struct due due;
         struct err err = {0};
-        if (!test_check(store_claim(database(), memory, "email", 60000, &due, &found, &err), __FILE__, __LINE__, "%s", err.detail))
+        if (!test_check(store_claim(database(), memory, "email", 60000, &due, &found, &err), __FILE__, __LINE__, "%s",
+                        err.detail))
             break;
         if (found)
             atomic_fetch_add(&claimed, 1);
@@ -301,7 +314,8 @@ TEST(a_due_row_goes_to_one_sender, "D-48 K-45")
     for (int i = 0; i < 8; i++)
         pthread_join(threads[i], NULL);
     EXPECT_I64(90, atomic_load(&claimed));
-    EXPECT_TEXT("1 1", test_sql("SELECT min(attempts) || ' ' || max(attempts) FROM deliveries WHERE channel = 'email'"));
+    EXPECT_TEXT("1 1",
+                test_sql("SELECT min(attempts) || ' ' || max(attempts) FROM deliveries WHERE channel = 'email'"));
 }
 
 TEST(a_claim_runs_out_and_its_late_mark_changes_nothing, "D-48")
@@ -323,7 +337,8 @@ TEST(a_claim_runs_out_and_its_late_mark_changes_nothing, "D-48")
     REQUIRE_OK(store_done(database(), &first, "dead", "late", &err), &err); /* the first sender wakes up */
     EXPECT_TEXT("waiting", test_sql("SELECT state FROM deliveries"));
     REQUIRE_OK(store_done(database(), &second, "sent", "", &err), &err);
-    EXPECT_TEXT("sent ..", test_sql("SELECT state || ' .' || title || body || '.' FROM deliveries")); /* a code is forgotten */
+    EXPECT_TEXT("sent ..",
+                test_sql("SELECT state || ' .' || title || body || '.' FROM deliveries")); /* a code is forgotten */
     REQUIRE_OK(store_again(database(), &second, 0, false, "", &err), &err);
     EXPECT_TEXT("sent", test_sql("SELECT state FROM deliveries"));
 }
@@ -404,7 +419,10 @@ TEST(settings_are_kept_and_told, "P-42")
     EXPECT_I64(1, tell(kim, "a"));
     EXPECT_I64(0, count_sql("outbox WHERE topic = 'push.requests' AND key =", kim));
     EXPECT_TEXT("req-1", test_sql("SELECT request_id FROM outbox WHERE topic = 'notify.settings' AND key = '%s'", kim));
-    EXPECT_TEXT("[\"friend_accepted\"]", test_sql("SELECT payload::json ->> 'push_off' FROM outbox WHERE topic = 'notify.settings' AND key = '%s'", kim));
+    EXPECT_TEXT(
+        "[\"friend_accepted\"]",
+        test_sql("SELECT payload::json ->> 'push_off' FROM outbox WHERE topic = 'notify.settings' AND key = '%s'",
+                 kim));
     struct settings wrong = {.quiet_seen = true, .quiet = {"22:00", "07:00", "Asia/Soul"}};
     EXPECT(!store_change_settings(database(), arena(), kim, &wrong, &origin, &after, &err));
     EXPECT_PROBLEM("bad_input", &err);
@@ -422,11 +440,13 @@ TEST(the_sweep_takes_what_is_old_and_nothing_else, "M-54")
     for (int i = 0; i < 4; i++)
         (void)tell(kim, arena_printf(arena(), "n%d", i));
     (void)test_sql("UPDATE notices SET stored_at = now() - interval '91 days' WHERE user_id = '%s' AND seq < 3", kim);
-    (void)test_sql("UPDATE deliveries SET done_at = now() - interval '15 days' WHERE target = '%s' AND dedupe_id = 'n0'", kim);
+    (void)test_sql(
+        "UPDATE deliveries SET done_at = now() - interval '15 days' WHERE target = '%s' AND dedupe_id = 'n0'", kim);
     REQUIRE_OK(store_sweep(database(), 90, 14, &gone, &err), &err);
     EXPECT_I64(3, gone);
     REQUIRE_OK(store_sweep(database(), 90, 14, &gone, &err), &err);
     EXPECT_I64(0, gone);
     EXPECT_I64(1, tell(kim, "n4"));
-    EXPECT_TEXT("3 4 5", test_sql("SELECT string_agg(seq::text, ' ' ORDER BY seq) FROM notices WHERE user_id = '%s'", kim));
+    EXPECT_TEXT("3 4 5",
+                test_sql("SELECT string_agg(seq::text, ' ' ORDER BY seq) FROM notices WHERE user_id = '%s'", kim));
 }
