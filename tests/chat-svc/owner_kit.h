@@ -26,6 +26,7 @@ struct kit {
     int32_t partition;
     /* the batch being made */
     struct arena *arena;
+    struct arena *ids; /* outlive the batches */
     struct kafka_record records[KIT_BATCH_MAX];
     size_t count;
 };
@@ -66,6 +67,7 @@ __attribute__((unused)) static struct kit *kit_open(void)
     kit.app.owner = kit_owner(&kit);
     kit.now_ms = INT64_C(1770000000000);
     kit.arena = arena_open(64 << 20);
+    kit.ids = arena_open(64 << 20);
     return &kit;
 }
 
@@ -96,7 +98,7 @@ __attribute__((unused)) static const char *kit_person(struct kit *kit, const cha
 {
     char id[UUID_TEXT_BYTES];
     uuid_new(id);
-    const char *copy = mem_text(id); /* outlives the batches */
+    const char *copy = arena_text(kit->ids, id);
     kit_account(kit, copy, nickname, "user", "ko", false, 1);
     return copy;
 }
@@ -139,9 +141,8 @@ __attribute__((unused)) static void kit_online(struct kit *kit, const char *user
 __attribute__((unused)) static const char *kit_id(struct kit *kit)
 {
     char id[UUID_TEXT_BYTES];
-    (void)kit;
     uuid_new(id);
-    return mem_text(id);
+    return arena_text(kit->ids, id);
 }
 
 /* ---- commands ---- */
