@@ -14,7 +14,7 @@ $(BENCH_BUILD)/bench_chat_owner: tests/bench/bench_chat_owner.c $(SUPPORT) $(cal
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Itests/support -Itests/chat-svc -Ichat-svc -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) $(LIBS)
 
-.PHONY: bench-tools bench-gateway bench-friends bench-memory bench-token bench-push bench-chat-owner bench-history
+.PHONY: bench-sockets bench-tools bench-gateway bench-friends bench-memory bench-token bench-push bench-chat-owner bench-history
 bench-tools: $(BENCH_TOOLS)
 bench-gateway: build bench-tools ## gateway against HAProxy (HS256, ES256) and nginx
 	deploy/local/install.sh bench
@@ -33,3 +33,5 @@ bench-chat-owner: $(BENCH_BUILD)/bench_chat_owner ## messages a second that one 
 bench-history: build bench-tools ## a page of 50 from a chat room of 1,000,000 messages
 	node tests/bench/history.mjs $(BUILD)
 bench: bench-token bench-gateway bench-friends bench-memory ## all of them
+bench-sockets: $(BUILD)/bin/chat-svc bench-tools ## idle sockets, fan-out and latency of chat-svc (make stores first)
+	BUILD=$(BUILD) node tests/bench/sockets.mjs $(BUILD)

@@ -1,0 +1,88 @@
+// sockets.mjs - what chat-svc's sockets cost: bytes of an idle one, fan-out in the common room, and how late a message is, at several rates. One chat-svc, its stores and
+// the load on one machine; people and friendships come as events (tests/chat-svc/world.mjs). Needs stores: make stores.
+//     node tests/bench/sockets.mjs build/gcc [idle|fan|latency ...]
+import { execFile } from 'node:child_process';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { EVERYBODY, World } from '../chat-svc/world.mjs';
+
+const build = process.argv[2] ?? 'build/gcc';
+const parts = process.argv.length > 3 ? process.argv.slice(3) : ['idle', 'fan', 'latency'];
+const run = promisify(execFile);
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'madang-sockets-'));
+const world = new World();
+
+async function load(lines, options = {}) {
+  const plan = path.join(folder, 'plan');
+  fs.writeFileSync(plan, `${lines.join('\n')}\n`);
+  const [instance] = world.instances;
+  const args = ['--port', new URL(instance.wsUrl).port, '--plan', plan, '--pid', `chat-svc=${instance.child.pid}`, ...Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)])];
+  const { stdout, stderr } = await run(path.join(build, 'bench/ws_load'), args, { timeout: 300_000 });
+  if (stderr) console.log(stderr.slice(0, 500));
+  return JSON.parse(stdout);
+}
+
+/** `count` people whose accounts have come, a thousand at a time. */
+async function crowd(count) {
+  const people = [];
+  while (people.length < count) people.push(...(await world.people(Math.min(1000, count - people.length))));
+  return people;
+}
+
+console.log(`${os.cpus().length} cores, ${os.cpus()[0].model}`);
+try {
+  await world.start({ WS_CONNECTIONS_MAX: '100000', PROFILE: 'bench' }, 1);
+  const people = await crowd(1000);
+
+  if (parts.includes('idle')) {
+    const count = Number(process.env.SOCKETS ?? 10000);
+    const rows = {};
+    for (const [what, flags] of [['connected', '-'], ['and subscribed to one room', 's']]) {
+      const lines = Array.from({ length: count }, (_, i) => `${people[i % people.length].token} ${EVERYBODY} ${flags}`);
+      const { ready, connect_seconds: seconds, bytes_per_socket: bytes } = await load(lines, { 'connect-rate': 2000 });
+      rows[what] = { sockets: ready, 'bytes each (PSS)': bytes['chat-svc'], 'seconds to connect': seconds };
+    }
+    console.log('idle sockets (aim: at most 4,096 bytes each)');
+    console.table(rows);
+  }
+
+  if (parts.includes('fan')) {
+    const rows = {};
+    const speakers = people.slice(0, 500);
+    for (const [subscribers, rate] of [[1000, 20], [1000, 100], [1000, 200], [5000, 20], [5000, 60]]) {
+      const lines = [
+        ...Array.from({ length: subscribers }, (_, i) => `${people[i % 1000].token} ${EVERYBODY} ${i % 50 === 0 ? 'sl' : 's'}`),
+        ...speakers.map(({ token }) => `${token} ${EVERYBODY} p`),
+      ];
+      const result = await load(lines, { rate, seconds: 8 });
+      rows[`${subscribers} x ${rate}/s`] = {
+        'delivered/s': result.delivered_a_second, 'CPU us each': result.cpu_us_per_delivered['chat-svc'], 'share of a core': result.max_share_of_core['chat-svc'], p50: result.p50_ms, p99: result.p99_ms, errors: result.errors,
+      };
+    }
+    console.log('fan-out of 200 B in the common room');
+    console.table(rows);
+  }
+
+  if (parts.includes('latency')) {
+    const rows = {};
+    const pairs = Array.from({ length: 300 }, (_, i) => [people[2 * i], people[2 * i + 1]]);
+    const relations = pairs.map(([a, b]) => world.relation(a, b));
+    world.tellRelations(relations);
+    await world.copied(relations);
+    const rooms = [];
+    for (let i = 0; i < pairs.length; i += 20) rooms.push(...(await Promise.all(pairs.slice(i, i + 20).map(([a, b]) => world.dm(a, b)))));
+    for (const rate of [100, 1000, 5000]) {
+      const lines = pairs.flatMap(([a, b], i) => [`${a.token} ${rooms[i].id} p`, `${b.token} ${rooms[i].id} sl`]);
+      const result = await load(lines, { rate, seconds: 8 });
+      rows[`${rate}/s`] = { sent: result.sent, receipts: result.receipts, delivered: result.delivered, 'p50 ms': result.p50_ms, 'p99 ms': result.p99_ms, 'share of a core': result.max_share_of_core['chat-svc'], errors: result.errors };
+    }
+    console.log('from SEND to MESSAGE in direct rooms: two Kafka hops and a commit (aim at 1,000/s: p50 at most 5, p99 below 30)');
+    console.table(rows);
+  }
+} finally {
+  await world.stop();
+  fs.rmSync(folder, { recursive: true });
+}
+process.exit(0);
