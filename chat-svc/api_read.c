@@ -103,8 +103,8 @@ static void take_found(struct request *req, struct str *out, struct search *sear
 {
     for (size_t i = 0; i < count && search->found < (size_t)search->page.limit; i++) {
         const struct seen_message *seen = &candidates[i].seen;
-        search->last = (struct cursor){.kind = 's', .number = candidates[i].at_us};
-        memcpy(search->last.id, seen->message.id, sizeof search->last.id);
+        search->last = (struct cursor){.kind = 's', .number = candidates[i].at_us, .seq = seen->message.seq};
+        memcpy(search->last.id, seen->message.room_id, sizeof search->last.id);
         search->more = i + 1 < count;
         const char *content = text_fold(req->arena, seen->message.content);
         if (!content || !strstr(content, search->folded))

@@ -129,13 +129,14 @@ const char *wish_emoji(struct arena *arena, const char *emoji, struct err *err);
 
 /* ---- cursors ---- */
 
-/* Where a list goes on: (number, id) in the list's own order. On the wire: base64url of kind, number and id, so a
+/* Where a list goes on: (number, id, seq) in the list's own order. On the wire: base64url of these and the kind, so a
  * cursor of one list is refused by another. */
-enum { CURSOR_TEXT_BYTES = 40 };
+enum { CURSOR_TEXT_BYTES = 48 };
 struct cursor {
     char kind;
     int64_t number;
     char id[UUID_TEXT_BYTES]; /* "": all zero */
+    int64_t seq;
 };
 void cursor_print(const struct cursor *cursor, char text[CURSOR_TEXT_BYTES]);
 /* bad_input for anything that this list did not give out. */

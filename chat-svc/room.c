@@ -65,9 +65,10 @@ struct chat_message *act_new_message(struct act *act, struct message *shown)
     shown->room_id = room->shown.id;
     shown->seq = ++room->shown.last_seq;
     shown->rev = room->rev + 1; /* of the event that tells it, the next one */
-    shown->at_ms = act->at_ms;
     if (room->active_ms < act->at_ms)
         room->active_ms = act->at_ms;
+    shown->at_ms =
+        room->active_ms; /* clocks differ a little: in a room, time never goes backwards (search counts on it) */
     room->changed = true;
     return scene_add_message(act->scene, shown);
 }

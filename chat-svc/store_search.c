@@ -23,20 +23,23 @@ bool store_search_rooms(struct pg_pool *db, struct arena *arena, const char *vie
 }
 
 /* clang-format off */
-/* $1 viewer, ($2, $3) where it goes on, $4 how many; $5, $6 each room's tokens, side by side. A room's tokens are its
- * own, so each look-up into the index touches one room. Names of people are looked up for the page's rows alone. */
+/* $1 viewer, ($2, $3, $7) where it goes on, $4 how many; $5, $6 each room's tokens, side by side. A room's tokens are
+ * its own, so each look-up into the index touches one room. OFFSET 0 keeps it a look-up into that index whatever the
+ * planner knows of the tokens (else it may walk all messages of all rooms). Of each room the newest hits are enough: in
+ * a room times never go backwards, so its order by sequence is its order by (time, room, sequence). */
 static const struct pg_statement SEARCH = {"search",
     "WITH q AS MATERIALIZED (SELECT u.room_id, array_agg(u.token) AS tokens"
     "  FROM unnest($5::uuid[], $6::bigint[]) AS u (room_id, token) GROUP BY u.room_id) "
     "SELECT " SQL_MESSAGE "(SELECT count(*) FROM members k WHERE k.room_id = m.room_id AND k.read_seq < m.seq),"
     "  ARRAY(SELECT e.emoji FROM reactions e WHERE e.room_id = m.room_id AND e.seq = m.seq AND e.user_id = $1"
     "   ORDER BY e.emoji), " SQL_US("m.at")
-    " FROM (SELECT n.* FROM q CROSS JOIN LATERAL"
-    "   (SELECT s.seq FROM message_search s WHERE s.tokens @> q.tokens AND s.room_id = q.room_id) h"
-    "  JOIN messages n ON n.room_id = q.room_id AND n.seq = h.seq"
-    "  WHERE n.deleted_at IS NULL AND (n.at, n.id) < (" SQL_FROM_US("$2") ", $3)"
-    "  ORDER BY n.at DESC, n.id DESC LIMIT $4) m "
-    "LEFT JOIN people p ON p.user_id = m.sender_id ORDER BY m.at DESC, m.id DESC"};
+    " FROM (SELECT n.* FROM q CROSS JOIN LATERAL (SELECT n.* FROM"
+    "    (SELECT s.room_id, s.seq FROM message_search s WHERE s.tokens @> q.tokens ORDER BY s.seq DESC OFFSET 0) h"
+    "   JOIN messages n ON n.room_id = h.room_id AND n.seq = h.seq"
+    "   WHERE h.room_id = q.room_id AND n.deleted_at IS NULL"
+    "   AND (n.at, n.room_id, n.seq) < (" SQL_FROM_US("$2") ", $3, $7) ORDER BY h.seq DESC LIMIT $4) n"
+    "  ORDER BY n.at DESC, n.room_id DESC, n.seq DESC LIMIT $4) m "
+    "LEFT JOIN people p ON p.user_id = m.sender_id ORDER BY m.at DESC, m.room_id DESC, m.seq DESC"};
 /* clang-format on */
 
 struct lookups {
@@ -69,7 +72,8 @@ bool store_search(struct pg_pool *db, struct arena *arena, const char *viewer_id
     rows = pg_query(db, &SEARCH,
                     PARAMS(PG_TEXT(viewer_id), PG_I64(after ? after->number : AFTER_ALL_US),
                            PG_TEXT(after ? after->id : AFTER_ALL_ID), PG_I64(limit),
-                           PG_TEXTS(lookups.room_ids, lookups.count), PG_I64S(lookups.tokens, lookups.count)),
+                           PG_TEXTS(lookups.room_ids, lookups.count), PG_I64S(lookups.tokens, lookups.count),
+                           PG_I64(after ? after->seq : INT64_MAX)),
                     err);
     if (!rows)
         return false;

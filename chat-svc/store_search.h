@@ -12,7 +12,7 @@ bool store_search_rooms(struct pg_pool *db, struct arena *arena, const char *vie
 
 struct candidate {
     struct seen_message seen;
-    int64_t at_us; /* order: (at_us, id), falling */
+    int64_t at_us; /* order: (at_us, room, sequence), falling */
 };
 /* At most `limit` of the newest after `after` (NULL: from the top). `query` is folded and has two letters or more. */
 bool store_search(struct pg_pool *db, struct arena *arena, const char *viewer_id, const struct texts *room_ids,

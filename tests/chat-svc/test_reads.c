@@ -358,3 +358,34 @@ TEST(search_finds_two_syllables_in_own_rooms_only, "P-31")
     EXPECT(!store_search_rooms(database(), arena, mina.text, foreign.text, &rooms, &err));
     EXPECT_PROBLEM("not_found", &err);
 }
+
+TEST(search_pages_lose_nothing_where_times_are_the_same, "P-31")
+{
+    AUTO(arena) arena = arena_open(1 << 22);
+    const struct id mina = person("mina"), in = room("dm"), other = room("group");
+    struct texts rooms;
+    struct err err = {0};
+    struct cursor after;
+    const struct cursor *at = NULL;
+    size_t count, seen = 0;
+    join(&in, &mina, 0);
+    join(&other, &mina, 0);
+    for (int i = 0; i < 5; i++) {
+        (void)say(&in, &mina, "같은 때");
+        (void)say(&other, &mina, "같은 때");
+    }
+    (void)test_sql("UPDATE messages SET at = '2026-01-01T00:00:00.5Z' WHERE room_id IN ('%s', '%s')", in.text,
+                   other.text);
+    REQUIRE_OK(store_search_rooms(database(), arena, mina.text, NULL, &rooms, &err), &err);
+    do {
+        struct candidate *hits;
+        REQUIRE_OK(store_search(database(), arena, mina.text, &rooms, "같은", at, 3, &hits, &count, &err), &err);
+        for (size_t i = 0; i < count; i++, seen++) {
+            after = (struct cursor){.number = hits[i].at_us, .seq = hits[i].seen.message.seq};
+            memcpy(after.id, hits[i].seen.message.room_id, sizeof after.id);
+            EXPECT_I64(5 - (int64_t)seen % 5, hits[i].seen.message.seq); /* one room, then the other */
+        }
+        at = &after;
+    } while (count == 3);
+    EXPECT_I64(10, seen);
+}
