@@ -11,7 +11,8 @@ import { eventually } from '../support/wait.mjs';
 const here = path.dirname(fileURLToPath(import.meta.url));
 const root = path.resolve(here, '../..');
 const program = path.resolve(root, process.env.BUILD ?? 'build/gcc', 'bin/madang-supervise');
-export const DAEMONS = ['gateway', 'auth-svc', 'user-svc'];
+export const DAEMONS = ['gateway', 'auth-svc', 'user-svc', 'chat-svc', 'presence-svc', 'push-svc', 'notify-svc']; // as in deploy/local/services.c
+const PORTS = 160; // of one yard, and thirty yards below the range of outgoing connections
 export const STORES = ['postgres', 'redis', 'kafka'];
 
 /** Is the process there, and not a zombie? */
@@ -31,14 +32,14 @@ export const occupy = (port) =>
     server.listen(port, '127.0.0.1', () => resolve(server));
   });
 
-/** The first of sixty neighbouring ports that are all free; below the range from which the system takes ports of outgoing connections. */
+/** The first of PORTS neighbouring ports that are all free; below the range from which the system takes ports of outgoing connections. */
 async function freePorts() {
-  for (let i = 0, base = 10000 + (process.pid % 80) * 60; i < 80; i++, base = 10000 + ((base - 10000 + 60) % 4800)) {
-    const taken = await Promise.allSettled(Array.from({ length: 60 }, (_, i) => occupy(base + i)));
+  for (let i = 0, base = 10000 + (process.pid % 30) * PORTS; i < 30; i++, base = 10000 + ((base - 10000 + PORTS) % (30 * PORTS))) {
+    const taken = await Promise.allSettled(Array.from({ length: PORTS }, (_, i) => occupy(base + i)));
     for (const one of taken) one.value?.close();
     if (taken.every((one) => one.status === 'fulfilled')) return base;
   }
-  throw new Error('no sixty free ports in a row');
+  throw new Error(`no ${PORTS} free ports in a row`);
 }
 
 export class Yard {
@@ -83,8 +84,8 @@ export class Yard {
       REDIS_PORT: String(this.port + 1),
       KAFKA_PORT: String(this.port + 2),
       GATEWAY_PORT: String(this.port + 5),
-      SERVICE_PORT_BASE: String(this.port), // rows at +10 and +20
-      ADMIN_PORT_BASE: String(this.port + 30), // rows at +30, +40 and +50
+      SERVICE_PORT_BASE: String(this.port), // rows at +10 to +60
+      ADMIN_PORT_BASE: String(this.port + 80), // rows at +80 to +140
       DEMO: 'off',
       READY_SECONDS: '30',
       ...extra,
