@@ -120,16 +120,6 @@ test('[P-39] the access token: fetched once for many, again when it is refused, 
   assert.equal(world.fcm.grants.length, before + 1, 'fifteen refusals, one fetch');
 });
 
-test('[P-39] a token endpoint that fails for a while delays sends and loses none', async () => {
-  let failures = 3;
-  world.fcm.grantAnswer = () => (failures-- > 0 ? { status: failures === 1 ? 400 : 503, body: { error: 'invalid_grant' } } : undefined);
-  world.fcm.forgetTokens();
-  const sent = await pushTo();
-  await world.ended(sent.id, 'delivered', undefined, 30000);
-  world.fcm.grantAnswer = undefined;
-  assert.ok(failures < 0);
-});
-
 test('[P-39] GOAWAY, a reset stream, a cut connection and silence: tried again, and delivered', async () => {
   const goes = await pushTo();
   await world.ended(goes.id, 'delivered');
@@ -216,6 +206,16 @@ test('[P-38] endpoints that lead elsewhere are refused when they are put', async
     const reply = await kim.api.put('/api/push/devices/x', { platform: 'web', subscription: { ...subscription, endpoint } });
     assert.deepEqual([reply.status, reply.problem], [422, 'endpoint_refused'], endpoint);
   }
+});
+
+test('[P-39] a token endpoint that fails for a while delays sends and loses none', async () => {
+  let failures = 3;
+  world.fcm.grantAnswer = () => (failures-- > 0 ? { status: failures === 1 ? 400 : 503, body: { error: 'invalid_grant' } } : undefined);
+  world.fcm.forgetTokens();
+  const sent = await pushTo();
+  await world.ended(sent.id, 'delivered', undefined, 30000);
+  world.fcm.grantAnswer = undefined;
+  assert.ok(failures < 0);
 });
 
 test('[P-39] nothing was sent that a provider would not take', () => {
