@@ -1,5 +1,6 @@
-/* desk.h - look-ups for the sockets' loop: a few threads that may wait for PostgreSQL and Redis, so that the loop never does.
- * Jobs run in order of asking (several at once); the queue is bounded. Ownership: a job is its owner's until desk_ask says true, and again in `done`. */
+/* desk.h - look-ups for the sockets' loop: a few threads that may wait for PostgreSQL and Redis, so that the loop never
+ * does. Jobs run in order of asking (several at once); the queue is bounded. Ownership: a job is its owner's until
+ * desk_ask says true, and again in `done`. */
 #ifndef MADANG_CHAT_DESK_H
 #define MADANG_CHAT_DESK_H
 
@@ -10,8 +11,9 @@ struct ws_server;
 
 struct desk_job { /* the first member of what an owner asks for */
     struct desk_job *next;
-    void (*run)(void *app, struct desk_job *job);              /* on a thread of the desk */
-    void (*done)(void *app, struct desk_job *job, bool alive); /* on the loop; alive false: nobody is there any more, only free it */
+    void (*run)(void *app, struct desk_job *job); /* on a thread of the desk */
+    void (*done)(void *app, struct desk_job *job,
+                 bool alive); /* on the loop; alive false: nobody is there any more, only free it */
     struct desk *desk;
 };
 

@@ -175,7 +175,8 @@ void hub_drain(void *payload)
 
 /* ---- start and stop ---- */
 
-static bool open_early(void *app, struct ws_connection *connection, const struct ws_upgrade *upgrade, void **user, struct err *err)
+static bool open_early(void *app, struct ws_connection *connection, const struct ws_upgrade *upgrade, void **user,
+                       struct err *err)
 {
     struct hub *hub = app;
     if (!atomic_load(&hub->open))
@@ -185,13 +186,19 @@ static bool open_early(void *app, struct ws_connection *connection, const struct
 
 static void metrics_open(struct hub *hub)
 {
-    hub->m_events = METRIC_CHILD(metric_counter("madang_chat_live_events_total", "Events of rooms that this instance heard", NULL));
-    hub->m_delivered = METRIC_CHILD(metric_counter("madang_chat_live_delivered_total", "Messages given to subscriptions", NULL));
-    hub->m_gaps = METRIC_CHILD(metric_counter("madang_chat_live_gaps_total", "Gaps in a room's events; the subscription was loaded again", NULL));
-    hub->m_loads = METRIC_CHILD(metric_counter("madang_chat_live_loads_total", "Subscriptions that caught up from PostgreSQL", NULL));
-    hub->m_marks = METRIC_CHILD(metric_counter("madang_chat_live_marks_total", "Marks of what sockets were given", NULL));
+    hub->m_events =
+        METRIC_CHILD(metric_counter("madang_chat_live_events_total", "Events of rooms that this instance heard", NULL));
+    hub->m_delivered =
+        METRIC_CHILD(metric_counter("madang_chat_live_delivered_total", "Messages given to subscriptions", NULL));
+    hub->m_gaps = METRIC_CHILD(metric_counter("madang_chat_live_gaps_total",
+                                              "Gaps in a room's events; the subscription was loaded again", NULL));
+    hub->m_loads = METRIC_CHILD(
+        metric_counter("madang_chat_live_loads_total", "Subscriptions that caught up from PostgreSQL", NULL));
+    hub->m_marks =
+        METRIC_CHILD(metric_counter("madang_chat_live_marks_total", "Marks of what sockets were given", NULL));
     hub->m_errors = METRIC_CHILD(metric_counter("madang_chat_stomp_errors_total", "ERROR frames", NULL));
-    hub->m_sessions = METRIC_CHILD(metric_gauge("madang_chat_stomp_sessions", "Sockets that have said who they are", NULL));
+    hub->m_sessions =
+        METRIC_CHILD(metric_gauge("madang_chat_stomp_sessions", "Sockets that have said who they are", NULL));
 }
 
 static bool announce(struct hub *hub, struct backend *backend, struct err *err)
@@ -210,7 +217,9 @@ static bool parts_open(struct hub *hub, struct backend *backend, struct err *err
     const struct chat_config *config = hub->app->config;
     hub->tokens = backend_tokens(backend);
     hub->tickets = backend_tickets(backend, err);
-    hub->signals = hub->tickets ? signals_open(hub->app->producer, (int)config->beat_seconds, (int)config->lease_seconds, err) : NULL;
+    hub->signals = hub->tickets
+                       ? signals_open(hub->app->producer, (int)config->beat_seconds, (int)config->lease_seconds, err)
+                       : NULL;
     hub->desk = hub->signals ? desk_open(DESK_THREADS, DESK_QUEUE, hub, err) : NULL;
     if (!hub->desk)
         return false;

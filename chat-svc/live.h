@@ -1,7 +1,9 @@
 /* live.h - the sockets' memory, for hub.c and live_*.c only. All of it belongs to the loop thread.
  *
- *     hub_user ---< hub_session ---< hub_sub >--- hub_room          a user has sockets, a socket has subscriptions, most of them to rooms
- *         \------------< hub_member >------------/                  where the user is a member: loaded with the first /user/queue/events
+ *     hub_user ---< hub_session ---< hub_sub >--- hub_room          a user has sockets, a socket has subscriptions,
+ * most of them to rooms
+ *         \------------< hub_member >------------/                  where the user is a member: loaded with the first
+ * /user/queue/events
  *
  *     hub.c            start, stop, maps, the tick
  *     live_session.c   the life of a socket: identity, CONNECT, heart-beats, what is said back, DISCONNECT
@@ -37,11 +39,11 @@ enum {
     WAITING_SENDS_MAX = 100, /* of a socket, without a verdict yet */
     TRANSACTIONS_MAX = 4,
     TRANSACTION_SENDS_MAX = 50,
-    ID_MAX = 128,            /* bytes of a subscription id, receipt or transaction name */
-    CATCH_UP_MAX = 500,      /* messages that are replayed; more: reload */
-    KEPT_EVENTS_MAX = 1000,  /* that wait for a subscription's catch-up */
+    ID_MAX = 128,           /* bytes of a subscription id, receipt or transaction name */
+    CATCH_UP_MAX = 500,     /* messages that are replayed; more: reload */
+    KEPT_EVENTS_MAX = 1000, /* that wait for a subscription's catch-up */
     BEAT_PATIENCE = 3,
-    SENDS_A_SECOND = 20,     /* of a user */
+    SENDS_A_SECOND = 20, /* of a user */
     SENDS_BURST = 40,
     RECENT_ENDED = 1024,
     CLOSE_ENDED = 4401,
@@ -98,15 +100,15 @@ struct hub_sub {
     struct hub_session *session;
     struct hub_room *room; /* NULL: a queue of the user's own */
     struct shape *shape;
-    int64_t rev;           /* of the last event that it got */
-    int64_t given_seq;     /* the newest message that it got */
+    int64_t rev;                  /* of the last event that it got */
+    int64_t given_seq;            /* the newest message that it got */
     int64_t seen_seq, marked_seq; /* the newest that counts as read, and what of it was told to the owner */
-    struct told **kept;    /* while it loads */
+    struct told **kept;           /* while it loads */
     uint16_t kept_count;
     uint8_t target, ack;
     bool manual, loading, again;
     struct acks *acks;
-    char *receipt;         /* of its SUBSCRIBE, until it is loaded */
+    char *receipt; /* of its SUBSCRIBE, until it is loaded */
 };
 
 struct hub_member {
@@ -172,13 +174,13 @@ struct hub_session {
     struct hub_sub *subs;
     struct transaction *transactions[TRANSACTIONS_MAX];
     struct stomp_parser parser;
-    struct identity *identity;        /* known before CONNECT; freed when ready */
-    struct str held;                  /* what came while a ticket was redeemed */
+    struct identity *identity; /* known before CONNECT; freed when ready */
+    struct str held;           /* what came while a ticket was redeemed */
     char session_id[UUID_TEXT_BYTES], signal[UUID_TEXT_BYTES];
     uint32_t in_s, out_s, connect_by_s;
-    uint16_t expects_s, gives_s;      /* heart-beats; 0: none */
+    uint16_t expects_s, gives_s; /* heart-beats; 0: none */
     uint16_t sub_count, waiting_sends;
-    uint32_t references;              /* jobs and verdicts that know it */
+    uint32_t references; /* jobs and verdicts that know it */
     uint8_t state;
     bool ticket_pending;
 };
@@ -210,9 +212,9 @@ struct hub {
     int64_t drain_from_ms, drain_until_ms;
     struct stomp_frame frame; /* the one that is looked at */
     struct str scratch;
-    struct arena *arena;      /* of one frame or event */
-    atomic_bool open;         /* everything is there: sockets may come */
-    atomic_bool watching;     /* somebody wants to know of friends */
+    struct arena *arena;  /* of one frame or event */
+    atomic_bool open;     /* everything is there: sockets may come */
+    atomic_bool watching; /* somebody wants to know of friends */
     struct {
         struct uuid sid;
         char reason[32];
@@ -228,19 +230,22 @@ struct hub {
 };
 
 /* ---- live_session.c ---- */
-bool session_open(void *app, struct ws_connection *connection, const struct ws_upgrade *upgrade, void **user, struct err *err);
+bool session_open(void *app, struct ws_connection *connection, const struct ws_upgrade *upgrade, void **user,
+                  struct err *err);
 void session_message(void *app, struct ws_connection *connection, void *user, struct view bytes, bool binary);
 void session_closed(void *app, struct ws_connection *connection, void *user);
 void session_tick(struct hub *hub); /* each second: heart-beats, CONNECT in time, draining */
 void session_hold(struct hub_session *session);
 void session_let_go(struct hub_session *session);
 void session_write(struct hub_session *session, const struct str *frame);
-void session_receipt(struct hub_session *session, const char *receipt, int64_t seq, const char *at); /* receipt NULL: nothing */
+void session_receipt(struct hub_session *session, const char *receipt, int64_t seq,
+                     const char *at); /* receipt NULL: nothing */
 /* One ERROR, then the end. */
-void session_fail(struct hub_session *session, int close_code, const char *receipt, const char *message, const char *detail);
+void session_fail(struct hub_session *session, int close_code, const char *receipt, const char *message,
+                  const char *detail);
 /* A refusal on /user/queue/errors; what is NULL is left out. */
-void session_refuse(struct hub_session *session, const struct err *err, const char *receipt, const char *client_id, const char *destination,
-                    const char *subscription);
+void session_refuse(struct hub_session *session, const struct err *err, const char *receipt, const char *client_id,
+                    const char *destination, const char *subscription);
 /* A body to all subscriptions of the user to /user/queue/events (or one session's). */
 void user_tell(struct hub *hub, struct hub_user *user, const struct str *body);
 void sub_tell(struct hub_sub *sub, const struct str *body);
@@ -263,14 +268,15 @@ void on_commit(struct hub_session *session, const struct stomp_frame *frame);
 void on_abort(struct hub_session *session, const struct stomp_frame *frame);
 void transaction_free(struct transaction **transaction);
 /* Calls `answered` on the loop, or never when the hub is gone. */
-bool hub_expect(struct hub *hub, struct hub_session *session, const char *receipt, const char *client_id, char corr[PENDING_CORR_BYTES],
-                struct err *err);
+bool hub_expect(struct hub *hub, struct hub_session *session, const char *receipt, const char *client_id,
+                char corr[PENDING_CORR_BYTES], struct err *err);
 struct hub_door *door_open(struct hub *hub);
 void door_shut(struct hub_door **door);
 
 /* ---- live_fan.c ---- */
 void fan_event(struct hub *hub, struct chat_event *event);
-void fan_body(struct hub *hub, struct hub_room *room, const struct str *body, const struct hub_session *but); /* no rev: typing */
+void fan_body(struct hub *hub, struct hub_room *room, const struct str *body,
+              const struct hub_session *but);                /* no rev: typing */
 void sub_give(struct hub_sub *sub, const struct told *told); /* if it did not have it yet */
 struct told *told_new(struct hub *hub, int64_t rev, int64_t seq, size_t count);
 void told_let_go(struct told **told);

@@ -16,7 +16,10 @@ static void build(struct hub *hub, struct hub_sub *sub, const char *message_id, 
     stomp_begin(out, "MESSAGE");
     if (sub->room)
         (void)snprintf(destination, sizeof destination, "/topic/rooms.%s", sub->room->id);
-    stomp_add(out, version, "destination", sub->room ? destination : sub->target == TO_EVENTS ? "/user/queue/events" : "/user/queue/errors");
+    stomp_add(out, version, "destination",
+              sub->room                  ? destination
+              : sub->target == TO_EVENTS ? "/user/queue/events"
+                                         : "/user/queue/errors");
     stomp_add(out, version, "message-id", message_id);
     stomp_add(out, version, "subscription", sub->shape->id);
     if (ack && version == STOMP_1_2)
@@ -64,7 +67,8 @@ void sub_write(struct hub_sub *sub, uint64_t serial, int64_t rev, size_t part, i
         sub->seen_seq = seq;
     if (!serial || shape->serial != serial || !shape->frame) {
         char message_id[UUID_TEXT_BYTES + 48];
-        (void)snprintf(message_id, sizeof message_id, "%s-%lld-%zu", sub->room ? sub->room->id : "u", (long long)rev, part);
+        (void)snprintf(message_id, sizeof message_id, "%s-%lld-%zu", sub->room ? sub->room->id : "u", (long long)rev,
+                       part);
         build(hub, sub, message_id, NULL, body);
         ws_frame_release(&shape->frame);
         shape->frame = ws_frame_new((struct view){hub->scratch.bytes, hub->scratch.length}, false);
@@ -175,7 +179,8 @@ static void put_read(struct str *body, const struct chat_event *event, const str
 
 static struct told *tell(struct hub *hub, const struct chat_event *event)
 {
-    struct told *told = told_new(hub, event->rev, event->kind == EVENT_MESSAGE ? event->seq : 0, event->kind == EVENT_READ ? event->read_count : 1);
+    struct told *told = told_new(hub, event->rev, event->kind == EVENT_MESSAGE ? event->seq : 0,
+                                 event->kind == EVENT_READ ? event->read_count : 1);
     struct str *body = told->count ? &told->bodies[0] : NULL;
     switch (event->kind) {
     case EVENT_MESSAGE:
@@ -303,7 +308,8 @@ static bool reads_live(const struct hub_user *user, const struct hub_room *room)
     return false;
 }
 
-/* Their unread moves at a message: up, but for its sender, whose mark goes with it. Where a socket has the room open, the mark that it moves will tell. */
+/* Their unread moves at a message: up, but for its sender, whose mark goes with it. Where a socket has the room open,
+ * the mark that it moves will tell. */
 static void count_message(const struct chat_event *event, struct hub_room *room)
 {
     for (struct hub_member *member = room->members; member; member = member->room_next) {

@@ -6,7 +6,13 @@
 
 #include <stdlib.h>
 
-enum { MARK_EVERY_MS = 1000, UNREAD_EVERY_MS = 1000, UNREAD_PAIRS_MAX = 2000, UNREAD_JOBS_MAX = 2, MARKS_AT_ONCE = 500 };
+enum {
+    MARK_EVERY_MS = 1000,
+    UNREAD_EVERY_MS = 1000,
+    UNREAD_PAIRS_MAX = 2000,
+    UNREAD_JOBS_MAX = 2,
+    MARKS_AT_ONCE = 500
+};
 
 /* ---- what was delivered is read: one record per room and second for all its members here ---- */
 
@@ -117,7 +123,8 @@ static void run_unread(void *app, struct desk_job *job)
 {
     struct hub *hub = app;
     struct unread_job *unread = (struct unread_job *)(void *)job;
-    unread->good = store_unread_of(hub->app->db, unread->arena, unread->user_ids, unread->room_ids, unread->count, &unread->rows, &unread->err);
+    unread->good = store_unread_of(hub->app->db, unread->arena, unread->user_ids, unread->room_ids, unread->count,
+                                   &unread->rows, &unread->err);
 }
 
 static struct hub_user *user_of(struct hub *hub, const char *id)
@@ -170,7 +177,8 @@ static void done_unread(void *app, struct desk_job *job, bool alive)
 
 static void take_dirty(struct unread_job *unread, struct hub_user *user)
 {
-    for (struct hub_member *member = user->members; member && unread->count < UNREAD_PAIRS_MAX; member = member->user_next) {
+    for (struct hub_member *member = user->members; member && unread->count < UNREAD_PAIRS_MAX;
+         member = member->user_next) {
         if (!member->unread_dirty)
             continue;
         member->unread_dirty = false;
@@ -209,7 +217,8 @@ void unread_tick(struct hub *hub, int64_t now_ms)
         users = user->unread_next;
         if (!unread && hub->unread_jobs < UNREAD_JOBS_MAX)
             unread = unread_new(hub);
-        if (unread && !user->unread_asking && now_ms - user->unread_told_ms >= UNREAD_EVERY_MS && unread->count < UNREAD_PAIRS_MAX) {
+        if (unread && !user->unread_asking && now_ms - user->unread_told_ms >= UNREAD_EVERY_MS &&
+            unread->count < UNREAD_PAIRS_MAX) {
             const size_t before = unread->count;
             take_dirty(unread, user);
             user->unread_asking = unread->count > before;

@@ -102,8 +102,8 @@ static void answered(void *payload, struct view answer)
     door_let_go(door);
 }
 
-bool hub_expect(struct hub *hub, struct hub_session *session, const char *receipt, const char *client_id, char corr[PENDING_CORR_BYTES],
-                struct err *err)
+bool hub_expect(struct hub *hub, struct hub_session *session, const char *receipt, const char *client_id,
+                char corr[PENDING_CORR_BYTES], struct err *err)
 {
     if (session->waiting_sends >= WAITING_SENDS_MAX)
         return err_set_retry(err, &ERR_OVERLOADED, 1, "%d sends wait already", WAITING_SENDS_MAX);
@@ -165,8 +165,8 @@ static bool take_token(struct hub_user *user, struct err *err)
     return true;
 }
 
-static bool send_message(struct hub_session *session, const char *room_id, struct view body, const char *receipt, const char **client_id,
-                         struct err *err)
+static bool send_message(struct hub_session *session, const char *room_id, struct view body, const char *receipt,
+                         const char **client_id, struct err *err)
 {
     struct hub *hub = session->hub;
     struct message_wish wish;
@@ -189,20 +189,21 @@ static bool send_message(struct hub_session *session, const char *room_id, struc
     return command_go(session, &command, receipt, err);
 }
 
-static bool send_read(struct hub_session *session, const char *room_id, struct view body, const char *receipt, const char **client_id,
-                      struct err *err)
+static bool send_read(struct hub_session *session, const char *room_id, struct view body, const char *receipt,
+                      const char **client_id, struct err *err)
 {
     (void)client_id;
     struct read_wish wish;
     if (!JSON_DECODE(session->hub->arena, body, READ_WISH_FIELDS, &wish, err) || !take_token(session->user, err))
         return false;
     struct mark mark = {session->user->id, wish.seq};
-    const struct command command = {.kind = COMMAND_READ, .room_id = room_id, .user_id = session->user->id, .marks = &mark, .mark_count = 1};
+    const struct command command = {
+        .kind = COMMAND_READ, .room_id = room_id, .user_id = session->user->id, .marks = &mark, .mark_count = 1};
     return command_go(session, &command, receipt, err);
 }
 
-static bool send_typing(struct hub_session *session, const char *room_id, struct view body, const char *receipt, const char **client_id,
-                        struct err *err)
+static bool send_typing(struct hub_session *session, const char *room_id, struct view body, const char *receipt,
+                        const char **client_id, struct err *err)
 {
     (void)body, (void)client_id;
     const struct hub_sub *sub = session->subs;
@@ -217,7 +218,8 @@ static bool send_typing(struct hub_session *session, const char *room_id, struct
 
 static const struct {
     const char *what;
-    bool (*send)(struct hub_session *session, const char *room_id, struct view body, const char *receipt, const char **client_id, struct err *err);
+    bool (*send)(struct hub_session *session, const char *room_id, struct view body, const char *receipt,
+                 const char **client_id, struct err *err);
 } DESTINATIONS[] = {{"messages", send_message}, {"read", send_read}, {"typing", send_typing}};
 
 /* "/app/rooms.<id>.<what>" */
@@ -226,7 +228,8 @@ static bool find_destination(const char *destination, char room_id[UUID_TEXT_BYT
     static const char ROOMS[] = "/app/rooms.";
     struct uuid uuid;
     const char *at = destination + sizeof ROOMS - 1;
-    if (strncmp(destination, ROOMS, sizeof ROOMS - 1) == 0 && strlen(at) > UUID_TEXT_BYTES && at[UUID_TEXT_BYTES - 1] == '.') {
+    if (strncmp(destination, ROOMS, sizeof ROOMS - 1) == 0 && strlen(at) > UUID_TEXT_BYTES &&
+        at[UUID_TEXT_BYTES - 1] == '.') {
         memcpy(room_id, at, UUID_TEXT_BYTES - 1);
         room_id[UUID_TEXT_BYTES - 1] = '\0';
         for (*index = 0; uuid_parse(room_id, &uuid) && *index < ARRAY_LENGTH(DESTINATIONS); (*index)++) {

@@ -36,7 +36,8 @@ void session_receipt(struct hub_session *session, const char *receipt, int64_t s
     session_write(session, &frame);
 }
 
-static void send_error(struct hub_session *session, const char *receipt, const char *message, const char *detail, const char *versions)
+static void send_error(struct hub_session *session, const char *receipt, const char *message, const char *detail,
+                       const char *versions)
 {
     const enum stomp_version version = session->parser.version;
     AUTO_STR frame = {0};
@@ -52,7 +53,8 @@ static void send_error(struct hub_session *session, const char *receipt, const c
     metric_add(session->hub->m_errors, 1);
 }
 
-void session_fail(struct hub_session *session, int close_code, const char *receipt, const char *message, const char *detail)
+void session_fail(struct hub_session *session, int close_code, const char *receipt, const char *message,
+                  const char *detail)
 {
     if (session->state == SESSION_OVER)
         return;
@@ -62,8 +64,8 @@ void session_fail(struct hub_session *session, int close_code, const char *recei
         ws_close(session->connection, close_code, message);
 }
 
-void session_refuse(struct hub_session *session, const struct err *err, const char *receipt, const char *client_id, const char *destination,
-                    const char *subscription)
+void session_refuse(struct hub_session *session, const struct err *err, const char *receipt, const char *client_id,
+                    const char *destination, const char *subscription)
 {
     const struct problem *problem = err->problem ? err->problem : &ERR_INTERNAL;
     AUTO_STR body = {0};
@@ -109,7 +111,8 @@ static bool verify_bearer(struct hub *hub, const char *authorization, struct ide
     static const char SCHEME[] = "Bearer ";
     if (strncasecmp(authorization, SCHEME, sizeof SCHEME - 1) != 0)
         return err_set(err, &ERR_TOKEN_INVALID, "Authorization must be: Bearer <token>");
-    return token_verify(hub->tokens, view_of(authorization + sizeof SCHEME - 1), identity, err) && check_identity(hub, identity, err);
+    return token_verify(hub->tokens, view_of(authorization + sizeof SCHEME - 1), identity, err) &&
+           check_identity(hub, identity, err);
 }
 
 static void feed(struct hub_session *session, struct view bytes);
@@ -231,7 +234,8 @@ void session_let_go(struct hub_session *session)
         session_free(session);
 }
 
-bool session_open(void *app, struct ws_connection *connection, const struct ws_upgrade *upgrade, void **user, struct err *err)
+bool session_open(void *app, struct ws_connection *connection, const struct ws_upgrade *upgrade, void **user,
+                  struct err *err)
 {
     struct hub *hub = app;
     struct hub_session *session = session_new(hub, connection);
@@ -286,11 +290,12 @@ void session_closed(void *app, struct ws_connection *connection, void *user)
 
 static void fail_by(struct hub_session *session, const char *receipt, const struct err *err)
 {
-    session_fail(session, err->problem->status == 401 || err->problem->status == 403 ? CLOSE_ENDED : 1013, receipt, err->problem->code,
-                 *err->message ? err->message : err->problem->title);
+    session_fail(session, err->problem->status == 401 || err->problem->status == 403 ? CLOSE_ENDED : 1013, receipt,
+                 err->problem->code, *err->message ? err->message : err->problem->title);
 }
 
-static bool identify(struct hub_session *session, const struct stomp_frame *frame, struct identity *identity, struct err *err)
+static bool identify(struct hub_session *session, const struct stomp_frame *frame, struct identity *identity,
+                     struct err *err)
 {
     if (session->identity) {
         *identity = *session->identity;
@@ -371,7 +376,8 @@ static void on_connect(struct hub_session *session, const struct stomp_frame *fr
         return;
     }
     struct uuid id;
-    const struct hub_user *known = uuid_parse(identity.user_id, &id) ? (const struct hub_user *)(const void *)id_map_get(&hub->users, &id) : NULL;
+    const struct hub_user *known =
+        uuid_parse(identity.user_id, &id) ? (const struct hub_user *)(const void *)id_map_get(&hub->users, &id) : NULL;
     if (known && known->session_count >= SOCKETS_MAX) {
         err_set_retry(&err, &ERR_RATE_LIMITED, 5, "at most %d sockets of one user", SOCKETS_MAX);
         fail_by(session, receipt, &err);

@@ -146,8 +146,8 @@ static void run_load(void *app, struct desk_job *job)
 {
     (void)app;
     struct load_job *load = (struct load_job *)(void *)job;
-    load->good = store_catch_up(load->hub->app->db, load->arena, load->room_id, load->user_id, load->after, load->rev, CATCH_UP_MAX, &load->caught,
-                                &load->err);
+    load->good = store_catch_up(load->hub->app->db, load->arena, load->room_id, load->user_id, load->after, load->rev,
+                                CATCH_UP_MAX, &load->caught, &load->err);
 }
 
 /* Where it stands: the first thing that a subscription (or one that was loaded again) gets. */
@@ -291,7 +291,8 @@ static bool number_of(const struct stomp_frame *frame, const char *name, int64_t
 
 static bool ack_of(const struct stomp_frame *frame, uint8_t *ack)
 {
-    static const char *const NAMES[] = {[ACK_AUTO] = "auto", [ACK_CLIENT] = "client", [ACK_INDIVIDUAL] = "client-individual"};
+    static const char *const NAMES[] = {
+        [ACK_AUTO] = "auto", [ACK_CLIENT] = "client", [ACK_INDIVIDUAL] = "client-individual"};
     const char *text = stomp_header(frame, "ack");
     for (uint8_t i = 0; text && i < ARRAY_LENGTH(NAMES); i++) {
         if (strcmp(NAMES[i], text) == 0) {
@@ -303,14 +304,16 @@ static bool ack_of(const struct stomp_frame *frame, uint8_t *ack)
     return !text;
 }
 
-static void subscribe_room(struct hub_session *session, const struct stomp_frame *frame, const char *id, const char *room_text, uint8_t ack)
+static void subscribe_room(struct hub_session *session, const struct stomp_frame *frame, const char *id,
+                           const char *room_text, uint8_t ack)
 {
     struct hub *hub = session->hub;
     const char *receipt = stomp_header(frame, "receipt"), *mark = stomp_header(frame, "mark");
     int64_t after, rev;
     struct uuid uuid;
     struct err err = {0};
-    bool good = number_of(frame, "after", &after) && number_of(frame, "rev", &rev) && (!mark || strcmp(mark, "manual") == 0);
+    bool good =
+        number_of(frame, "after", &after) && number_of(frame, "rev", &rev) && (!mark || strcmp(mark, "manual") == 0);
     if (!good)
         err_set(&err, &ERR_BAD_INPUT, "after and rev are numbers, mark is manual");
     else if (!uuid_parse(room_text, &uuid))
@@ -352,7 +355,8 @@ static void subscribe_queue(struct hub_session *session, const char *id, enum su
 void on_subscribe(struct hub_session *session, const struct stomp_frame *frame)
 {
     static const char ROOMS[] = "/topic/rooms.";
-    const char *destination = stomp_header(frame, "destination"), *id = stomp_header(frame, "id"), *receipt = stomp_header(frame, "receipt");
+    const char *destination = stomp_header(frame, "destination"), *id = stomp_header(frame, "id"),
+               *receipt = stomp_header(frame, "receipt");
     uint8_t ack;
     struct err err = {0};
     if (!id && session->parser.version == STOMP_1_0)
@@ -398,7 +402,8 @@ static struct hub_sub *acked_sub(const struct hub_session *session, const struct
     char id[ID_MAX + 1];
     const char *text = stomp_header(frame, session->parser.version == STOMP_1_2 ? "id" : "message-id");
     const char *slash = text ? strrchr(text, '/') : NULL;
-    if (!slash || (size_t)(slash - text) >= sizeof id || !slash[1] || strlen(slash + 1) > 18 || slash[1 + strspn(slash + 1, "0123456789")])
+    if (!slash || (size_t)(slash - text) >= sizeof id || !slash[1] || strlen(slash + 1) > 18 ||
+        slash[1 + strspn(slash + 1, "0123456789")])
         return NULL;
     memcpy(id, text, (size_t)(slash - text));
     id[slash - text] = '\0';

@@ -1,5 +1,6 @@
-/* Who types goes to the room's other sockets here, and by Redis publish to other instances: it may be lost, so it costs no log record, no disk and no
- * acknowledgement; one publish of 110 bytes instead. Redis away: only this instance's sockets see it. */
+/* Who types goes to the room's other sockets here, and by Redis publish to other instances: it may be lost, so it costs
+ * no log record, no disk and no acknowledgement; one publish of 110 bytes instead. Redis away: only this instance's
+ * sockets see it. */
 #include "live.h"
 
 #include "clock.h"
@@ -14,7 +15,14 @@
 #include <unistd.h>
 
 #define CHANNEL "chat:typing"
-enum { TYPING_EVERY_MS = 1000, CONNECT_MS = 1000, TRY_AGAIN_MS = 1000, PING_MS = 5000, SILENCE_MS = 15000, TEXT_BYTES = 3 * UUID_TEXT_BYTES };
+enum {
+    TYPING_EVERY_MS = 1000,
+    CONNECT_MS = 1000,
+    TRY_AGAIN_MS = 1000,
+    PING_MS = 5000,
+    SILENCE_MS = 15000,
+    TEXT_BYTES = 3 * UUID_TEXT_BYTES
+};
 
 struct typing {
     struct hub *hub;
@@ -59,7 +67,8 @@ static void run_publish(void *app, struct desk_job *job)
 {
     struct hub *hub = app;
     struct err err = {0};
-    AUTO(redis_reply) reply = REDIS_CALL(hub->app->redis, &err, "PUBLISH", CHANNEL, ((struct typing_job *)(void *)job)->text);
+    AUTO(redis_reply)
+    reply = REDIS_CALL(hub->app->redis, &err, "PUBLISH", CHANNEL, ((struct typing_job *)(void *)job)->text);
     (void)reply; /* may be lost */
 }
 

@@ -28,7 +28,8 @@ struct hub_user *user_get(struct hub *hub, const char *id)
 
 void user_rest(struct hub *hub, struct hub_user *user)
 {
-    if (user->session_count || user->busy || user->unread_listed || user->unread_asking || user->members || user->friend_count)
+    if (user->session_count || user->busy || user->unread_listed || user->unread_asking || user->members ||
+        user->friend_count)
         return;
     id_map_remove(&hub->users, &user->node);
     free(user);
@@ -309,7 +310,8 @@ static void done_user(void *app, struct desk_job *job, bool alive)
             ask_user(hub, user); /* something changed meanwhile */
         } else {
             for (struct hub_session *session = user->sessions; session; session = session->user_next)
-                session_fail(session, 1013, NULL, ERR_UNAVAILABLE.code, "come again"); /* without its rooms it would miss what it asked for */
+                session_fail(session, 1013, NULL, ERR_UNAVAILABLE.code,
+                             "come again"); /* without its rooms it would miss what it asked for */
         }
         user_rest(hub, user);
     }
@@ -415,11 +417,13 @@ void hub_hear_relations(void *payload, const struct kafka_batch *batch)
         struct relation_wire wire;
         struct err err = {0};
         arena_reset(arena);
-        if (!batch->records[i].payload.bytes || !JSON_DECODE_LENIENT(arena, batch->records[i].payload, RELATION_FIELDS, &wire, &err))
+        if (!batch->records[i].payload.bytes ||
+            !JSON_DECODE_LENIENT(arena, batch->records[i].payload, RELATION_FIELDS, &wire, &err))
             continue;
         struct relation_news *news = MEM_NEW(relation_news);
         news->friends = wire.friend && wire.blocked_by.count == 0;
-        if (!uuid_parse(wire.a, &news->a) || !uuid_parse(wire.b, &news->b) || !ws_post(app->hub->server, hear_relation_on_loop, news))
+        if (!uuid_parse(wire.a, &news->a) || !uuid_parse(wire.b, &news->b) ||
+            !ws_post(app->hub->server, hear_relation_on_loop, news))
             free(news);
     }
 }
@@ -496,7 +500,8 @@ void hub_hear_ended(void *payload, const struct kafka_batch *batch)
         struct ended_wire wire;
         struct err err = {0};
         arena_reset(arena);
-        if (!batch->records[i].payload.bytes || !JSON_DECODE_LENIENT(arena, batch->records[i].payload, ENDED_FIELDS, &wire, &err))
+        if (!batch->records[i].payload.bytes ||
+            !JSON_DECODE_LENIENT(arena, batch->records[i].payload, ENDED_FIELDS, &wire, &err))
             continue;
         struct ended_news *news = MEM_NEW(ended_news);
         (void)snprintf(news->user_id, sizeof news->user_id, "%s", wire.user_id);

@@ -117,22 +117,23 @@ static int64_t parse_time(const char *text)
 {
     struct tm tm = {0};
     int ms = 0;
-    if (!text || sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &ms) < 6)
+    if (!text || sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour,
+                        &tm.tm_min, &tm.tm_sec, &ms) < 6)
         return 0;
     tm.tm_year -= 1900;
     tm.tm_mon -= 1;
     return (int64_t)timegm(&tm) * 1000 + ms;
 }
 
-bool presence_take(struct presence *presence, const struct kafka_record *record, char user_id[UUID_TEXT_BYTES], struct presence_state *was,
-                   struct presence_state *now)
+bool presence_take(struct presence *presence, const struct kafka_record *record, char user_id[UUID_TEXT_BYTES],
+                   struct presence_state *was, struct presence_state *now)
 {
     struct presence_wire wire;
     struct err err = {0};
     struct uuid id;
     AUTO(arena) arena = arena_open((size_t)64 << 10);
-    if (!record->payload.bytes || !JSON_DECODE_LENIENT(arena, record->payload, PRESENCE_FIELDS, &wire, &err) || strcmp(wire.kind, "presence") != 0 ||
-        !uuid_parse(wire.user_id, &id))
+    if (!record->payload.bytes || !JSON_DECODE_LENIENT(arena, record->payload, PRESENCE_FIELDS, &wire, &err) ||
+        strcmp(wire.kind, "presence") != 0 || !uuid_parse(wire.user_id, &id))
         return false;
     (void)pthread_mutex_lock(&presence->lock);
     struct entry *entry = find_or_make(presence, &id);

@@ -12,9 +12,17 @@ static const struct {
     const char *name;
     enum stomp_command command;
 } COMMANDS[] = {
-    {"CONNECT", STOMP_CONNECT},         {"STOMP", STOMP_CONNECT}, {"SEND", STOMP_SEND},   {"SUBSCRIBE", STOMP_SUBSCRIBE},
-    {"UNSUBSCRIBE", STOMP_UNSUBSCRIBE}, {"ACK", STOMP_ACK},       {"NACK", STOMP_NACK},   {"BEGIN", STOMP_BEGIN},
-    {"COMMIT", STOMP_COMMIT},           {"ABORT", STOMP_ABORT},   {"DISCONNECT", STOMP_DISCONNECT},
+    {"CONNECT", STOMP_CONNECT},
+    {"STOMP", STOMP_CONNECT},
+    {"SEND", STOMP_SEND},
+    {"SUBSCRIBE", STOMP_SUBSCRIBE},
+    {"UNSUBSCRIBE", STOMP_UNSUBSCRIBE},
+    {"ACK", STOMP_ACK},
+    {"NACK", STOMP_NACK},
+    {"BEGIN", STOMP_BEGIN},
+    {"COMMIT", STOMP_COMMIT},
+    {"ABORT", STOMP_ABORT},
+    {"DISCONNECT", STOMP_DISCONNECT},
 };
 
 static const char TOO_LONG_HEAD[] = "the headers are too long", TOO_LONG_BODY[] = "the body is too long",
@@ -68,7 +76,8 @@ static void skip_line_ends(struct stomp_parser *parser)
     if (parser->scanned)
         return; /* inside a frame */
     struct view *input = &parser->input;
-    while (input->length && (*input->bytes == '\n' || (*input->bytes == '\r' && input->length > 1 && input->bytes[1] == '\n')))
+    while (input->length &&
+           (*input->bytes == '\n' || (*input->bytes == '\r' && input->length > 1 && input->bytes[1] == '\n')))
         skip(parser, 1);
 }
 
@@ -172,7 +181,8 @@ static const char *take_header(struct stomp_frame *frame, char *line, enum stomp
         return TOO_MANY_HEADERS;
     *colon = '\0';
     char *name = line, *value = colon + 1;
-    if (frame->command != STOMP_CONNECT && version != STOMP_1_0 && (!unescape(name, version) || !unescape(value, version)))
+    if (frame->command != STOMP_CONNECT && version != STOMP_1_0 &&
+        (!unescape(name, version) || !unescape(value, version)))
         return "an escape that nobody defined";
     if (version == STOMP_1_0 || frame->command == STOMP_CONNECT) { /* 1.0 clients write "name: value" */
         trim(&name);
@@ -295,8 +305,10 @@ bool stomp_receipt_of_broken(const struct stomp_parser *parser, char *receipt, s
         return false;
     at += sizeof NAME - 1;
     const char *next;
-    const size_t left = (size_t)(parser->input.bytes + parser->input.length - at), length = line_length(at, at + left, &next);
-    if (length == 0 || length >= size || memchr(at, '\0', length) || memchr(at, '\\', length) || !utf8_valid(at, length))
+    const size_t left = (size_t)(parser->input.bytes + parser->input.length - at),
+                 length = line_length(at, at + left, &next);
+    if (length == 0 || length >= size || memchr(at, '\0', length) || memchr(at, '\\', length) ||
+        !utf8_valid(at, length))
         return false;
     memcpy(receipt, at, length);
     receipt[length] = '\0';
@@ -321,7 +333,11 @@ void stomp_begin(struct str *out, const char *command)
 static void add_escaped(struct str *out, enum stomp_version version, const char *text)
 {
     for (; *text; text++) {
-        const char *escape = *text == '\n' ? "\\n" : *text == ':' ? "\\c" : *text == '\\' ? "\\\\" : *text == '\r' ? "\\r" : NULL;
+        const char *escape = *text == '\n'   ? "\\n"
+                             : *text == ':'  ? "\\c"
+                             : *text == '\\' ? "\\\\"
+                             : *text == '\r' ? "\\r"
+                                             : NULL;
         if (version == STOMP_1_0 || (*text == '\r' && version == STOMP_1_1)) {
             str_add_char(out, *text == '\n' || *text == '\r' ? ' ' : *text); /* these can't be said */
         } else if (escape) {

@@ -1,12 +1,13 @@
-/* stomp.h - the frames of STOMP 1.2, 1.1 and 1.0: an incremental parser of what clients send, an encoder of what we send. Pure; fuzzed.
+/* stomp.h - the frames of STOMP 1.2, 1.1 and 1.0: an incremental parser of what clients send, an encoder of what we
+ * send. Pure; fuzzed.
  *
  *     stomp_feed(&parser, chunk);                                    // one WebSocket message; lent until STOMP_MORE
  *     while ((got = stomp_next(&parser, &frame, &why)) == STOMP_FRAME) ...
  *     if (got == STOMP_BROKEN) ... one ERROR frame, then close
  *
- * A frame may come in many chunks and a chunk may hold many frames; between them stand line ends (heart-beats). Lines end with LF or CRLF. Only SEND has a body.
- * Headers are unescaped by version (none in CONNECT, none in 1.0; an unknown escape is broken); of repeated headers the first counts.
- * A parser at rest holds no memory. */
+ * A frame may come in many chunks and a chunk may hold many frames; between them stand line ends (heart-beats). Lines
+ * end with LF or CRLF. Only SEND has a body. Headers are unescaped by version (none in CONNECT, none in 1.0; an unknown
+ * escape is broken); of repeated headers the first counts. A parser at rest holds no memory. */
 #ifndef MADANG_STOMP_H
 #define MADANG_STOMP_H
 
@@ -14,8 +15,8 @@
 
 enum {
     STOMP_HEADERS_MAX = 32,
-    STOMP_LINE_MAX = 4096,   /* bytes of one header line: a token fits */
-    STOMP_HEAD_MAX = 16384,  /* of the command and all headers */
+    STOMP_LINE_MAX = 4096,  /* bytes of one header line: a token fits */
+    STOMP_HEAD_MAX = 16384, /* of the command and all headers */
     STOMP_BODY_MAX = 65536,
 };
 
@@ -68,9 +69,11 @@ void stomp_parser_free(struct stomp_parser *parser);
 /* ---- encoding: begin, headers, end ---- */
 
 void stomp_begin(struct str *out, const char *command);
-void stomp_add(struct str *out, enum stomp_version version, const char *name, const char *value); /* escaped as the version has it */
+void stomp_add(struct str *out, enum stomp_version version, const char *name,
+               const char *value); /* escaped as the version has it */
 void stomp_add_i64(struct str *out, const char *name, int64_t value);
-void stomp_end(struct str *out, struct view body); /* content-length when there is a body; the NUL is part of out->length */
+void stomp_end(struct str *out,
+               struct view body); /* content-length when there is a body; the NUL is part of out->length */
 
 /* "heart-beat: cx,cy"; false when it is not two numbers. */
 bool stomp_parse_beats(const char *text, int64_t *can_ms, int64_t *wants_ms);

@@ -13,14 +13,16 @@
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 enum {
     POSTS_MAX = 65536,
-    HEADER_BYTES_MAX = 8192, /* of one upgrade request */
-    HEADER_SECONDS = 10,     /* to send it */
-    HANDSHAKES_MAX = 1024,   /* at a time; more wait */
+    HEADER_BYTES_MAX = 8192,  /* of one upgrade request */
+    HEADER_SECONDS = 10,      /* to send it */
+    HANDSHAKES_MAX = 1024,    /* at a time; more wait */
+    OTHER_DESCRIPTORS = 8192, /* of the process, beside its sockets */
     ACCEPTS_A_TURN = 64,
     PROTOCOLS_MAX = 8,
     FLUSH_HOLD_US = 10000, /* what is due within this time may leave in one write */
@@ -52,8 +54,10 @@ static int refuse(struct ws_server *server, struct lws *wsi, const struct err *e
     AUTO_STR body = {0}, reply = {0};
     problem_print(&body, err, false, request_id);
     const int status = err->problem ? err->problem->status : 500;
-    str_printf(&reply, "HTTP/1.1 %d %s\r\nContent-Type: application/problem+json\r\nContent-Length: %zu\r\nConnection: close\r\n", status,
-               status == 503 ? "Service Unavailable" : "Refused", body.length);
+    str_printf(
+        &reply,
+        "HTTP/1.1 %d %s\r\nContent-Type: application/problem+json\r\nContent-Length: %zu\r\nConnection: close\r\n",
+        status, status == 503 ? "Service Unavailable" : "Refused", body.length);
     if (err->retry_after_s > 0 || status == 503)
         str_printf(&reply, "Retry-After: %d\r\n", err->retry_after_s > 0 ? err->retry_after_s : 1);
     if (status == 426)
@@ -75,7 +79,8 @@ static const char *subprotocol_of(const struct ws_server *server, struct lws *ws
     if (!copy_header(wsi, WSI_TOKEN_PROTOCOL, list, sizeof list))
         return NULL;
     char *rest = list;
-    for (char *name; (name = strtok_r(rest, ", \t", &rest));) /* the client's order: libwebsockets answers with the first it knows */
+    for (char *name; (name = strtok_r(rest, ", \t",
+                                      &rest));) /* the client's order: libwebsockets answers with the first it knows */
         for (const char *const *known = server->options.subprotocols; known && *known; known++)
             if (strcmp(*known, name) == 0)
                 return *known;
@@ -116,8 +121,9 @@ static int confirm_upgrade(struct ws_server *server, struct lws *wsi, const char
     copy_request_id(wsi, peer.believed, request_id);
     if (!check_upgrade(server, wsi, kind, &err))
         return refuse(server, wsi, &err, request_id);
-    if (!copy_header(wsi, WSI_TOKEN_HTTP_URI_ARGS, query, sizeof query) || !copy_header(wsi, WSI_TOKEN_HTTP_AUTHORIZATION, authorization, sizeof authorization)
-        || !copy_header(wsi, WSI_TOKEN_X_FORWARDED_FOR, forwarded, sizeof forwarded)) {
+    if (!copy_header(wsi, WSI_TOKEN_HTTP_URI_ARGS, query, sizeof query) ||
+        !copy_header(wsi, WSI_TOKEN_HTTP_AUTHORIZATION, authorization, sizeof authorization) ||
+        !copy_header(wsi, WSI_TOKEN_X_FORWARDED_FOR, forwarded, sizeof forwarded)) {
         err_set(&err, &ERR_BAD_INPUT, "A header is too long");
         return refuse(server, wsi, &err, request_id);
     }
@@ -158,7 +164,8 @@ static int established(struct lws *wsi)
         return -1; /* the 101 did not fit into an empty socket: hopeless */
     lws_set_timeout(wsi, NO_PENDING_TIMEOUT, 0);
     /* From here on every byte is ours, both ways (ws_io.c). */
-    (void)lws_rx_flow_control(wsi, LWS_RXFLOW_REASON_APPLIES_DISABLE | LWS_RXFLOW_REASON_USER_BOOL | LWS_RXFLOW_REASON_FLAG_PROCESS_NOW);
+    (void)lws_rx_flow_control(wsi, LWS_RXFLOW_REASON_APPLIES_DISABLE | LWS_RXFLOW_REASON_USER_BOOL |
+                                       LWS_RXFLOW_REASON_FLAG_PROCESS_NOW);
     ws_connection_start(connection, wsi, lws_get_socket_fd(wsi));
     return 0;
 }
@@ -187,7 +194,8 @@ static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user,
     case LWS_CALLBACK_WSI_DESTROY:
         gone(wsi);
         return 0;
-    case LWS_CALLBACK_RECEIVE: /* bytes that came together with the upgrade request, before its answer: no client may do that */
+    case LWS_CALLBACK_RECEIVE: /* bytes that came together with the upgrade request, before its answer: no client may do
+                                  that */
         return -1;
     default:
         return 0;
@@ -252,15 +260,18 @@ static void on_flush_later(struct ev_loop *loop, ev_timer *watcher, int events)
     (void)loop, (void)watcher, (void)events; /* only wakes the loop: before_wait flushes */
 }
 
-/* Before the loop waits: all that this turn queued leaves now. When the last round of writing took long (many sockets), the next begins only after a pause
- * of the same length, at most FLUSH_HOLD_US: what comes in between shares its write. */
+/* Before the loop waits: all that this turn queued leaves now. When the last round of writing took long (many sockets),
+ * the next begins only after a pause of the same length, at most FLUSH_HOLD_US: what comes in between shares its write.
+ */
 static void before_wait(struct ev_loop *loop, ev_prepare *watcher, int events)
 {
     (void)events;
     struct ws_server *server = watcher->data;
     if (server->dirty) {
         const int64_t now_us = clock_monotonic_us();
-        const int64_t left_us = server->flushed_us + (server->flush_took_us < FLUSH_HOLD_US ? server->flush_took_us : FLUSH_HOLD_US) - now_us;
+        const int64_t left_us = server->flushed_us +
+                                (server->flush_took_us < FLUSH_HOLD_US ? server->flush_took_us : FLUSH_HOLD_US) -
+                                now_us;
         if (left_us > 500) {
             if (!ev_is_active(&server->flush_later)) {
                 ev_timer_set(&server->flush_later, (double)left_us / 1e6, 0);
@@ -328,7 +339,8 @@ static bool listen_on(struct ws_server *server, struct err *err)
     socklen_t size = sizeof mine;
     if (!good || getsockname(fd, (struct sockaddr *)&mine, &size) != 0)
         return err_set_internal(err, &ERR_INTERNAL, "listen on %s: %s", server->listen, strerror(errno));
-    server->port = ntohs(mine.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)(void *)&mine)->sin6_port : ((struct sockaddr_in *)(void *)&mine)->sin_port);
+    server->port = ntohs(mine.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)(void *)&mine)->sin6_port
+                                                    : ((struct sockaddr_in *)(void *)&mine)->sin_port);
     return true;
 }
 
@@ -344,11 +356,21 @@ static bool context_open(struct ws_server *server, struct err *err)
     server->protocols = protocols;
     size_t count = 0;
     /* The first also serves clients that offer no subprotocol. The small rx buffer is never filled: reading is ours. */
-    protocols[count++] = (struct lws_protocols){.name = "madang", .callback = on_lws, .rx_buffer_size = 16, .tx_packet_size = 65536};
+    protocols[count++] =
+        (struct lws_protocols){.name = "madang", .callback = on_lws, .rx_buffer_size = 16, .tx_packet_size = 65536};
     for (const char *const *name = server->options.subprotocols; name && *name && count <= PROTOCOLS_MAX; name++)
-        protocols[count++] = (struct lws_protocols){.name = *name, .callback = on_lws, .rx_buffer_size = 16, .tx_packet_size = 65536};
+        protocols[count++] =
+            (struct lws_protocols){.name = *name, .callback = on_lws, .rx_buffer_size = 16, .tx_packet_size = 65536};
     void *loops[] = {server->loop};
     lws_set_log_level(0, be_quiet);
+    /* libwebsockets looks through a table of as many places as there may be descriptors at each accept and close: so it
+     * gets to see no more than it needs. */
+    struct rlimit files, fewer;
+    (void)getrlimit(RLIMIT_NOFILE, &files);
+    fewer = files;
+    if (fewer.rlim_cur > (rlim_t)server->options.connections_max + OTHER_DESCRIPTORS)
+        fewer.rlim_cur = (rlim_t)server->options.connections_max + OTHER_DESCRIPTORS;
+    (void)setrlimit(RLIMIT_NOFILE, &fewer);
     server->context = lws_create_context(&(struct lws_context_creation_info){
         .options = LWS_SERVER_OPTION_LIBEV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS,
         .foreign_loops = loops,
@@ -359,8 +381,10 @@ static bool context_open(struct ws_server *server, struct err *err)
         .max_http_header_data2 = HEADER_BYTES_MAX,
         .max_http_header_pool2 = HANDSHAKES_MAX,
     });
+    (void)setrlimit(RLIMIT_NOFILE, &files);
     if (!server->context)
-        return err_set_internal(err, &ERR_INTERNAL, "libwebsockets did not start (is its libev plugin, libwebsockets-evlib-ev, there?)");
+        return err_set_internal(err, &ERR_INTERNAL,
+                                "libwebsockets did not start (is its libev plugin, libwebsockets-evlib-ev, there?)");
     server->vhost = lws_create_vhost(server->context, &(struct lws_context_creation_info){
                                                           .port = CONTEXT_PORT_NO_LISTEN_SERVER,
                                                           .protocols = protocols,
@@ -404,7 +428,8 @@ static void watch(struct ws_server *server)
     ev_timer_init(&server->flush_later, on_flush_later, 0.01, 0);
     ev_prepare_init(&server->before_wait, before_wait);
     ev_async_init(&server->wake, on_wake);
-    server->accepting.data = server->second.data = server->flush_later.data = server->before_wait.data = server->wake.data = server;
+    server->accepting.data = server->second.data = server->flush_later.data = server->before_wait.data =
+        server->wake.data = server;
     ev_set_priority(&server->before_wait, EV_MINPRI);
     ev_io_start(loop, &server->accepting);
     ev_timer_start(loop, &server->second);

@@ -1,4 +1,5 @@
-/* ws_internal.h - the parts of ws among themselves: ws.c (server, loop, handshake), ws_io.c (a connection's bytes in and out), ws_wire.c (frames; pure). */
+/* ws_internal.h - the parts of ws among themselves: ws.c (server, loop, handshake), ws_io.c (a connection's bytes in
+ * and out), ws_wire.c (frames; pure). */
 #ifndef MADANG_WS_INTERNAL_H
 #define MADANG_WS_INTERNAL_H
 
@@ -39,12 +40,12 @@ struct ws_frame *ws_frame_close(int code, const char *reason);
 struct ws_parser {
     uint8_t header[14], header_length; /* of the frame that begins */
     uint8_t mask[4], mask_at;
-    uint8_t opcode;           /* of the frame */
-    uint8_t message_opcode;   /* of the message that is being assembled; 0: none */
+    uint8_t opcode;         /* of the frame */
+    uint8_t message_opcode; /* of the message that is being assembled; 0: none */
     bool final, in_payload;
-    uint64_t left;            /* of the frame's payload */
-    struct str message;       /* what came so far of a message in pieces */
-    struct str control;       /* of a control frame in pieces */
+    uint64_t left;      /* of the frame's payload */
+    struct str message; /* what came so far of a message in pieces */
+    struct str control; /* of a control frame in pieces */
 };
 
 struct ws_events {
@@ -53,7 +54,8 @@ struct ws_events {
     bool (*going)(void *payload); /* false ends the parsing: the connection is closing */
 };
 /* Unmasks in place. 0, or the close code of a broken frame: nothing more may be parsed then. */
-int ws_parse(struct ws_parser *parser, char *bytes, size_t length, size_t message_max, const struct ws_events *events, void *payload);
+int ws_parse(struct ws_parser *parser, char *bytes, size_t length, size_t message_max, const struct ws_events *events,
+             void *payload);
 void ws_parser_free(struct ws_parser *parser);
 
 /* ---- connections ---- */
@@ -78,10 +80,10 @@ struct ws_connection {
     struct ws_frame **queue; /* a ring; inline_queue while short */
     struct ws_frame *inline_queue[WS_QUEUE_INLINE];
     uint32_t queue_head, queue_count, queue_room;
-    uint32_t queued_bytes;   /* what is left to send */
-    uint32_t head_sent;      /* of the first frame in the queue */
-    uint32_t heard_s;        /* server seconds: when something was last read */
-    uint32_t close_by_s;     /* when a closing connection is given up */
+    uint32_t queued_bytes; /* what is left to send */
+    uint32_t head_sent;    /* of the first frame in the queue */
+    uint32_t heard_s;      /* server seconds: when something was last read */
+    uint32_t close_by_s;   /* when a closing connection is given up */
     uint8_t state;
     bool opened, dirty, waits_writable, pinged, peer_closed, cut;
 };
@@ -118,7 +120,8 @@ struct ws_server {
     struct ws_post_item *posted;
     size_t posted_count, posted_room;
     bool post_closed;
-    struct metric_child *m_connections, *m_messages_in, *m_messages_out, *m_bytes_in, *m_bytes_out, *m_cut, *m_refused, *m_writes;
+    struct metric_child *m_connections, *m_messages_in, *m_messages_out, *m_bytes_in, *m_bytes_out, *m_cut, *m_refused,
+        *m_writes;
 };
 
 enum { WS_READ_BYTES = 65536, WS_CLOSE_PATIENCE_S = 2 };

@@ -1,7 +1,8 @@
 /* ws_io.c - a connection: bytes in to messages, frames out in as few system calls as can be, and the ways it ends.
  *
- * libwebsockets makes the handshake and owns the socket; after that its reading is switched off (lws_rx_flow_control) and it writes nothing of its own, so
- * pongs and close frames stand in the same queue as messages and none can fall into the middle of a half-written frame. */
+ * libwebsockets makes the handshake and owns the socket; after that its reading is switched off (lws_rx_flow_control)
+ * and it writes nothing of its own, so pongs and close frames stand in the same queue as messages and none can fall
+ * into the middle of a half-written frame. */
 #include "ws_internal.h"
 
 #include "clock.h"
@@ -22,7 +23,8 @@ static void on_writable(struct ev_loop *loop, ev_io *watcher, int events);
 
 static struct ws_frame **queue_slot(struct ws_connection *connection, uint32_t index)
 {
-    return &connection->queue[(connection->queue_head + index) & (connection->queue_room - 1)]; /* room is a power of two */
+    return &connection
+                ->queue[(connection->queue_head + index) & (connection->queue_room - 1)]; /* room is a power of two */
 }
 
 static void queue_grow(struct ws_connection *connection)
@@ -272,13 +274,17 @@ static void got_bytes(struct ws_connection *connection, size_t length)
     if (connection->state == WS_LINGERING)
         return; /* thrown away */
     const bool open = connection->state == WS_OPEN;
-    const int code = ws_parse(&connection->parser, server->buffer, length, server->options.message_max, open ? &EVENTS : &EVENTS_CLOSING, connection);
+    const int code = ws_parse(&connection->parser, server->buffer, length, server->options.message_max,
+                              open ? &EVENTS : &EVENTS_CLOSING, connection);
     if (!code)
         return;
     connection->peer_closed = true; /* nothing it says can be understood any more */
     ws_parser_free(&connection->parser);
     if (connection->state == WS_OPEN)
-        start_closing(connection, code, code == WS_CLOSE_TOO_BIG ? "message too big" : code == WS_CLOSE_NOT_UTF8 ? "not UTF-8" : "broken frame");
+        start_closing(connection, code,
+                      code == WS_CLOSE_TOO_BIG    ? "message too big"
+                      : code == WS_CLOSE_NOT_UTF8 ? "not UTF-8"
+                                                  : "broken frame");
     else
         make_dirty(connection);
 }
@@ -376,7 +382,8 @@ void ws_flush_dirty(struct ws_server *server)
                 server->dirty = connection->dirty_next;
                 connection->dirty = false;
             }
-            lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_SYNC); /* ends in ws_connection_gone */
+            lws_set_timeout(connection->wsi, PENDING_TIMEOUT_USER_REASON_BASE,
+                            LWS_TO_KILL_SYNC); /* ends in ws_connection_gone */
         }
     }
 }
@@ -396,7 +403,8 @@ void ws_each_second(struct ws_server *server)
             continue;
         if (overdue(server, at)) {
             mark_dead(at);
-        } else if (at->state == WS_OPEN && !at->pinged && server->now_s - at->heard_s >= (uint32_t)server->options.ping_seconds) {
+        } else if (at->state == WS_OPEN && !at->pinged &&
+                   server->now_s - at->heard_s >= (uint32_t)server->options.ping_seconds) {
             at->pinged = true;
             ws_send(at, ping);
         }

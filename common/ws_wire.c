@@ -192,7 +192,8 @@ static int end_frame(struct ws_parser *parser, struct view piece, const struct w
     return code;
 }
 
-int ws_parse(struct ws_parser *parser, char *bytes, size_t length, size_t message_max, const struct ws_events *events, void *payload)
+int ws_parse(struct ws_parser *parser, char *bytes, size_t length, size_t message_max, const struct ws_events *events,
+             void *payload)
 {
     size_t at = 0;
     while (at < length && events->going(payload)) {

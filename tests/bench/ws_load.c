@@ -1,10 +1,13 @@
-/* ws_load - many STOMP sockets in one epoll loop: holds them, sends on a fixed schedule, counts what arrives and how late.
+/* ws_load - many STOMP sockets in one epoll loop: holds them, sends on a fixed schedule, counts what arrives and how
+ * late.
  *
- *     ws_load --host 127.0.0.1 --port 8090 --plan FILE [--rate 100] [--seconds 10] [--warmup 2] [--size 200] [--connect-rate 2000] [--pid name=PID ...]
+ *     ws_load --host 127.0.0.1 --port 8090 --plan FILE [--rate 100] [--seconds 10] [--warmup 2] [--size 200]
+ * [--connect-rate 2000] [--pid name=PID ...]
  *
- * A line of the plan is one socket: TOKEN ROOM flags, flags of s (subscribes to the room) and p (publishes to it); "-" as room: only CONNECT.
- * Latency: the content begins with the time at which the message was due (so a stall is not hidden); it is read off by the sockets of flag l, others only
- * count. Prints one JSON object: connected, bytes of memory (PSS) per socket of each --pid, sent, delivered, CPU of each --pid per delivered message, p50, p99. */
+ * A line of the plan is one socket: TOKEN ROOM flags, flags of s (subscribes to the room) and p (publishes to it); "-"
+ * as room: only CONNECT. Latency: the content begins with the time at which the message was due (so a stall is not
+ * hidden); it is read off by the sockets of flag l, others only count. Prints one JSON object: connected, bytes of
+ * memory (PSS) per socket of each --pid, sent, delivered, CPU of each --pid per delivered message, p50, p99. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -146,9 +149,11 @@ static void publish(struct socket_of *socket, int64_t due_us)
         memset(pad, 'x', sizeof pad - 1);
     char head[32];
     int digits = snprintf(head, sizeof head, "t%016lld ", (long long)due_us);
-    int length = snprintf(text, sizeof text,
-                          "SEND\ndestination:/app/rooms.%s.messages\nreceipt:r\n\n{\"client_id\":\"b%d-%llu\",\"content\":\"%s%.*s\"}", socket->room, getpid(),
-                          (unsigned long long)++number, head, options.size > digits ? options.size - digits : 0, pad);
+    int length = snprintf(
+        text, sizeof text,
+        "SEND\ndestination:/app/rooms.%s.messages\nreceipt:r\n\n{\"client_id\":\"b%d-%llu\",\"content\":\"%s%.*s\"}",
+        socket->room, getpid(), (unsigned long long)++number, head, options.size > digits ? options.size - digits : 0,
+        pad);
     put(socket, text, (size_t)length + 1);
     sent += measuring;
 }
@@ -164,7 +169,8 @@ static void advance(struct socket_of *socket)
         length = snprintf(text, sizeof text, "CONNECT\naccept-version:1.2\nhost:x\nheart-beat:0,0\n\n");
     } else if (socket->state == CONNECTING && socket->subscribes) {
         socket->state = SUBSCRIBING;
-        length = snprintf(text, sizeof text, "SUBSCRIBE\nid:s\nreceipt:sub\ndestination:/topic/rooms.%s\n\n", socket->room);
+        length =
+            snprintf(text, sizeof text, "SUBSCRIBE\nid:s\nreceipt:sub\ndestination:/topic/rooms.%s\n\n", socket->room);
     } else {
         socket->state = READY;
         ready++;
@@ -180,7 +186,8 @@ static void take(struct socket_of *socket, const char *bytes, size_t length)
         if (errors++ < 5)
             fprintf(stderr, "%.*s\n", (int)length, bytes);
     } else if (socket->state != READY) {
-        if ((socket->state == CONNECTING && memcmp(bytes, "CONNECTED", 9) == 0) || (socket->state == SUBSCRIBING && memcmp(bytes, "RECEIPT", 7) == 0))
+        if ((socket->state == CONNECTING && memcmp(bytes, "CONNECTED", 9) == 0) ||
+            (socket->state == SUBSCRIBING && memcmp(bytes, "RECEIPT", 7) == 0))
             advance(socket);
     } else if (measuring && memcmp(bytes, "RECEIPT", 7) == 0) {
         receipts++;
@@ -268,7 +275,8 @@ static void on_readable(struct socket_of *socket)
 
 static void dial(struct socket_of *one, size_t index)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)options.port)}, from = {.sin_family = AF_INET};
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)options.port)},
+                       from = {.sin_family = AF_INET};
     (void)inet_pton(AF_INET, options.host, &to.sin_addr);
     from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + (uint32_t)(index / 20000)); /* one address has not ports enough */
     one->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -289,10 +297,12 @@ static void on_writable(struct socket_of *one)
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = one};
     (void)epoll_ctl(epoll_fd, EPOLL_CTL_MOD, one->fd, &event);
     one->state = UPGRADING;
-    int length = snprintf(text, sizeof text,
-                          "GET /ws/chat HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                          "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: v12.stomp\r\nAuthorization: Bearer %s\r\n\r\n",
-                          one->token);
+    int length = snprintf(
+        text, sizeof text,
+        "GET /ws/chat HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: v12.stomp\r\nAuthorization: Bearer "
+        "%s\r\n\r\n",
+        one->token);
     if (send(one->fd, text, (size_t)length, MSG_NOSIGNAL) != length)
         drop(one);
 }
@@ -359,7 +369,8 @@ static void rest_for(double seconds)
 
 static void publish_all(void)
 {
-    const int64_t start = now_us(), measured = start + (int64_t)(options.warmup * 1e6), end = measured + (int64_t)(options.seconds * 1e6);
+    const int64_t start = now_us(), measured = start + (int64_t)(options.warmup * 1e6),
+                  end = measured + (int64_t)(options.seconds * 1e6);
     double cpu[PIDS_MAX] = {0};
     uint64_t number = 0;
     for (int64_t now = start; now < end; now = now_us()) {
@@ -380,20 +391,25 @@ static void publish_all(void)
     for (int i = 0; i < options.pid_count; i++)
         after[i] = cpu_seconds(options.pids[i].pid);
     rest_for(1); /* what is under way still counts */
-    printf("\"sent\":%llu,\"receipts\":%llu,\"delivered\":%llu,\"delivered_a_second\":%.0f,\"p50_ms\":%.2f,\"p99_ms\":%.2f,\"max_share_of_core\":{", (unsigned long long)sent,
-           (unsigned long long)receipts, (unsigned long long)delivered, (double)delivered / options.seconds, percentile_ms(0.5), percentile_ms(0.99));
+    printf("\"sent\":%llu,\"receipts\":%llu,\"delivered\":%llu,\"delivered_a_second\":%.0f,\"p50_ms\":%.2f,\"p99_ms\":%"
+           ".2f,\"max_share_of_core\":{",
+           (unsigned long long)sent, (unsigned long long)receipts, (unsigned long long)delivered,
+           (double)delivered / options.seconds, percentile_ms(0.5), percentile_ms(0.99));
     for (int i = 0; i < options.pid_count; i++)
         printf("%s\"%s\":%.3f", i ? "," : "", options.pids[i].name, (after[i] - cpu[i]) / options.seconds);
     printf("},\"cpu_us_per_delivered\":{");
     for (int i = 0; i < options.pid_count; i++)
-        printf("%s\"%s\":%.2f", i ? "," : "", options.pids[i].name, delivered ? (after[i] - cpu[i]) * 1e6 / (double)delivered : 0);
+        printf("%s\"%s\":%.2f", i ? "," : "", options.pids[i].name,
+               delivered ? (after[i] - cpu[i]) * 1e6 / (double)delivered : 0);
     printf("},");
 }
 
 static void read_options(int argc, char **argv)
 {
-    static const struct option NAMES[] = {{"host", 1, 0, 'h'}, {"port", 1, 0, 'p'}, {"plan", 1, 0, 'f'}, {"rate", 1, 0, 'r'}, {"seconds", 1, 0, 's'}, {"warmup", 1, 0, 'w'},
-                                          {"size", 1, 0, 'z'}, {"connect-rate", 1, 0, 'c'}, {"pid", 1, 0, 'i'}, {0, 0, 0, 0}};
+    static const struct option NAMES[] = {{"host", 1, 0, 'h'}, {"port", 1, 0, 'p'},         {"plan", 1, 0, 'f'},
+                                          {"rate", 1, 0, 'r'}, {"seconds", 1, 0, 's'},      {"warmup", 1, 0, 'w'},
+                                          {"size", 1, 0, 'z'}, {"connect-rate", 1, 0, 'c'}, {"pid", 1, 0, 'i'},
+                                          {0, 0, 0, 0}};
     for (int option; (option = getopt_long(argc, argv, "", NAMES, NULL)) != -1;) {
         if (option == 'h')
             options.host = optarg;
@@ -411,7 +427,9 @@ static void read_options(int argc, char **argv)
             options.size = atoi(optarg);
         else if (option == 'c')
             options.connect_rate = atof(optarg);
-        else if (option == 'i' && options.pid_count < PIDS_MAX && sscanf(optarg, "%31[^=]=%d", options.pids[options.pid_count].name, &options.pids[options.pid_count].pid) == 2)
+        else if (option == 'i' && options.pid_count < PIDS_MAX &&
+                 sscanf(optarg, "%31[^=]=%d", options.pids[options.pid_count].name,
+                        &options.pids[options.pid_count].pid) == 2)
             options.pid_count++;
         else
             exit(2);
@@ -436,9 +454,11 @@ int main(int argc, char **argv)
     connect_all();
     const double took = (double)(now_us() - start) / 1e6;
     rest_for(1);
-    printf("{\"sockets\":%zu,\"ready\":%zu,\"lost\":%zu,\"connect_seconds\":%.2f,\"bytes_per_socket\":{", count, ready, gone, took);
+    printf("{\"sockets\":%zu,\"ready\":%zu,\"lost\":%zu,\"connect_seconds\":%.2f,\"bytes_per_socket\":{", count, ready,
+           gone, took);
     for (int i = 0; i < options.pid_count; i++)
-        printf("%s\"%s\":%.0f", i ? "," : "", options.pids[i].name, ready ? (double)(pss_kb(options.pids[i].pid) - before[i]) * 1024 / (double)ready : 0);
+        printf("%s\"%s\":%.0f", i ? "," : "", options.pids[i].name,
+               ready ? (double)(pss_kb(options.pids[i].pid) - before[i]) * 1024 / (double)ready : 0);
     printf("},");
     if (options.rate > 0)
         publish_all();

@@ -17,7 +17,8 @@ static struct stomp_parser parser_of(enum stomp_version version)
 /* Parses `text` in pieces of `step` bytes; every frame as "COMMAND{name=value;...}body|" and a broken one as "!why". */
 static void parse(struct str *said, enum stomp_version version, struct view text, size_t step)
 {
-    static const char *const NAMES[STOMP_COMMANDS] = {"CONNECT", "SEND", "SUBSCRIBE", "UNSUBSCRIBE", "ACK", "NACK", "BEGIN", "COMMIT", "ABORT", "DISCONNECT"};
+    static const char *const NAMES[STOMP_COMMANDS] = {"CONNECT", "SEND",  "SUBSCRIBE", "UNSUBSCRIBE", "ACK",
+                                                      "NACK",    "BEGIN", "COMMIT",    "ABORT",       "DISCONNECT"};
     struct stomp_parser parser = parser_of(version);
     const char *why;
     str_clear(said);
@@ -38,7 +39,10 @@ static void parse(struct str *said, enum stomp_version version, struct view text
     stomp_parser_free(&parser);
 }
 
-#define V(text) {text, sizeof(text) - 1}
+#define V(text)                                                                                                        \
+    {                                                                                                                  \
+        text, sizeof(text) - 1                                                                                         \
+    }
 
 TEST(stomp_parses_frames_in_any_pieces, "P-28")
 {
@@ -82,7 +86,8 @@ TEST(stomp_parses_frames_in_any_pieces, "P-28")
     for (size_t i = 0; i < ARRAY_LENGTH(CASES); i++) {
         for (size_t step = 1; step <= 7; step += 2) {
             parse(&said, CASES[i].version, CASES[i].text, step);
-            test_check(strcmp(CASES[i].said, said.bytes) == 0, __FILE__, __LINE__, "case %zu in pieces of %zu: %s", i, step, said.bytes);
+            test_check(strcmp(CASES[i].said, said.bytes) == 0, __FILE__, __LINE__, "case %zu in pieces of %zu: %s", i,
+                       step, said.bytes);
         }
         parse(&said, CASES[i].version, CASES[i].text, CASES[i].text.length);
         EXPECT_TEXT(CASES[i].said, said.bytes);
@@ -141,7 +146,10 @@ TEST(stomp_finds_the_receipt_of_a_broken_frame, "P-29")
     static const struct {
         struct view text;
         const char *receipt;
-    } CASES[] = {{V("SEND\nreceipt:7\nbroken\n\n\0"), "7"}, {V("SEND\nbroken\nreceipt:a b\r\n\n\0"), "a b"}, {V("SEND\nbroken\nreceipt:a\\cb\n\n\0"), NULL}, {V("SEND\nbroken\n\n\0"), NULL}};
+    } CASES[] = {{V("SEND\nreceipt:7\nbroken\n\n\0"), "7"},
+                 {V("SEND\nbroken\nreceipt:a b\r\n\n\0"), "a b"},
+                 {V("SEND\nbroken\nreceipt:a\\cb\n\n\0"), NULL},
+                 {V("SEND\nbroken\n\n\0"), NULL}};
     for (size_t i = 0; i < ARRAY_LENGTH(CASES); i++) {
         struct stomp_parser parser = parser_of(STOMP_1_2);
         const char *why;
@@ -179,7 +187,15 @@ TEST(stomp_agrees_on_versions_and_beats, "P-29 P-35")
     static const struct {
         const char *accept;
         int version;
-    } VERSIONS[] = {{NULL, STOMP_1_0}, {"", STOMP_1_0}, {"1.2,1.1,1.0", STOMP_1_2}, {"1.0,1.1", STOMP_1_1}, {"1.1, 1.2", STOMP_1_2}, {"1.0", STOMP_1_0}, {"2.0", -1}, {"1.20", -1}, {"x,1.1,y", STOMP_1_1}};
+    } VERSIONS[] = {{NULL, STOMP_1_0},
+                    {"", STOMP_1_0},
+                    {"1.2,1.1,1.0", STOMP_1_2},
+                    {"1.0,1.1", STOMP_1_1},
+                    {"1.1, 1.2", STOMP_1_2},
+                    {"1.0", STOMP_1_0},
+                    {"2.0", -1},
+                    {"1.20", -1},
+                    {"x,1.1,y", STOMP_1_1}};
     for (size_t i = 0; i < ARRAY_LENGTH(VERSIONS); i++) {
         enum stomp_version version;
         const bool found = stomp_choose_version(VERSIONS[i].accept, &version);
@@ -188,7 +204,8 @@ TEST(stomp_agrees_on_versions_and_beats, "P-29 P-35")
     int64_t can, wants;
     EXPECT(stomp_parse_beats("10000,5000", &can, &wants) && can == 10000 && wants == 5000);
     EXPECT(stomp_parse_beats("0,0", &can, &wants) && can == 0 && wants == 0);
-    static const char *const BAD[] = {"", ",", "1", "1,", ",1", "-1,1", "1,-1", "a,b", "1,2,3", "99999999999999999999,1", "1, 2"};
+    static const char *const BAD[] = {
+        "", ",", "1", "1,", ",1", "-1,1", "1,-1", "a,b", "1,2,3", "99999999999999999999,1", "1, 2"};
     for (size_t i = 0; i < ARRAY_LENGTH(BAD); i++)
         test_check(!stomp_parse_beats(BAD[i], &can, &wants), __FILE__, __LINE__, "%s", BAD[i]);
 }

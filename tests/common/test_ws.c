@@ -1,4 +1,5 @@
-/* WebSockets as clients see them: the handshake and its refusals, frames good and bad, slow readers, closing; every byte over a real socket. */
+/* WebSockets as clients see them: the handshake and its refusals, frames good and bad, slow readers, closing; every
+ * byte over a real socket. */
 #include "clock.h"
 #include "mem.h"
 #include "metrics.h"
@@ -38,7 +39,8 @@ static void shout(struct world *world, struct ws_connection *connection, int cou
     }
 }
 
-static bool on_open(void *app, struct ws_connection *connection, const struct ws_upgrade *upgrade, void **user, struct err *err)
+static bool on_open(void *app, struct ws_connection *connection, const struct ws_upgrade *upgrade, void **user,
+                    struct err *err)
 {
     struct world *world = app;
     if (strstr(upgrade->query, "refuse=401"))
@@ -172,9 +174,12 @@ static void eat(struct client *client, size_t length)
 }
 
 #define KEY "dGhlIHNhbXBsZSBub25jZQ=="
-#define USUAL "GET /ws/chat HTTP/1.1\r\nHost: t\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " KEY "\r\n"
+#define USUAL                                                                                                          \
+    "GET /ws/chat HTTP/1.1\r\nHost: t\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: "         \
+    "13\r\nSec-WebSocket-Key: " KEY "\r\n"
 
-/* Sends the request and reads the answer's head (and all of a refusal); the status, 0 when the connection just ended. */
+/* Sends the request and reads the answer's head (and all of a refusal); the status, 0 when the connection just ended.
+ */
 static int upgrade(struct client *client, const char *request, char *answer, size_t size)
 {
     if (!say(client, request, strlen(request)))
@@ -249,7 +254,8 @@ static int take(struct client *client, char *text, size_t size, size_t *length)
     int first = client->bytes[0];
     (void)snprintf(text, size, "%.*s", (int)payload, (char *)client->bytes + head);
     if (first == 0x88 && payload >= 2)
-        (void)snprintf(text, size, "%d %.*s", client->bytes[head] << 8 | client->bytes[head + 1], (int)payload - 2, (char *)client->bytes + head + 2);
+        (void)snprintf(text, size, "%d %.*s", client->bytes[head] << 8 | client->bytes[head + 1], (int)payload - 2,
+                       (char *)client->bytes + head + 2);
     *length = (size_t)payload;
     eat(client, head + payload);
     return first;
@@ -261,7 +267,8 @@ static void hears(struct client *client, int first, const char *text)
     size_t length;
     got[0] = '\0';
     EXPECT_I64(first, take(client, got, sizeof got, &length));
-    test_check(strcmp(text, got) == 0, __FILE__, __LINE__, "expected %.60s (%zu), got %.60s (%zu)", text, strlen(text), got, strlen(got));
+    test_check(strcmp(text, got) == 0, __FILE__, __LINE__, "expected %.60s (%zu), got %.60s (%zu)", text, strlen(text),
+               got, strlen(got));
 }
 
 static void hears_end(struct client *client)
@@ -279,12 +286,15 @@ TEST(ws_takes_upgrades_and_tells_who_asks, "P-29")
     REQUIRE(world_open(&world, 10, 30));
     char answer[4096];
     AUTO(client) client = client_connect(&world);
-    EXPECT_I64(101, upgrade(client,
-                            "GET /ws/chat?ticket=a.b-c_d&x=1 HTTP/1.1\r\nHost: t\r\nUpgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n"
-                            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " KEY "\r\nSec-WebSocket-Protocol: v12.stomp, v11.stomp, v10.stomp\r\n"
-                            "Authorization: Bearer tok.en\r\nX-Forwarded-For: 9.9.9.9, 10.1.2.3\r\nX-Request-Id: r-1\r\n"
-                            "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
-                            answer, sizeof answer));
+    EXPECT_I64(101,
+               upgrade(client,
+                       "GET /ws/chat?ticket=a.b-c_d&x=1 HTTP/1.1\r\nHost: t\r\nUpgrade: WebSocket\r\nConnection: "
+                       "keep-alive, Upgrade\r\n"
+                       "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " KEY
+                       "\r\nSec-WebSocket-Protocol: v12.stomp, v11.stomp, v10.stomp\r\n"
+                       "Authorization: Bearer tok.en\r\nX-Forwarded-For: 9.9.9.9, 10.1.2.3\r\nX-Request-Id: r-1\r\n"
+                       "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
+                       answer, sizeof answer));
     EXPECT(strcasestr(answer, "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") != NULL);
     EXPECT(strcasestr(answer, "Sec-WebSocket-Protocol: v12.stomp") != NULL);
     EXPECT(strcasestr(answer, "Extensions") == NULL); /* no compression: memory */
@@ -308,16 +318,25 @@ TEST(ws_refuses_upgrades_in_plain_http, "I10")
         int status;
         const char *says, *request;
     } CASES[] = {
-        {401, "token_invalid", "GET /ws/chat?refuse=401 HTTP/1.1\r\nHost: t\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                               "Sec-WebSocket-Key: " KEY "\r\nX-Request-Id: r-9\r\n\r\n"},
-        {429, "Retry-After: 7", "GET /ws/chat?refuse=429 HTTP/1.1\r\nHost: t\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                                "Sec-WebSocket-Key: " KEY "\r\n\r\n"},
-        {404, "not_found", "GET /ws/other HTTP/1.1\r\nHost: t\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                           "Sec-WebSocket-Key: " KEY "\r\n\r\n"},
-        {400, "Version", "GET /ws/chat HTTP/1.1\r\nHost: t\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 8\r\n"
-                         "Sec-WebSocket-Key: " KEY "\r\n\r\n"},
-        {400, "Key", "GET /ws/chat HTTP/1.1\r\nHost: t\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                     "Sec-WebSocket-Key: short\r\n\r\n"},
+        {401, "token_invalid",
+         "GET /ws/chat?refuse=401 HTTP/1.1\r\nHost: t\r\nUpgrade: websocket\r\nConnection: "
+         "Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+         "Sec-WebSocket-Key: " KEY "\r\nX-Request-Id: r-9\r\n\r\n"},
+        {429, "Retry-After: 7",
+         "GET /ws/chat?refuse=429 HTTP/1.1\r\nHost: t\r\nUpgrade: websocket\r\nConnection: "
+         "Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+         "Sec-WebSocket-Key: " KEY "\r\n\r\n"},
+        {404, "not_found",
+         "GET /ws/other HTTP/1.1\r\nHost: t\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: "
+         "13\r\n"
+         "Sec-WebSocket-Key: " KEY "\r\n\r\n"},
+        {400, "Version",
+         "GET /ws/chat HTTP/1.1\r\nHost: t\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 8\r\n"
+         "Sec-WebSocket-Key: " KEY "\r\n\r\n"},
+        {400, "Key",
+         "GET /ws/chat HTTP/1.1\r\nHost: t\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: "
+         "13\r\n"
+         "Sec-WebSocket-Key: short\r\n\r\n"},
         {400, "Only WebSockets", "GET /ws/chat HTTP/1.1\r\nHost: t\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n"},
         {400, "Only WebSockets", "GET /ws/chat HTTP/1.1\r\nHost: t\r\n\r\n"},
         {400, "subprotocols", USUAL "Sec-WebSocket-Protocol: mqtt\r\n\r\n"},
@@ -326,7 +345,8 @@ TEST(ws_refuses_upgrades_in_plain_http, "I10")
         char answer[4096] = "";
         AUTO(client) client = client_connect(&world);
         int status = upgrade(client, CASES[i].request, answer, sizeof answer);
-        test_check(status == CASES[i].status && strstr(answer, CASES[i].says), __FILE__, __LINE__, "case %zu: %d %s", i, status, answer);
+        test_check(status == CASES[i].status && strstr(answer, CASES[i].says), __FILE__, __LINE__, "case %zu: %d %s", i,
+                   status, answer);
     }
     EXPECT_I64(0, world.opened);
     AUTO(client) first = joined(&world);
@@ -354,18 +374,27 @@ TEST(ws_survives_bad_handshakes, "I10")
     AUTO_STR huge = {0};
     str_add(&huge, USUAL "X-Big: ");
     for (int i = 0; i < 10 * 1024; i++)
-        str_add(&huge, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-                       "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-                       "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-                       "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-                       "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-                       "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-                       "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-                       "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+        str_add(&huge, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                       "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                       "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                       "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                       "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                       "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                       "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                       "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                       "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                       "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                       "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                       "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                       "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                       "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                       "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                       "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
     str_add(&huge, "\r\n\r\n");
-    static const char *const BAD[] = {"\r\n\r\n\r\n", "GET\r\n\r\n", "\x16\x03\x01\x02garbage\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-                                      "GET /ws/chat HTTP/1.1\r\nHost: t\r\nUpgrade: websocket\r\nConnection: close\r\nSec-WebSocket-Version: 13\r\n"
-                                      "Sec-WebSocket-Key: " KEY "\r\n\r\n"};
+    static const char *const BAD[] = {
+        "\r\n\r\n\r\n", "GET\r\n\r\n", "\x16\x03\x01\x02garbage\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "GET /ws/chat HTTP/1.1\r\nHost: t\r\nUpgrade: websocket\r\nConnection: close\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: " KEY "\r\n\r\n"};
     for (size_t i = 0; i <= ARRAY_LENGTH(BAD); i++) {
         AUTO(client) client = client_connect(&world);
         int status = upgrade(client, i < ARRAY_LENGTH(BAD) ? BAD[i] : huge.bytes, answer, sizeof answer);
@@ -433,37 +462,40 @@ TEST(ws_closes_at_broken_frames, "I10")
     REQUIRE(world_open(&world, 10, 30));
     AUTO_FREE char *big = mem_new(1, MESSAGE_MAX + 10);
     memset(big, 'x', MESSAGE_MAX + 9);
-#define RAW(code, text) {code, text, sizeof(text) - 1}
+#define RAW(code, text)                                                                                                \
+    {                                                                                                                  \
+        code, text, sizeof(text) - 1                                                                                   \
+    }
 #define M "\0\0\0\0" /* the mask that changes nothing */
     static const struct {
         const char *code;
         const char *bytes;
         size_t length;
     } CASES[] = {
-        RAW("1002", "\x81\x05hello"),                                  /* not masked */
-        RAW("1002", "\x81\x80" M "\x81\x02hi"),                        /* the second is not */
-        RAW("1002", "\xc1\x80" M),                                     /* RSV1 */
-        RAW("1002", "\xa1\x80" M),                                     /* RSV2 */
-        RAW("1002", "\x91\x80" M),                                     /* RSV3 */
-        RAW("1002", "\x83\x80" M),                                     /* opcodes that nobody defined */
+        RAW("1002", "\x81\x05hello"),           /* not masked */
+        RAW("1002", "\x81\x80" M "\x81\x02hi"), /* the second is not */
+        RAW("1002", "\xc1\x80" M),              /* RSV1 */
+        RAW("1002", "\xa1\x80" M),              /* RSV2 */
+        RAW("1002", "\x91\x80" M),              /* RSV3 */
+        RAW("1002", "\x83\x80" M),              /* opcodes that nobody defined */
         RAW("1002", "\x8b\x80" M),
         RAW("1002", "\x8f\x80" M),
-        RAW("1002", "\x80\x80" M),                                     /* goes on with nothing */
-        RAW("1002", "\x01\x80" M "\x81\x80" M),                        /* a second beginning */
-        RAW("1002", "\x09\x80" M),                                     /* a ping in pieces */
-        RAW("1002", "\x89\xfe\x00\x7e" M),                             /* a ping of 126 bytes */
-        RAW("1002", "\x81\xfe\x00\x7d" M),                             /* not the shortest length */
+        RAW("1002", "\x80\x80" M),              /* goes on with nothing */
+        RAW("1002", "\x01\x80" M "\x81\x80" M), /* a second beginning */
+        RAW("1002", "\x09\x80" M),              /* a ping in pieces */
+        RAW("1002", "\x89\xfe\x00\x7e" M),      /* a ping of 126 bytes */
+        RAW("1002", "\x81\xfe\x00\x7d" M),      /* not the shortest length */
         RAW("1002", "\x81\xff\x00\x00\x00\x00\x00\x00\xff\xff" M),
-        RAW("1002", "\x81\xff\x80\x00\x00\x00\x00\x00\x00\x00" M),     /* the 64th bit */
-        RAW("1009", "\x81\xff\x00\x00\x00\x00\x7f\xff\xff\xff" M),     /* 2 GiB */
-        RAW("1002", "\x88\x81" M "\x03"),                              /* half a code */
-        RAW("1002", "\x88\x82" M "\x03\xe7"),                          /* 999 */
-        RAW("1002", "\x88\x82" M "\x03\xed"),                          /* 1005 */
-        RAW("1002", "\x88\x82" M "\x13\x88"),                          /* 5000 */
-        RAW("1007", "\x88\x83" M "\x03\xe8\xff"),                      /* a reason that is no text */
-        RAW("1007", "\x81\x82" M "\xc0\xaf"),                          /* overlong */
-        RAW("1007", "\x81\x83" M "\xed\xa0\x80"),                      /* a surrogate */
-        RAW("1007", "\x81\x81" M "\xe2"),                              /* cut off */
+        RAW("1002", "\x81\xff\x80\x00\x00\x00\x00\x00\x00\x00" M), /* the 64th bit */
+        RAW("1009", "\x81\xff\x00\x00\x00\x00\x7f\xff\xff\xff" M), /* 2 GiB */
+        RAW("1002", "\x88\x81" M "\x03"),                          /* half a code */
+        RAW("1002", "\x88\x82" M "\x03\xe7"),                      /* 999 */
+        RAW("1002", "\x88\x82" M "\x03\xed"),                      /* 1005 */
+        RAW("1002", "\x88\x82" M "\x13\x88"),                      /* 5000 */
+        RAW("1007", "\x88\x83" M "\x03\xe8\xff"),                  /* a reason that is no text */
+        RAW("1007", "\x81\x82" M "\xc0\xaf"),                      /* overlong */
+        RAW("1007", "\x81\x83" M "\xed\xa0\x80"),                  /* a surrogate */
+        RAW("1007", "\x81\x81" M "\xe2"),                          /* cut off */
     };
     for (size_t i = 0; i < ARRAY_LENGTH(CASES); i++) {
         AUTO(client) client = joined(&world);
@@ -473,7 +505,8 @@ TEST(ws_closes_at_broken_frames, "I10")
         int first;
         while ((first = take(client, text, sizeof text, &length)) == 0x81)
             ; /* what was good before */
-        test_check(first == 0x88 && strncmp(text, CASES[i].code, 4) == 0, __FILE__, __LINE__, "case %zu: %d %s", i, first, text);
+        test_check(first == 0x88 && strncmp(text, CASES[i].code, 4) == 0, __FILE__, __LINE__, "case %zu: %d %s", i,
+                   first, text);
         hears_end(client);
     }
     AUTO(client) client = joined(&world); /* pieces that grow over the limit */
@@ -493,7 +526,9 @@ TEST(ws_closes_as_agreed, "S-46")
     REQUIRE(world_open(&world, 10, 30));
     AUTO(client) client = joined(&world);
     PUT(client, 0x81, "last words");
-    PUT(client, 0x88, "\x03\xe8" "done");
+    PUT(client, 0x88,
+        "\x03\xe8"
+        "done");
     hears(client, 0x81, "last words");
     hears(client, 0x88, "1000 ");
     hears_end(client);
@@ -569,7 +604,8 @@ TEST(ws_never_breaks_a_frame_while_the_reader_pauses, "P-29")
                 continue;
             }
             const int number = (int)(frames++ % EACH);
-            REQUIRE(length == BYTES && atoi(text) == number && text[8] == 'a' + number % 26 && text[BYTES - 1] == 'a' + number % 26);
+            REQUIRE(length == BYTES && atoi(text) == number && text[8] == 'a' + number % 26 &&
+                    text[BYTES - 1] == 'a' + number % 26);
         }
         EXPECT_I64(PINGS, pongs);
     }

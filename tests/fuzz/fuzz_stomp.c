@@ -1,4 +1,5 @@
-/* Any bytes as what a STOMP client sends. The first byte chooses version and piece size; whole or in pieces the same frames come out, within their limits. */
+/* Any bytes as what a STOMP client sends. The first byte chooses version and piece size; whole or in pieces the same
+ * frames come out, within their limits. */
 #include "../../chat-svc/stomp.h"
 
 #include <stdint.h>
@@ -21,7 +22,8 @@ static uint64_t mix(uint64_t hash, const void *bytes, size_t length)
 
 static uint64_t check_frame(const struct stomp_frame *frame, uint64_t hash)
 {
-    must(frame->command < STOMP_COMMANDS && frame->header_count <= STOMP_HEADERS_MAX && frame->body.length <= STOMP_BODY_MAX);
+    must(frame->command < STOMP_COMMANDS && frame->header_count <= STOMP_HEADERS_MAX &&
+         frame->body.length <= STOMP_BODY_MAX);
     must(frame->command == STOMP_SEND || frame->body.length == 0);
     hash = mix(hash, &frame->command, sizeof frame->command);
     for (size_t i = 0; i < frame->header_count; i++) {
@@ -64,7 +66,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const enum stomp_version version = (enum stomp_version)(data[0] % STOMP_VERSIONS);
     const struct view text = {(const char *)data + 1, size - 1};
     bool whole_broken, pieces_broken;
-    const uint64_t whole = parse(version, text, text.length, &whole_broken), pieces = parse(version, text, 1 + data[0] / STOMP_VERSIONS, &pieces_broken);
+    const uint64_t whole = parse(version, text, text.length, &whole_broken),
+                   pieces = parse(version, text, 1 + data[0] / STOMP_VERSIONS, &pieces_broken);
     must(whole == pieces && whole_broken == pieces_broken);
     int64_t a, b;
     AUTO_STR copy = {0};

@@ -1,4 +1,5 @@
-/* Any bytes as what a WebSocket client sends: whole or in pieces (of the size in the first byte) the same messages and control frames come out, or the same close code. */
+/* Any bytes as what a WebSocket client sends: whole or in pieces (of the size in the first byte) the same messages and
+ * control frames come out, or the same close code. */
 #include "../../common/ws_internal.h"
 
 #include "utf8.h"
@@ -62,7 +63,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 2)
         return 0;
     int whole_code, pieces_code;
-    const uint64_t whole = parse(data + 1, size - 1, size - 1, &whole_code), pieces = parse(data + 1, size - 1, 1 + data[0], &pieces_code);
+    const uint64_t whole = parse(data + 1, size - 1, size - 1, &whole_code),
+                   pieces = parse(data + 1, size - 1, 1 + data[0], &pieces_code);
     must(whole == pieces && whole_code == pieces_code);
     return 0;
 }
