@@ -20,9 +20,9 @@ const struct kind KINDS[] = {
     {.name = "code", .normally = EMAIL | SMS, .possible = EMAIL | SMS, .locked = true, .secret = true, .worth_s = 3 * MINUTES, .args = {"code", "purpose"},
      .ko = {"마당 인증번호 {code}", "마당 인증번호 {code}: 3분 안에 한 번만 쓸 수 있습니다. 요청하지 않았다면 무시해 주세요."},
      .en = {"Your Madang code: {code}", "Your Madang code is {code}, good for 3 minutes. Did not ask for it? Ignore this."}},
-    {.name = "session_reused", .normally = TOLD | EMAIL, .possible = TOLD | EMAIL, .locked = true, .worth_s = 1 * DAYS, .args = {"device_name", "ip"},
-     .ko = {"로그인이 종료되었습니다", "{device_name}({ip})의 로그인 정보가 두 번 사용되어 해당 로그인을 종료했습니다. 본인이 아니라면 비밀번호를 바꿔 주세요."},
-     .en = {"A log-in was ended", "The log-in of {device_name} ({ip}) was used twice, so it was ended. If it was not you, change your password."}},
+    {.name = "session_reused", .normally = TOLD | EMAIL, .possible = TOLD | EMAIL, .locked = true, .worth_s = 1 * DAYS, /* told whatever is known */
+     .ko = {"로그인이 종료되었습니다", "{device_name|알 수 없는 기기}({ip|알 수 없는 주소})의 로그인 정보가 두 번 사용되어 해당 로그인을 종료했습니다. 본인이 아니라면 비밀번호를 바꿔 주세요."},
+     .en = {"A log-in was ended", "The log-in of {device_name|a device} ({ip|an unknown address}) was used twice, so it was ended. If it was not you, change your password."}},
 
     /* ---- friends and rooms ---- */
     {.name = "friend_request", .normally = TOLD, .possible = ANY, .worth_s = 1 * DAYS, .args = {"from.id", "from.nickname"},

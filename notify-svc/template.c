@@ -68,6 +68,22 @@ static void put_text(struct writer *writer, const char *text, size_t length, siz
     }
 }
 
+/* `name` of `length` bytes is "arg" or "arg|what to say when it is missing or empty". */
+static void put_arg(struct writer *writer, const struct args *args, const char *name, size_t length)
+{
+    const char *bar = memchr(name, '|', length);
+    const size_t own = bar ? (size_t)(bar - name) : length;
+    for (size_t i = 0; i < args->count; i++) {
+        const char *value = args->items[i].value;
+        if (*value && strlen(args->items[i].name) == own && memcmp(args->items[i].name, name, own) == 0) {
+            put_text(writer, value, strlen(value), ARG_POINTS_MAX);
+            return;
+        }
+    }
+    if (bar)
+        put_text(writer, bar + 1, length - own - 1, ARG_POINTS_MAX);
+}
+
 const char *template_fill(struct arena *arena, const char *pattern, const struct args *args, size_t points_max)
 {
     struct writer writer = {.points_max = points_max - 1}; /* one for the ellipsis */
@@ -78,9 +94,7 @@ const char *template_fill(struct arena *arena, const char *pattern, const struct
         pattern += plain;
         if (!*pattern)
             break;
-        for (size_t i = 0; i < args->count; i++)
-            if (strlen(args->items[i].name) == name - 1 && memcmp(args->items[i].name, pattern + 1, name - 1) == 0)
-                put_text(&writer, args->items[i].value, strlen(args->items[i].value), ARG_POINTS_MAX);
+        put_arg(&writer, args, pattern + 1, name - 1);
         pattern += name + (pattern[name] == '}');
     }
     const char *text = arena_bytes(arena, writer.out.bytes ? writer.out.bytes : "", writer.out.length);

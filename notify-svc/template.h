@@ -26,7 +26,8 @@ const char *args_find(const struct args *args, const char *name); /* NULL: not t
 /* The first arg that the kind needs and that is missing or empty; NULL when all are there. */
 const char *args_missing(const struct args *args, const struct kind *kind);
 
-/* At most `points_max` code points; what is longer ends in an ellipsis. An arg that is not there inserts nothing. */
+/* At most `points_max` code points; what is longer ends in an ellipsis. An arg that is not there inserts nothing, or
+ * what stands behind the bar: "{device_name|a device}". */
 const char *template_fill(struct arena *arena, const char *pattern, const struct args *args, size_t points_max);
 
 /* "ko" or "en" of any locale name; Korean when nothing is known. */

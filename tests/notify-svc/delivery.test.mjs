@@ -116,7 +116,7 @@ test('[D-48] a refusal for good is dead at once; a code that came too late is no
 test('[D-51] an address that is not known yet is waited for; who has none is left out', async () => {
   const kim = world.person({ email: address() }), lee = world.person({ email: '' });
   const args = { device_name: 'Phone', ip: '192.0.2.1' };
-  const early = world.request(kim, { kind: 'session_reused', args, locale: 'en' }), none = world.request(lee, { kind: 'session_reused', args });
+  const early = world.request(kim, { kind: 'session_reused', args, locale: 'en' }), none = world.request(lee, { kind: 'session_reused', args: { device_name: '', ip: '' }, locale: 'en' });
   await world.account(lee);
   send(early, none);
   assert.deepEqual([(await state(none, 'sent')).channel], ['push']);
@@ -126,6 +126,8 @@ test('[D-51] an address that is not known yet is waited for; who has none is lef
   await eventually(20000, () => post.of(kim.email).length === 1, 'sent');
   assert.match(post.of(kim.email)[0].text, /Subject: A log-in was ended/);
   assert.equal(await world.lastSeq(kim), 1);
+  const { items } = (await lee.api.get('/api/notifications')).json;
+  assert.match(items[0].body, /^The log-in of a device \(an unknown address\) was used twice/, 'whatever is known of the device');
 });
 
 test('[K-45] kill -9 between the sending and its mark: sent again when the claim runs out, as the same mail', async () => {
