@@ -15,8 +15,13 @@ const dice = random(seed);
 const roll = (n) => Math.floor(dice() * n);
 const one = (list) => list[roll(list.length)];
 
-function inSteps(socket, parts, ms) {
-  parts.forEach((part, i) => setTimeout(() => socket.writable && socket.write(part), i * ms));
+// One after the other: timers of different lengths that are late together do not fire in order.
+function inSteps(socket, [part, ...rest], ms) {
+  setTimeout(() => {
+    if (!socket.writable) return;
+    socket.write(part);
+    if (rest.length) inSteps(socket, rest, ms);
+  }, ms);
 }
 
 /** Answers with the tag of the request's path, in a way that the dice choose. */

@@ -9,9 +9,10 @@ import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { freePort } from '../support/http.mjs';
 import { eventually } from '../support/wait.mjs';
 
-export { eventually };
+export { eventually, freePort };
 export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const binary = path.resolve(root, process.env.BUILD ?? 'build/gcc', 'bin/gateway');
 
@@ -19,18 +20,6 @@ const binary = path.resolve(root, process.env.BUILD ?? 'build/gcc', 'bin/gateway
 export function keep(t, thing) {
   t.after(() => thing.close());
   return thing;
-}
-
-/** A port that was free a moment ago, for servers that can't tell theirs. */
-export function freePort() {
-  return new Promise((resolve, reject) => {
-    const probe = net.createServer();
-    probe.once('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
-      const { port } = probe.address();
-      probe.close(() => resolve(port));
-    });
-  });
 }
 
 export function temporaryFolder() {
