@@ -6,6 +6,9 @@ import { chmodSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync }
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
+import { freePort } from '../support/http.mjs';
+
+export { freePort };
 
 export const folder = mkdtempSync(path.join(os.tmpdir(), 'madang-bench-'));
 chmodSync(folder, 0o755); // the stores' user must get in
@@ -17,16 +20,6 @@ export function stopAll() {
 }
 process.on('exit', stopAll);
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
-
-export function freePort() {
-  return new Promise((resolve, reject) => {
-    const probe = net.createServer().once('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
-      const { port } = probe.address();
-      probe.close(() => resolve(port));
-    });
-  });
-}
 
 // Waits until something listens; a process that ended first is an error with the end of its log.
 async function listening(port, child, log) {

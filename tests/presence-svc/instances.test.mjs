@@ -31,13 +31,13 @@ async function checkTold(people) {
 
 test('[P-36] both instances answer the same', async () => {
   const [kim, lee] = [world.person(), world.person()];
-  await world.befriend(kim, lee);
+  await world.relate(kim, lee);
   const connection = world.up(lee, 60);
   await world.until(kim, lee, true);
-  for (const daemon of world.daemons) assert.equal((await world.seen(kim, lee, daemon)).online, true);
+  for (const instance of world.instances) assert.equal((await world.seen(kim, lee, instance)).online, true);
   world.signals([connection], 'down');
   await world.until(kim, lee, false);
-  for (const daemon of world.daemons) assert.equal((await world.seen(kim, lee, daemon)).online, false);
+  for (const instance of world.instances) assert.equal((await world.seen(kim, lee, instance)).online, false);
 });
 
 test('[P-35][M-49] the connections of a killed chat instance end within one lease, the others stay', async () => {
@@ -68,10 +68,7 @@ test('[I1][I2] kill -9 of an instance in the middle: everybody comes and goes on
   const connections = people.map((person) => world.connection(person, 60));
   for (let from = 0; from < 600; from += 100) {
     world.signals(connections.slice(from, from + 100), 'up');
-    if (from === 200) {
-      world.daemons[0].killed = true;
-      await world.daemons[0].stop('SIGKILL');
-    }
+    if (from === 200) await world.instances[0].kill();
   }
   await eventually(30000, async () => (await onlineCount(people)) === 600, 'all are online');
   await world.another();
@@ -95,10 +92,7 @@ test('[P-35] 5,000 clients who reconnect are right within 5 s, and a restart of 
   const ids = [people.map((person) => person.id), second.map((connection) => connection.id)];
   await eventually(20000, async () => (await world.sql('SELECT count(*) FROM connections WHERE connection_id = ANY ($1)', [ids[1]]))[0].count === 5000, 'the storm is applied');
   assert.equal(await onlineCount(people), 5000);
-  for (const daemon of world.daemons.filter((d) => !d.killed)) {
-    daemon.killed = true;
-    assert.equal(await daemon.stop(), 0);
-  }
+  for (const instance of world.instances.filter(({ runs }) => runs)) assert.equal(await instance.stop(), 0);
   world.signals(second.slice(0, 2500), 'down');
   await world.another();
   await eventually(20000, async () => (await onlineCount(people)) === 2500, 'who left meanwhile went');

@@ -12,7 +12,7 @@ after(() => world.stop());
 const is = (reply, status, code) => assert.deepEqual([reply.status, reply.problem], [status, code], reply.text);
 async function friends(role) {
   const pair = [world.person(role), world.person()];
-  await world.befriend(...pair);
+  await world.relate(...pair);
   return pair;
 }
 /** What was told of a person, in order. */
@@ -90,9 +90,9 @@ test('[P-36][P-37] only friends see it, whatever ids one asks for, and a block h
   assert.equal(await world.seen(stranger, lee), undefined);
   assert.equal(await world.seen(lee, lee), undefined, 'oneself is no friend');
   assert.deepEqual((await stranger.api.get('/api/presence/friends')).json.items, []);
-  await world.befriend(kim, lee, 2, { friend: false, blocked_by: [lee.id], since: null });
+  await world.relate(kim, lee, { friend: false, blocked_by: [lee.id], since: null });
   assert.equal(await world.seen(kim, lee), undefined);
-  await world.befriend(kim, lee, 3);
+  await world.relate(kim, lee);
   assert.equal((await world.seen(kim, lee)).online, true);
   world.signals([connection], 'down');
 });
@@ -147,7 +147,7 @@ test('[I10] wrong questions are told apart', async () => {
 test('[P-36] friends come a page at a time', async () => {
   const kim = world.person();
   const others = Array.from({ length: 7 }, () => world.person());
-  for (const other of others) await world.befriend(kim, other);
+  for (const other of others) await world.relate(kim, other);
   const seen = [];
   for (let cursor = ''; cursor !== null; ) {
     const { items, next_cursor } = (await kim.api.get(`/api/presence/friends?limit=3${cursor && `&cursor=${cursor}`}`)).json;

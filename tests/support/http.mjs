@@ -46,6 +46,18 @@ export function request(method, url, { headers = {}, body, token, timeout = 1500
   });
 }
 
+/** A port that was free a moment ago, for servers that can't tell theirs. */
+export function freePort() {
+  return new Promise((resolve, reject) => {
+    const probe = net.createServer();
+    probe.once('error', reject);
+    probe.listen(0, '127.0.0.1', () => {
+      const { port } = probe.address();
+      probe.close(() => resolve(port));
+    });
+  });
+}
+
 function replyOf(status, headers, bytes) {
   const text = bytes.toString('utf8');
   const type = headers['content-type'] ?? '';

@@ -56,17 +56,15 @@ export async function befriend(a, b) {
   assert.equal((await b.api.post(`/api/friends/requests/${a.id}/accept`)).status, 200);
 }
 
-/** Every item of a list, page by page. */
-export async function all(api, path) {
+/** Every item of a list, page by page; checks each page's size. */
+export async function all(api, path, limit = 100) {
   const items = [];
-  let cursor;
-  do {
-    const join = path.includes('?') ? '&' : '?';
-    const reply = await api.get(`${path}${join}limit=100${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ''}`);
-    assert.equal(reply.status, 200, reply.text);
+  for (let cursor = ''; cursor !== null; ) {
+    const reply = await api.get(`${path}${path.includes('?') ? '&' : '?'}limit=${limit}${cursor && `&cursor=${cursor}`}`);
+    assert.ok(reply.status === 200 && reply.json.items.length <= limit, reply.text);
     items.push(...reply.json.items);
     cursor = reply.json.next_cursor;
-  } while (cursor);
+  }
   return items;
 }
 

@@ -141,11 +141,9 @@ test('[P-11] kill -9 in the middle of uploads: no orphan stays, and the picture 
   const loop = [];
   for (let i = 0; i < 30; i++) loop.push(put(kim, png(i + 1, 7)).then((reply) => reply.json?.avatar_url, () => undefined));
   await Promise.race(loop);
-  world.child.kill('SIGKILL');
-  await world.exited;
+  await world.instances[0].kill();
   const urls = (await Promise.all(loop)).filter(Boolean);
-  await world.startDaemon();
-  kim.api.base = world.url;
+  await world.instances[0].start();
   await world.sql("UPDATE trash SET due = now(), claimed = false WHERE due > now()"); // as if the time for uploads were over
   const { avatar_url: shown } = (await kim.api.get('/api/users/me')).json;
   await eventually(20000, async () => (await world.one('SELECT count(*) FROM trash')) === 0, 'the trash is empty');

@@ -19,22 +19,21 @@ const pairKey = (a, b) => [a.id, b.id].sort().join(':');
 
 test('[P-45] older and doubled events of an account change nothing', async () => {
   const [kim] = await world.people(1, { version: 3, nickname: 'three' });
-  const events = [5, 4, 5, 2].map((version) => world.account(kim, { version, nickname: `v${version}` }));
-  world.publish(events);
+  const events = [5, 4, 5, 2].map((version) => [kim.id, world.accountEvent(kim, { version, nickname: `v${version}` })]);
+  world.publish('accounts', events);
   await world.change(kim, { version: 6, nickname: 'v6' });
-  world.publish(events);
+  world.publish('accounts', events);
   await world.people(1);
   await eventually(10000, async () => (await kim.api.get('/api/users/me')).json.nickname === 'v6', 'the newest stays');
 });
 
 test('[P-45] the copy is whole after kill -9 in the middle of events', async () => {
   const people = Array.from({ length: 300 }, () => world.stranger());
-  world.publish(people.map((person) => world.account(person)));
+  world.tellAccounts(people);
   await eventually(15000, async () => (await world.one('SELECT count(*) FROM people WHERE user_id = ANY ($1)', [people.map((person) => person.id)])) > 0, 'some are copied');
-  world.child.kill('SIGKILL');
-  await world.exited;
-  world.publish(people.map((person) => world.account(person, { version: 2, nickname: `${person.nickname}x` })));
-  await world.startDaemon(); // ready means: caught up once
+  await world.instances[0].kill();
+  world.publish('accounts', people.map((person) => [person.id, world.accountEvent(person, { version: 2, nickname: `${person.nickname}x` })]));
+  await world.instances[0].start(); // ready means: caught up once
   assert.equal(await world.one('SELECT count(*) FROM people WHERE user_id = ANY ($1) AND account_version = 2', [people.map((person) => person.id)]), 300);
 });
 

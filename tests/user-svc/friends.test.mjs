@@ -88,7 +88,7 @@ test('[P-14] somebody who has just signed up can be asked at once', async () => 
   const [kim] = await world.people(1);
   const newcomer = world.stranger({ id: uuid() });
   const asked = ask(kim, newcomer);
-  world.publish([world.account(newcomer)]);
+  world.tellAccounts([newcomer]);
   is(await asked, 201);
   const another = world.stranger({ id: uuid() }); // whose own event has not come: the token is enough for the caller
   is(await ask(another, kim), 201);

@@ -27,7 +27,7 @@ test('[P-10] an account whose event has not come yet: what the token says, after
 test('[P-10] the event that comes meanwhile is waited for, and wins over what the token said', async () => {
   const newcomer = world.stranger({ id: uuid() });
   const asked = newcomer.api.get('/api/users/me');
-  world.publish([world.account(newcomer, { nickname: 'from the event' })]);
+  world.tellAccounts([newcomer], { nickname: 'from the event' });
   await asked;
   await world.change(newcomer, { nickname: 'from the event' });
   const reply = await newcomer.api.get('/api/users/me');
@@ -167,7 +167,7 @@ test('[P-10] somebody who has just signed up is waited for', async () => {
   const [kim] = await world.people(1);
   const newcomer = world.stranger({ id: uuid() });
   const asked = kim.api.get(`/api/users/${newcomer.id}`);
-  world.publish([world.account(newcomer)]);
+  world.tellAccounts([newcomer]);
   assert.equal((await asked).status, 200);
   const nobody = uuid();
   assert.equal((await kim.api.get(`/api/users/${nobody}`)).status, 404);
