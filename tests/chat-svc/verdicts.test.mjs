@@ -1,10 +1,11 @@
-// A verdict that is late: the owner is held up in the database, by a lock that the test holds. One real instance with little patience.
+// Settings that change what is answered: a verdict that is late (the owner is held up in the database, by a lock that the test holds), and rooms without
+// friendship. One real instance with little patience.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { all, clientId, World } from './world.mjs';
 
 const world = new World();
-before(() => world.start({ CHAT_VERDICT_MS: '2000', WORKERS: '4' }, 1));
+before(() => world.start({ CHAT_VERDICT_MS: '2000', WORKERS: '4', CHAT_FRIENDS_ONLY: 'off' }, 1));
 after(() => world.stop());
 
 const rooms = '/api/chat/rooms';
@@ -53,4 +54,14 @@ test('[K-50][I9] requests that wait for their verdict hold no worker and no conn
   for (const reply of await Promise.all(sends)) assert.ok([201, 202].includes(reply.status), reply.text);
   const last = await world.say(mina, room, 'after');
   assert.equal(last.seq, 102, 'each was applied once');
+});
+
+test('[P-21][P-22] without CHAT_FRIENDS_ONLY anybody may be asked in, but across a block', async () => {
+  const [mina, juno, hana, dohyun] = await world.people(4);
+  assert.equal((await world.dm(mina, juno)).kind, 'dm');
+  const room = await world.group(mina, [juno, hana]);
+  await world.relate(mina, dohyun, { friend: false, blocked_by: [dohyun.id] });
+  const refused = await mina.api.post(`${rooms}/${room.id}/members`, { user_ids: [dohyun.id] });
+  assert.deepEqual([refused.status, refused.problem], [403, 'blocked'], refused.text);
+  assert.equal((await juno.api.post(`${rooms}/${room.id}/members`, { user_ids: [dohyun.id] })).status, 200);
 });
