@@ -99,7 +99,8 @@ struct scene {
 
 /* A new item at the end of a list of the scene. */
 #define SCENE_ADD(scene, list)                                                                                         \
-    ((list).items = scene_grown((scene)->arena, (list).items, (list).count, &(list).held, sizeof *(list).items),       \
+    ((list).items =                                                                                                    \
+         scene_grown((scene)->arena, (list).items, (list).count, &(list).held, sizeof(__typeof__(*(list).items))),     \
      &(list).items[(list).count++])
 void *scene_grown(struct arena *arena, void *items, size_t count, size_t *held, size_t size);
 
