@@ -17,7 +17,7 @@ bool people_list(struct request *req, struct reply *reply, enum people_list list
 {
     const struct user_app *app = req->app;
     struct page page;
-    if (!page_read(req, LIST_FORMS[list].cursor, &page, err))
+    if (!page_read(req, LIST_FORMS[list].cursor, CURSOR_MS_MAX, &page, err))
         return false;
     AUTO(pg_result) rows = store_list(app->db, list, req->identity->user_id, page_after(&page), page.limit, err);
     if (!rows)

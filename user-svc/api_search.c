@@ -11,7 +11,8 @@ bool search_people(struct request *req, struct reply *reply, struct err *err)
     struct search_wish wish;
     struct page page;
     struct found_page found;
-    if (!search_wish_read(req->arena, http_query(req, "q"), &wish, err) || !page_read(req, CURSOR_SEARCH, &page, err) ||
+    if (!search_wish_read(req->arena, http_query(req, "q"), &wish, err) ||
+        !page_read(req, CURSOR_SEARCH, CURSOR_MS_MAX, &page, err) ||
         !store_search(app->db, req->arena, &wish, req->identity->user_id, page_after(&page), page.limit, &found, err))
         return false;
     page_open(&reply->body);

@@ -1,6 +1,5 @@
 #include "codec.h"
 
-#include "crypto.h"
 #include "text.h"
 
 const struct field PROFILE_WISH_FIELDS[] = {
@@ -97,42 +96,4 @@ void codec_own_profile(struct str *out, const struct profile *profile, const cha
     profile_members(out, profile);
     private_members(out, profile, role);
     json_close(out, '}');
-}
-
-/* ---- cursors ---- */
-
-enum { CURSOR_BYTES = 1 + 8 + 16, CURSOR_TEXT_LENGTH = 34 };
-
-void cursor_print(const struct cursor *cursor, char text[CURSOR_TEXT_BYTES])
-{
-    unsigned char bytes[CURSOR_BYTES] = {(unsigned char)cursor->kind};
-    for (int i = 0; i < 8; i++)
-        bytes[1 + i] = (unsigned char)((uint64_t)cursor->number >> (56 - 8 * i));
-    struct uuid id = {{0}};
-    (void)uuid_parse(cursor->id, &id);
-    memcpy(bytes + 9, id.bytes, sizeof id.bytes);
-    AUTO_STR encoded;
-    str_init(&encoded);
-    crypto_base64url(bytes, sizeof bytes, &encoded);
-    memcpy(text, encoded.bytes, encoded.length + 1);
-}
-
-bool cursor_read(const char *text, char kind, struct cursor *cursor, struct err *err)
-{
-    unsigned char bytes[CURSOR_TEXT_LENGTH];
-    const size_t length = strlen(text);
-    if (length != CURSOR_TEXT_LENGTH || crypto_base64url_decode(text, length, bytes) != CURSOR_BYTES ||
-        bytes[0] != kind)
-        return err_add_field(err, "cursor", "not a cursor of this list");
-    uint64_t number = 0;
-    for (int i = 0; i < 8; i++)
-        number = number << 8 | bytes[1 + i];
-    if (number > INT64_C(1) << 47) /* beyond the year 6400: PostgreSQL would refuse it as a time */
-        return err_add_field(err, "cursor", "not a cursor of this list");
-    struct uuid id;
-    memcpy(id.bytes, bytes + 9, sizeof id.bytes);
-    cursor->kind = kind;
-    cursor->number = (int64_t)number;
-    uuid_format(&id, cursor->id);
-    return true;
 }

@@ -1,4 +1,4 @@
-/* codec.h - JSON <-> struct, one table or printer per message, and the cursors of lists.
+/* codec.h - JSON <-> struct, one table or printer per message.
  * Printers append to a reply's body; a `name` NULL stands inside an array or at the top. */
 #ifndef MADANG_USER_CODEC_H
 #define MADANG_USER_CODEC_H
@@ -18,17 +18,5 @@ void codec_found(struct str *out, struct arena *arena, const struct person *pers
 void codec_public_profile(struct str *out, const struct profile *profile, const char *relation, bool for_admin);
 /* One's own: the same with e-mail and role. */
 void codec_own_profile(struct str *out, const struct profile *profile, const char *role);
-
-/* Where a list goes on: after (number, id), in the list's own order. On the wire: base64url of kind, number and id, so
- * a cursor of one list is refused by another. */
-enum { CURSOR_TEXT_BYTES = 40 };
-struct cursor {
-    char kind;
-    int64_t number;
-    char id[UUID_TEXT_BYTES];
-};
-void cursor_print(const struct cursor *cursor, char text[CURSOR_TEXT_BYTES]);
-/* bad_input for anything that this list did not give out. */
-bool cursor_read(const char *text, char kind, struct cursor *cursor, struct err *err);
 
 #endif

@@ -3,6 +3,7 @@
 #include "app.h"
 #include "backend.h"
 #include "events.h"
+#include "rounds.h"
 #include "sweep.h"
 
 extern const struct migration USER_MIGRATIONS[];
@@ -25,14 +26,14 @@ static bool run(void *settings, struct err *err)
     if (!backend)
         return false;
     app.db = backend_db(backend);
-    AUTO(sweep) sweep = sweep_start(app.db, files, err);
+    AUTO(rounds) rounds = rounds_start(SWEEP_EVERY_MS, sweep_round, &app, err);
     const struct backend_parts parts = {
         .routes = USER_ROUTES,
         .subscriptions = USER_SUBSCRIPTIONS,
         .metrics_prefix = "madang_user",
         .app = &app,
     };
-    return sweep && backend_serve(backend, &parts, err);
+    return rounds && backend_serve(backend, &parts, err);
 }
 
 int main(int argc, char **argv)

@@ -6,6 +6,7 @@
 #include "codec.h"
 #include "http.h"
 #include "kafka.h"
+#include "page.h"
 #include "person.h"
 #include "pg.h"
 #include "relation.h"

@@ -1,4 +1,4 @@
-/* sweep.h - the thread that cleans up: pictures nobody shows any more, and Idempotency-Keys older than a day.
+/* sweep.h - upkeep, as rounds (rounds.h): pictures nobody shows any more, and Idempotency-Keys older than a day.
  * Several instances may sweep at once: what one has claimed the others skip. */
 #ifndef MADANG_USER_SWEEP_H
 #define MADANG_USER_SWEEP_H
@@ -6,11 +6,11 @@
 #include "objstore.h"
 #include "pg.h"
 
-struct sweep;
-struct sweep *sweep_start(struct pg_pool *db, struct objstore *files, struct err *err);
-void sweep_release(struct sweep **sweep); /* ends and joins the thread */
+enum { SWEEP_EVERY_MS = 2000 };
+/* `app`: the struct user_app. */
+void sweep_round(void *app, unsigned round);
 
-/* One round: deletes what is due from the store, then forgets it. */
+/* Deletes pictures that are due from the store, then forgets them. */
 bool sweep_pictures(struct pg_pool *db, struct objstore *files, struct err *err);
 
 #endif
