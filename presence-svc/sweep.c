@@ -3,10 +3,10 @@
 #include "clock.h"
 #include "log.h"
 #include "metrics.h"
+#include "rounds.h"
 #include "service.h"
 #include "store.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 
 enum {
@@ -29,10 +29,7 @@ struct sweep {
     int64_t extra_ms, extra_until_ms; /* leases last so much longer, until then (monotonic) */
     bool mine, failing;
     struct metric_child *went, *behind;
-    pthread_mutex_t mutex; /* guards stop */
-    pthread_cond_t wake;
-    bool stop;
-    pthread_t thread;
+    struct rounds *rounds;
 };
 
 /* Kafka's absence stops all leases; its return gives each the time that was lost. */
@@ -99,41 +96,17 @@ static bool is_mine(struct sweep *sweep)
     return sweep->mine;
 }
 
-static void turn(struct sweep *sweep)
+static void turn(void *payload, unsigned round)
 {
+    struct sweep *sweep = payload;
     struct err err = {0};
+    (void)round;
     if (!is_mine(sweep) || !can_see(sweep))
         return;
     bool ok = sweep_once(sweep, &err);
     if (!ok && !sweep->failing)
         log_err("sweep_failed", &err); /* once, until it works again */
     sweep->failing = !ok;
-}
-
-static void *run(void *payload)
-{
-    struct sweep *sweep = payload;
-    pthread_mutex_lock(&sweep->mutex);
-    while (!sweep->stop) {
-        pthread_mutex_unlock(&sweep->mutex);
-        turn(sweep);
-        const int64_t until_ms = clock_monotonic_ms() + EVERY_MS;
-        const struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
-        pthread_mutex_lock(&sweep->mutex);
-        if (!sweep->stop)
-            pthread_cond_timedwait(&sweep->wake, &sweep->mutex, &until);
-    }
-    pthread_mutex_unlock(&sweep->mutex);
-    return NULL;
-}
-
-static void sweep_free(struct sweep *sweep)
-{
-    pg_lock_release(&sweep->lock);
-    arena_release(&sweep->arena);
-    pthread_cond_destroy(&sweep->wake);
-    pthread_mutex_destroy(&sweep->mutex);
-    free(sweep);
 }
 
 struct sweep *sweep_start(const struct presence_app *app, struct err *err)
@@ -145,19 +118,11 @@ struct sweep *sweep_start(const struct presence_app *app, struct err *err)
     sweep->went = METRIC_CHILD(metric_counter("madang_presence_went_total", "People whose time was over", NULL));
     sweep->behind = METRIC_CHILD(
         metric_counter("madang_presence_sweeps_behind_total", "Sweeps that waited for signals to be applied", NULL));
-    pthread_mutex_init(&sweep->mutex, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&sweep->wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
     sweep->lock = pg_lock_open(pg_pool_url(app->db), err);
-    if (sweep->lock && pthread_create(&sweep->thread, NULL, run, sweep) == 0)
-        return sweep;
-    if (!err->problem)
-        err_set_internal(err, &ERR_INTERNAL, "no thread for the sweep");
-    sweep_free(sweep);
-    return NULL;
+    sweep->rounds = sweep->lock ? rounds_start(EVERY_MS, turn, sweep, err) : NULL;
+    if (!sweep->rounds)
+        sweep_release(&sweep);
+    return sweep;
 }
 
 void sweep_release(struct sweep **place)
@@ -165,10 +130,8 @@ void sweep_release(struct sweep **place)
     struct sweep *sweep = TAKE(*place);
     if (!sweep)
         return;
-    pthread_mutex_lock(&sweep->mutex);
-    sweep->stop = true;
-    pthread_cond_signal(&sweep->wake);
-    pthread_mutex_unlock(&sweep->mutex);
-    pthread_join(sweep->thread, NULL);
-    sweep_free(sweep);
+    rounds_release(&sweep->rounds);
+    pg_lock_release(&sweep->lock);
+    arena_release(&sweep->arena);
+    free(sweep);
 }
