@@ -189,11 +189,16 @@ mode_all() {
 
 # ---- the long forms ---------------------------------------------------------------------------------------------------
 
+# The two tools do not bear the thread sanitizer, which does not know librdkafka's threads (common/kafka_conf.c makes it know those of
+# the daemons and tests).
+plain_tools() { mkdir -p "$1/bin" && cp build/gcc/bin/madang-* "$1/bin/"; }
+
 soak_build() { # soak_build <compiler> [sanitizer]: every test in C of one build
     local folder
     folder=$(build_of "$1" "${2:-}")
     stage "$folder"
     compile "build $folder" CC="$1" SAN="${2:-}" c-tests || return 1
+    [ "${2:-}" != thread ] || plain_tools "$folder" || return 1
     c_units "$folder"
     [ -e "$STACK_DIR/env" ] || step "make stores" 300 stack_make stores || return 1
     stack_env "$STACK_DIR/env" && c_suites "$folder" "${STORE_TESTS[@]}"
@@ -221,9 +226,7 @@ sanitizers_silent() { ! grep -aHE 'ERROR: [A-Za-z]+Sanitizer|WARNING: ThreadSani
 # Every daemon with a sanitizer inside, under the end-to-end tests and a minute of chaos.
 soak_stack() { # soak_stack <sanitizer>
     export SAN=$1
-    # The daemons are what is looked at. The two tools do not bear the thread sanitizer, which does not know librdkafka's threads
-    # (common/kafka_conf.c makes it know those of the daemons).
-    compile "build with $1 sanitizer" build && cp build/gcc/bin/madang-* "build/gcc-$1/bin/" && whole_stack 60
+    compile "build with $1 sanitizer" build && plain_tools "build/gcc-$1" && whole_stack 60 # the daemons are what is looked at
     [ ! -e "$STACK_DIR" ] || step "the $1 sanitizer is in the daemons" 10 sanitizers_inside
     stack_make down >"$OUT/down.log" 2>&1 # leaks are told at the end
     [ ! -e "$STACK_DIR" ] || step "the $1 sanitizer found nothing in the daemons" 10 sanitizers_silent

@@ -77,7 +77,7 @@ static inline bool own_redis_start(struct own_redis *redis)
                      redis->password, (char *)NULL);
         _exit(127);
     }
-    return EVENTUALLY(10000, own_redis_answers(redis));
+    return EVENTUALLY(30000, own_redis_answers(redis));
 }
 
 static inline void own_redis_kill(struct own_redis *redis)
