@@ -3,34 +3,19 @@
 #include "clock.h"
 #include "keys.h"
 #include "log.h"
+#include "rounds.h"
 #include "store.h"
 
-#include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
+
+enum { EVERY_MS = 1000 };
 
 struct keeper {
     const struct auth_app *app;
-    struct pg_lock *lock; /* NULL: not tried yet, or lost */
-    pthread_t thread;
-    pthread_mutex_t mutex;
-    pthread_cond_t wake;
-    bool stop;
+    struct pg_lock *lock;        /* NULL: not tried yet, or lost */
+    int64_t looked_ms, swept_ms; /* monotonic */
+    struct rounds *rounds;
 };
-
-/* True when a second has passed, false when it is time to stop. */
-static bool wait_a_second(struct keeper *keeper)
-{
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec++;
-    (void)pthread_mutex_lock(&keeper->mutex);
-    while (!keeper->stop && pthread_cond_timedwait(&keeper->wake, &keeper->mutex, &until) == 0)
-        ;
-    bool go_on = !keeper->stop;
-    (void)pthread_mutex_unlock(&keeper->mutex);
-    return go_on;
-}
 
 /* Whether this instance is the one that cleans up. Two would do no harm, only work twice. */
 static bool my_turn(struct keeper *keeper)
@@ -46,63 +31,45 @@ static bool my_turn(struct keeper *keeper)
     return false;
 }
 
-static void *keep(void *payload)
+static void keep(void *payload, unsigned round)
 {
     struct keeper *keeper = payload;
     const struct auth_config *cfg = keeper->app->cfg;
     /* A short lead (tests) wants a closer look. */
-    int64_t look_ms = 1000 * (cfg->key_lead_seconds / 4 < KEYS_LOOK_S ? cfg->key_lead_seconds / 4 : KEYS_LOOK_S);
-    int64_t looked_ms = clock_monotonic_ms(), swept_ms = 0;
-    while (wait_a_second(keeper)) {
-        struct err err = {0};
-        int64_t now_ms = clock_monotonic_ms();
-        if (now_ms - looked_ms >= look_ms) {
-            looked_ms = now_ms;
-            if (!keys_refresh(keeper->app->keys, keeper->app, &err))
-                log_err("keys_refresh_failed", &err);
-        }
-        err_clear(&err);
-        if (now_ms - swept_ms >= cfg->sweep_seconds * 1000) {
-            swept_ms = now_ms;
-            if (my_turn(keeper) && !store_sweep(keeper->app, &err))
-                log_err("sweep_failed", &err);
-        }
+    const int64_t look_ms = 1000 * (cfg->key_lead_seconds / 4 < KEYS_LOOK_S ? cfg->key_lead_seconds / 4 : KEYS_LOOK_S);
+    const int64_t now_ms = clock_monotonic_ms();
+    struct err err = {0};
+    (void)round;
+    if (now_ms - keeper->looked_ms >= look_ms) {
+        keeper->looked_ms = now_ms;
+        if (!keys_refresh(keeper->app->keys, keeper->app, &err))
+            log_err("keys_refresh_failed", &err);
     }
-    return NULL;
+    err_clear(&err);
+    if (now_ms - keeper->swept_ms >= cfg->sweep_seconds * 1000) {
+        keeper->swept_ms = now_ms;
+        if (my_turn(keeper) && !store_sweep(keeper->app, &err))
+            log_err("sweep_failed", &err);
+    }
 }
 
 struct keeper *keeper_start(const struct auth_app *app, struct err *err)
 {
     struct keeper *keeper = MEM_NEW(keeper);
-    pthread_condattr_t monotonic;
     keeper->app = app;
-    (void)pthread_mutex_init(&keeper->mutex, NULL);
-    (void)pthread_condattr_init(&monotonic);
-    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&keeper->wake, &monotonic);
-    (void)pthread_condattr_destroy(&monotonic);
-    if (pthread_create(&keeper->thread, NULL, keep, keeper) == 0)
-        return keeper;
-    (void)err_set_internal(err, &ERR_INTERNAL, "no thread for the keeper");
-    (void)pthread_cond_destroy(&keeper->wake);
-    (void)pthread_mutex_destroy(&keeper->mutex);
-    free(keeper);
-    return NULL;
+    keeper->looked_ms = clock_monotonic_ms();
+    keeper->rounds = rounds_start(EVERY_MS, keep, keeper, err);
+    if (!keeper->rounds)
+        keeper_release(&keeper);
+    return keeper;
 }
 
-void keeper_release(struct keeper **keeper)
+void keeper_release(struct keeper **place)
 {
-    struct keeper *it = *keeper;
-    *keeper = NULL;
-    if (!it)
+    struct keeper *keeper = TAKE(*place);
+    if (!keeper)
         return;
-    (void)pthread_mutex_lock(&it->mutex);
-    it->stop = true;
-    (void)pthread_cond_signal(&it->wake);
-    (void)pthread_mutex_unlock(&it->mutex);
-    (void)pthread_join(it->thread, NULL);
-    pg_lock_release(&it->lock);
-    (void)pthread_cond_destroy(&it->wake);
-    (void)pthread_mutex_destroy(&it->mutex);
-    free(it);
+    rounds_release(&keeper->rounds);
+    pg_lock_release(&keeper->lock);
+    free(keeper);
 }
