@@ -132,7 +132,7 @@ static bool look_for_leftovers(struct pg_tx *tx, void *payload, struct err *err)
     struct leftovers *work = payload;
     size_t first;
     return applied_begin(tx, work->where, &first, err) &&
-           store_owner_drop_events(tx, work->where->partition, work->sent_id, err) &&
+           store_owner_begin(tx, work->where->partition, work->sent_id, err) &&
            store_owner_list_events(tx, work->arena, work->where->partition, LEFTOVERS_AT_ONCE, &work->events,
                                    &work->count, err);
 }
@@ -235,7 +235,7 @@ static bool apply_all(struct pg_tx *tx, void *payload, struct err *err)
     work->event_count = 0;
     work->scene = scene_open(work->arena, app->config->friends_only);
     if (!applied_begin(tx, work->batch, &work->first, err) ||
-        !store_owner_drop_events(tx, work->batch->partition, work->drop_id, err))
+        !store_owner_begin(tx, work->batch->partition, work->drop_id, err))
         return false;
     if (work->first == work->batch->count)
         return true;

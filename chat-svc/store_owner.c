@@ -10,8 +10,14 @@ static const struct pg_statement ADD_EVENTS = {
     " FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[]) WITH ORDINALITY"
     " AS n (room_id, corr, request_id, traceparent, payload, place) ORDER BY place RETURNING id) SELECT max(id) FROM "
     "added"};
-static const struct pg_statement DROP_EVENTS = {"owner_drop_events",
-                                                "DELETE FROM events_out WHERE partition = $1 AND id <= $2"};
+/* Also says how the transaction's other statements are planned: once, and each row by its index. The planner knows
+ * neither how long arrays will be nor how fast tables grow; planning anew each time was half of what a small batch
+ * cost. */
+static const struct pg_statement BEGIN_BATCH = {
+    "owner_begin_batch",
+    "WITH sent AS (DELETE FROM events_out WHERE partition = $1 AND id <= $2)"
+    " SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true),"
+    " set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)"};
 static const struct pg_statement LIST_EVENTS = {"owner_list_events",
                                                 "SELECT id, room_id, corr, request_id, traceparent, payload FROM "
                                                 "events_out WHERE partition = $1 ORDER BY id LIMIT $2::bigint"};
@@ -40,9 +46,9 @@ bool store_owner_add_events(struct pg_tx *tx, int32_t partition, const struct ow
     return row != NULL;
 }
 
-bool store_owner_drop_events(struct pg_tx *tx, int32_t partition, int64_t last_id, struct err *err)
+bool store_owner_begin(struct pg_tx *tx, int32_t partition, int64_t sent_id, struct err *err)
 {
-    return last_id == 0 || pg_tx_exec(tx, &DROP_EVENTS, PARAMS(PG_I64(partition), PG_I64(last_id)), NULL, err);
+    return pg_tx_exec(tx, &BEGIN_BATCH, PARAMS(PG_I64(partition), PG_I64(sent_id)), NULL, err);
 }
 
 bool store_owner_list_events(struct pg_tx *tx, struct arena *arena, int32_t partition, int limit,

@@ -15,6 +15,8 @@ struct owner_command {
     int64_t at_ms;
 };
 
+/* The first statement of a batch: drops the events of the partition that were sent, up to this row (0: none). */
+bool store_owner_begin(struct pg_tx *tx, int32_t partition, int64_t sent_id, struct err *err);
 /* Everything that the rules may ask for when they apply these commands. */
 bool store_owner_load(struct pg_tx *tx, struct scene *scene, const struct owner_command *commands, size_t count,
                       struct err *err);
@@ -31,8 +33,6 @@ struct owner_event {
 /* *last_id: of the newest row. */
 bool store_owner_add_events(struct pg_tx *tx, int32_t partition, const struct owner_event *events, size_t count,
                             int64_t *last_id, struct err *err);
-/* Those that were sent: up to this row. */
-bool store_owner_drop_events(struct pg_tx *tx, int32_t partition, int64_t last_id, struct err *err);
 /* At most `limit`, the oldest first. */
 bool store_owner_list_events(struct pg_tx *tx, struct arena *arena, int32_t partition, int limit,
                              struct owner_event **events, size_t *count, struct err *err);
