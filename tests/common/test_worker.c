@@ -333,6 +333,26 @@ TEST(a_partition_whose_handler_fails_waits_while_the_others_go_on, "I1 I2")
     expect_exactly_once_in_order(topic, sent);
 }
 
+/* The partition that waits comes back to the same member after the group was shared out anew. */
+TEST(a_partition_that_waited_goes_on_after_a_rebalance, "I1 I2")
+{
+    AUTO(pg_pool) db = pool_of(4);
+    AUTO(kafka_producer) producer = producer_open();
+    const char *topic = test_topic("waited", 3, false);
+    struct app apps[2] = {{.db = db, .process = 1, .fail_partition = 0}, {.db = db, .process = 2, .fail_partition = -1}};
+    const struct kafka_subscription table[] = {{.topic = topic, .apply = apply, .batch_max = 20}, {0}};
+    int sent = 300;
+    send_numbers(producer, topic, 0, sent);
+    AUTO(kafka_worker) first = worker_of(&apps[0], table, topic, 1, producer);
+    EVENTUALLY(20000, apps[0].fails >= 2);
+    AUTO(kafka_worker) second = worker_of(&apps[1], table, topic, 2, producer);
+    EVENTUALLY(30000, (send_numbers(producer, topic, sent, 50), sent += 50,
+                       atoi(test_sql("SELECT count(DISTINCT process) FROM seen WHERE topic = '%s'", topic)) == 2));
+    apps[0].fail_partition = -1;
+    EVENTUALLY(20000, seen_count(topic) == sent);
+    expect_exactly_once_in_order(topic, sent);
+}
+
 TEST(a_poison_record_goes_to_the_dead_letters_and_the_rest_is_applied, "I1")
 {
     AUTO(pg_pool) db = pool_of(2);
