@@ -6,7 +6,7 @@ import { request } from '../support/http.mjs';
 import { pause, random } from '../support/wait.mjs';
 
 export const PARK_MS = 8000;
-const STUCK_MS = 60000;
+export const STUCK_MS = 60000;
 
 /** What all clients saw together. */
 export const seen = { requests: 0, acknowledged: 0, unclear: 0, statuses: new Map(), internal: [], stuck: [], surprises: [] };

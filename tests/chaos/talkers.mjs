@@ -4,7 +4,7 @@
 // is certain. A Listener follows the room on a socket with `after` and `rev`, so what it has seen must have neither gap nor double.
 import { Stomp } from '../support/stomp.mjs';
 import { pause } from '../support/wait.mjs';
-import { Actor, Person } from './actor.mjs';
+import { Actor, Person, STUCK_MS, seen } from './actor.mjs';
 
 const MEMBERS = 4;
 const WISHES = ['send', 'send', 'send', 'send', 'send', 'read', 'read', 'edit', 'react', 'delete'];
@@ -40,9 +40,12 @@ export class Talk extends Actor {
     const person = this.pick(this.people);
     const client_id = `${this.name} ${++this.count}`.replace(/ /g, '-');
     const content = `말 ${client_id} ${'x'.repeat(Math.floor(this.chance() * 150))}`;
-    for (;;) {
+    for (const began = performance.now(); ; ) {
       const { reply } = await person.sure('POST', `/api/chat/rooms/${this.room}/messages`, { client_id, content });
-      if (reply.status === 202) continue; // accepted; asking again gives the message
+      if (reply.status === 202) {
+        this.patient(began, `message ${client_id}`);
+        continue; // accepted; asking again gives the message
+      }
       if (reply.status !== 201 || reply.json.content !== content) return this.surprise(`send: ${reply.status} ${reply.text.slice(0, 200)}`);
       this.sent.push({ client_id, content, seq: reply.json.seq, sender: person.id });
       this.marked(person, reply.json.seq);
@@ -63,10 +66,17 @@ export class Talk extends Actor {
 
   /** A change that may be repeated; 202: it is on its way, and a repeat tells. */
   async change(person, method, path, body) {
-    for (;;) {
-      const { reply } = await person.sure(method, `${path}`, body);
+    for (const began = performance.now(); ; this.patient(began, `${method} ${path}`)) {
+      const { reply } = await person.sure(method, path, body);
       if (reply.status !== 202) return reply;
     }
+  }
+
+  /** "On its way" is no certain answer either. */
+  patient(began, what) {
+    if (performance.now() - began < STUCK_MS) return;
+    seen.stuck.push(`${this.name}: ${what}: accepted, and never done`);
+    throw new Error('stuck');
   }
 
   owner(message) {
