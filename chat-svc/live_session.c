@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "log.h"
 #include "mem.h"
+#include "store_rooms.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -324,6 +325,42 @@ static bool agree_on_beats(struct hub_session *session, const struct stomp_frame
     return true;
 }
 
+/* ---- who has just signed up has no row of people yet: it is made from the token, so that the first message need not
+ * wait ---- */
+
+enum { YOUNG_MS = 600000 };
+
+struct row_job {
+    struct desk_job job;
+    struct identity identity;
+};
+
+static void run_row(void *app, struct desk_job *job)
+{
+    struct hub *hub = app;
+    struct err err = {0};
+    if (!store_own_row(hub->app->db, &((struct row_job *)(void *)job)->identity, &err))
+        log_err("own_row_not_made", &err); /* the account's event will bring it */
+}
+
+static void done_row(void *app, struct desk_job *job, bool alive)
+{
+    (void)app, (void)alive;
+    free(job);
+}
+
+static void know(struct hub *hub, const struct identity *identity)
+{
+    if (clock_now_ms() - uuid_time_ms(identity->user_id) > YOUNG_MS)
+        return;
+    struct row_job *row = MEM_NEW(row_job);
+    row->job.run = run_row;
+    row->job.done = done_row;
+    row->identity = *identity;
+    if (!desk_ask(hub->desk, &row->job))
+        free(row);
+}
+
 static void welcome(struct hub_session *session, const struct identity *identity)
 {
     struct hub *hub = session->hub;
@@ -334,6 +371,7 @@ static void welcome(struct hub_session *session, const struct identity *identity
     user->session_count++;
     memcpy(session->session_id, identity->session_id, sizeof session->session_id);
     session->state = SESSION_READY;
+    know(hub, identity);
     free(session->identity);
     session->identity = NULL;
     signals_up(hub->signals, user->id, session->signal);

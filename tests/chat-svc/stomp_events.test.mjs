@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { eventually, random } from '../support/wait.mjs';
 import { ERRORS, EVENTS, Raw, connectRaw, room, to } from './stomp_kit.mjs';
-import { World, clientId, uuid } from './world.mjs';
+import { EVERYBODY, World, clientId, uuid } from './world.mjs';
 
 const world = new World();
 before(() => world.start({ DRAIN_SECONDS: '2' }), { timeout: 90000 });
@@ -122,6 +122,16 @@ test('[P-35][P-36] friends see who comes and goes, others and the hidden do not'
   publish(bob, { n: 4 });
   await eventually(8000, () => of(a, bob).at(-1)?.online === true, 'bob again');
   assert.equal(of(a, eve).at(-1).online, false);
+});
+
+test('[P-28][S-44] who has just signed up speaks at once, before the account was copied', async () => {
+  const fresh = world.stranger({ id: uuid() });
+  const raw = await listening(first(), fresh);
+  await raw.subscribe(room(EVERYBODY), 'all');
+  const id = clientId();
+  raw.send('SEND', { destination: to(EVERYBODY), receipt: id }, JSON.stringify({ client_id: id, content: 'new here' }));
+  await raw.receipt(id);
+  assert.equal(raw.messages('all').find(({ client_id }) => client_id === id).sender.nickname, fresh.nickname);
 });
 
 test('[P-35] sockets signal that they came and went', async () => {
