@@ -36,41 +36,6 @@ bool codec_signal(struct arena *arena, struct view bytes, int64_t at_ms, struct 
     return true;
 }
 
-const struct field ACCOUNT_FIELDS[] = {
-    FIELD_UUID(struct account_news, user_id, .required = true),
-    FIELD_I64(struct account_news, version, .required = true, .min = 1, .max = INT64_MAX),
-    FIELD_BOOL(struct account_news, withdrawn),
-    {0},
-};
-
-struct relation_fields {
-    const char *a, *b;
-    int64_t version;
-    bool friend;
-    struct texts blocked_by;
-};
-
-static const struct field RELATION_FIELDS[] = {
-    FIELD_UUID(struct relation_fields, a, .required = true),
-    FIELD_UUID(struct relation_fields, b, .required = true),
-    FIELD_I64(struct relation_fields, version, .required = true, .min = 0, .max = INT64_MAX),
-    FIELD_BOOL(struct relation_fields, friend, .required = true),
-    FIELD_TEXTS(struct relation_fields, blocked_by, .max = 2),
-    {0},
-};
-
-bool codec_relation(struct arena *arena, struct view bytes, struct relation_news *relation, struct err *err)
-{
-    struct relation_fields fields;
-    if (!JSON_DECODE_LENIENT(arena, bytes, RELATION_FIELDS, &fields, err))
-        return false;
-    *relation = (struct relation_news){.a = fields.a,
-                                       .b = fields.b,
-                                       .version = fields.version,
-                                       .friends = fields.friend && fields.blocked_by.count == 0};
-    return strcmp(fields.a, fields.b) < 0 || err_add_field(err, "/a", "must be the smaller id");
-}
-
 const struct field SETTINGS_FIELDS[] = {
     FIELD_BOOL(struct settings_wish, visible, .required = true),
     FIELD_BOOL(struct settings_wish, show_last_seen, .required = true),

@@ -9,22 +9,6 @@
 bool codec_signal(struct arena *arena, struct view bytes, int64_t at_ms, struct presence_signal *signal,
                   struct err *err);
 
-/* Of topic accounts, what counts here. */
-struct account_news {
-    const char *user_id;
-    int64_t version;
-    bool withdrawn;
-};
-extern const struct field ACCOUNT_FIELDS[];
-
-struct relation_news {
-    const char *a, *b;
-    int64_t version;
-    bool friends;
-};
-/* One record of relations; bad_input when it is not as it must be. */
-bool codec_relation(struct arena *arena, struct view bytes, struct relation_news *relation, struct err *err);
-
 /* The payload of presence.changes. */
 void codec_change(struct str *out, const struct presence *presence);
 /* {user_id, online, last_seen?}: one item of a list. */

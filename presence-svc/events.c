@@ -33,23 +33,16 @@ static bool relations_apply(void *payload, const struct kafka_batch *batch, stru
 {
     const struct presence_app *app = payload;
     AUTO(arena) arena = arena_open(BATCH_ARENA_BYTES);
-    struct relation_news *relations = arena_alloc(arena, (batch->count + 1) * sizeof *relations);
-    for (size_t i = 0; i < batch->count; i++)
-        if (batch->records[i].payload.bytes && !codec_relation(arena, batch->records[i].payload, &relations[i], err))
-            return false;
-    return store_apply_relations(app->db, arena, batch, relations, err);
+    const struct relation_copy *relations = relations_decode(arena, batch, err);
+    return relations && store_apply_relations(app->db, arena, batch, relations, err);
 }
 
 static bool accounts_apply(void *payload, const struct kafka_batch *batch, struct err *err)
 {
     const struct presence_app *app = payload;
     AUTO(arena) arena = arena_open(BATCH_ARENA_BYTES);
-    struct account_news *accounts = arena_alloc(arena, (batch->count + 1) * sizeof *accounts);
-    for (size_t i = 0; i < batch->count; i++)
-        if (batch->records[i].payload.bytes &&
-            !JSON_DECODE_LENIENT(arena, batch->records[i].payload, ACCOUNT_FIELDS, &accounts[i], err))
-            return false;
-    return store_apply_accounts(app->db, arena, batch, accounts, err);
+    const struct account_copy *accounts = accounts_decode(arena, batch, err);
+    return accounts && store_apply_accounts(app->db, arena, batch, accounts, err);
 }
 
 const struct kafka_subscription PRESENCE_SUBSCRIPTIONS[] = {

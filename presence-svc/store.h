@@ -7,6 +7,7 @@
 #include "codec.h"
 #include "kafka.h"
 #include "pg.h"
+#include "records.h"
 
 /* ---- signals (store_signals.c) ---- */
 
@@ -65,8 +66,8 @@ bool store_change_settings(struct pg_pool *db, struct arena *arena, const char *
 
 /* Read copies; one item per record, those with a NULL id left out. */
 bool store_apply_accounts(struct pg_pool *db, struct arena *arena, const struct kafka_batch *batch,
-                          const struct account_news *accounts, struct err *err);
+                          const struct account_copy *accounts, struct err *err);
 bool store_apply_relations(struct pg_pool *db, struct arena *arena, const struct kafka_batch *batch,
-                           const struct relation_news *relations, struct err *err);
+                           const struct relation_copy *relations, struct err *err);
 
 #endif

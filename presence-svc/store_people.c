@@ -123,8 +123,8 @@ bool store_change_settings(struct pg_pool *db, struct arena *arena, const char *
 struct copy_work {
     struct arena *arena;
     const struct kafka_batch *batch;
-    const struct account_news *accounts;
-    const struct relation_news *relations;
+    const struct account_copy *accounts;
+    const struct relation_copy *relations;
 };
 
 static const struct pg_statement MAKE_GONE = {
@@ -180,7 +180,7 @@ static bool apply_accounts(struct pg_tx *tx, void *payload, struct err *err)
 }
 
 bool store_apply_accounts(struct pg_pool *db, struct arena *arena, const struct kafka_batch *batch,
-                          const struct account_news *accounts, struct err *err)
+                          const struct account_copy *accounts, struct err *err)
 {
     struct copy_work work = {.arena = arena, .batch = batch, .accounts = accounts};
     return pg_transaction(db, apply_accounts, &work, err);
@@ -206,12 +206,12 @@ static bool apply_relations(struct pg_tx *tx, void *payload, struct err *err)
     if (!applied_begin(tx, work->batch, &first, err))
         return false;
     for (size_t i = first; i < work->batch->count; i++) {
-        const struct relation_news *relation = &work->relations[i];
+        const struct relation_copy *relation = &work->relations[i];
         if (!relation->a)
             continue;
         a[count] = relation->a;
         b[count] = relation->b;
-        friends[count] = relation->friends ? "true" : "false";
+        friends[count] = relation_is_friendly(relation) ? "true" : "false";
         versions[count++] = relation->version;
     }
     return (!count || pg_tx_exec(tx, &COPY_RELATIONS,
@@ -222,7 +222,7 @@ static bool apply_relations(struct pg_tx *tx, void *payload, struct err *err)
 }
 
 bool store_apply_relations(struct pg_pool *db, struct arena *arena, const struct kafka_batch *batch,
-                           const struct relation_news *relations, struct err *err)
+                           const struct relation_copy *relations, struct err *err)
 {
     struct copy_work work = {.arena = arena, .batch = batch, .relations = relations};
     return pg_transaction(db, apply_relations, &work, err);

@@ -11,20 +11,6 @@ const struct field PROFILE_WISH_FIELDS[] = {
     {0},
 };
 
-/* Read with json_decode_lenient: phone, email_verified and whatever comes later are not kept here. */
-const struct field ACCOUNT_FIELDS[] = {
-    FIELD_UUID(struct account_copy, user_id, .required = true),
-    FIELD_TEXT(struct account_copy, handle, .nullable = true),
-    FIELD_TEXT(struct account_copy, nickname, .nullable = true),
-    FIELD_TEXT(struct account_copy, email, .nullable = true),
-    FIELD_TEXT(struct account_copy, role, .nullable = true),
-    FIELD_TEXT(struct account_copy, locale, .nullable = true),
-    FIELD_TEXT(struct account_copy, created_at, .nullable = true),
-    FIELD_BOOL(struct account_copy, withdrawn),
-    FIELD_I64(struct account_copy, version, .required = true, .min = 1, .max = INT64_MAX),
-    {0},
-};
-
 /* ---- people ---- */
 
 static void person_members(struct str *out, const struct person *person)

@@ -6,7 +6,6 @@
 #include "person.h"
 
 extern const struct field PROFILE_WISH_FIELDS[];
-extern const struct field ACCOUNT_FIELDS[];
 
 /* {id, handle, nickname, avatar_url}: a person in lists. */
 void codec_person(struct str *out, const char *name, const struct person *person);

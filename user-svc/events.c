@@ -98,13 +98,8 @@ static bool accounts_apply(void *payload, const struct kafka_batch *batch, struc
 {
     const struct user_app *app = payload;
     AUTO(arena) arena = arena_open(BATCH_ARENA_BYTES);
-    struct account_copy *copies = arena_alloc(arena, (batch->count + 1) * sizeof *copies);
-    for (size_t i = 0; i < batch->count; i++) {
-        const struct view bytes = batch->records[i].payload;
-        if (bytes.bytes && !JSON_DECODE_LENIENT(arena, bytes, ACCOUNT_FIELDS, &copies[i], err))
-            return false;
-    }
-    return store_apply_accounts(app->db, arena, batch, copies, err);
+    const struct account_copy *copies = accounts_decode(arena, batch, err);
+    return copies && store_apply_accounts(app->db, arena, batch, copies, err);
 }
 
 const struct kafka_subscription USER_SUBSCRIPTIONS[] = {

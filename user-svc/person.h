@@ -36,13 +36,6 @@ struct profile {
     bool withdrawn;
 };
 
-/* An account as auth-svc tells it (topic accounts). */
-struct account_copy {
-    const char *user_id, *handle, *nickname, *email, *role, *locale, *created_at;
-    bool withdrawn;
-    int64_t version;
-};
-
 /* A wish to change the profile: only what was in the body; null clears. */
 struct profile_wish {
     const char *bio, *location;

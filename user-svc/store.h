@@ -9,6 +9,7 @@
 #include "page.h"
 #include "person.h"
 #include "pg.h"
+#include "records.h"
 #include "relation.h"
 
 /* Where a write came from: its headers travel with its events. Both may be NULL. */

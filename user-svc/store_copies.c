@@ -125,19 +125,6 @@ static void copy_rows_add(struct arena *arena, struct copy_rows *rows, const str
     rows->count++;
 }
 
-/* One statement can't touch a row twice: of several events of one account in the batch the newest stands for all. */
-static bool superseded(const struct copy_work *work, size_t index)
-{
-    const struct account_copy *copy = &work->copies[index];
-    for (size_t i = 0; i < work->batch->count; i++) {
-        const struct account_copy *other = &work->copies[i];
-        if (i != index && other->user_id && strcmp(other->user_id, copy->user_id) == 0 &&
-            (other->version > copy->version || (other->version == copy->version && i > index)))
-            return true;
-    }
-    return false;
-}
-
 static struct copy_rows copy_rows_of(const struct copy_work *work, size_t first)
 {
     const size_t most = work->batch->count + 1;
@@ -148,7 +135,7 @@ static struct copy_rows copy_rows_of(const struct copy_work *work, size_t first)
     for (int column = 0; column < COLUMNS; column++)
         rows.columns[column] = arena_alloc(work->arena, most * sizeof(char *));
     for (size_t i = first; i < work->batch->count; i++)
-        if (work->copies[i].user_id && !superseded(work, i))
+        if (work->copies[i].user_id && !account_is_superseded(work->copies, work->batch->count, i))
             copy_rows_add(work->arena, &rows, &work->copies[i]);
     return rows;
 }

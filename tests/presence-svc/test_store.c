@@ -242,7 +242,7 @@ static void make_friends(const char *a, const char *b, bool friends, int64_t ver
     bool swap = strcmp(a, b) > 0;
     const struct kafka_record record = {.offset = offset++};
     const struct kafka_batch batch = {.topic = TOPIC_RELATIONS, .partition = 0, .records = &record, .count = 1};
-    const struct relation_news news = {.a = swap ? b : a, .b = swap ? a : b, .version = version, .friends = friends};
+    const struct relation_copy news = {.a = swap ? b : a, .b = swap ? a : b, .version = version, .friend = friends};
     AUTO(arena) arena = arena_open(1 << 20);
     test_check(store_apply_relations(database(), arena, &batch, &news, &err), __FILE__, __LINE__, "%s %s", err.message,
                err.detail);
@@ -254,7 +254,7 @@ static void account(const char *user, int64_t version, bool withdrawn)
     struct err err = {0};
     const struct kafka_record record = {.offset = offset++};
     const struct kafka_batch batch = {.topic = TOPIC_ACCOUNTS, .partition = 0, .records = &record, .count = 1};
-    const struct account_news news = {.user_id = user, .version = version, .withdrawn = withdrawn};
+    const struct account_copy news = {.user_id = user, .version = version, .withdrawn = withdrawn};
     AUTO(arena) arena = arena_open(1 << 20);
     test_check(store_apply_accounts(database(), arena, &batch, &news, &err), __FILE__, __LINE__, "%s %s", err.message,
                err.detail);
