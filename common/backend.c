@@ -417,6 +417,7 @@ static void parts_stop(struct backend *backend, const struct backend_parts *part
     if (parts->stopping)
         parts->stopping(parts->app);
     http_server_release(&backend->http);
+    http_server_release(&backend->admin); /* its checks look at what ends next */
     kafka_listener_release(&backend->listener);
     kafka_worker_release(&backend->worker);
     outbox_relay_release(&backend->relay);
@@ -424,7 +425,6 @@ static void parts_stop(struct backend *backend, const struct backend_parts *part
         registry_lease_release(&backend->announced[i].lease);
     registry_lease_release(&backend->lease);
     auth_feed_release(&backend->feed);
-    http_server_release(&backend->admin);
 }
 
 bool backend_serve(struct backend *backend, const struct backend_parts *parts, struct err *err)
