@@ -96,6 +96,8 @@ $(BUILD)/tests/$(1)/test_%: $(BUILD)/tests/$(1)/test_%.o $(SUPPORT) $(if $(filte
 	$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LIBS)
 endef
 $(foreach room,$(C_TEST_ROOMS),$(eval $(call test_rules,$(room))))
+# The slow second form of the order book, which its tests compare the engine with.
+$(BUILD)/tests/match-svc/test_book_rules $(BUILD)/tests/match-svc/test_book_random: $(BUILD)/tests/match-svc/model.o
 .SECONDARY:
 
 c-tests: $(C_TESTS) ## builds the tests in C
@@ -107,7 +109,7 @@ FUZZ_CFLAGS := -std=gnu11 -O1 -g $(WARNINGS) -Wno-gnu-zero-variadic-macro-argume
 	-fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -MMD -MP -Icommon \
 	-iquote gateway -iquote auth-svc $(PACKAGE_CFLAGS)
 FUZZ_OBJECTS := $(patsubst %.c,$(FUZZ_BUILD)/%.o,$(wildcard common/*.c) $(filter-out gateway/main.c,$(wildcard gateway/*.c)) \
-	auth-svc/idtoken.c chat-svc/wire.c chat-svc/stomp.c) $(FUZZ_BUILD)/migrations.o
+	auth-svc/idtoken.c chat-svc/wire.c chat-svc/stomp.c $(wildcard match-svc/book*.c)) $(FUZZ_BUILD)/migrations.o
 $(FUZZ_BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	clang $(FUZZ_CFLAGS) -c $< -o $@
@@ -120,6 +122,7 @@ $(FUZZ_BUILD)/libfuzzed.a: $(FUZZ_OBJECTS)
 $(FUZZ_BUILD)/fuzz_%: $(FUZZ_BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_BUILD)/libfuzzed.a
 	clang -fsanitize=fuzzer,address,undefined -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
 $(FUZZ_BUILD)/fuzz_push: $(patsubst %,$(FUZZ_BUILD)/push-svc/%.o,codec fcm message outcome)
+$(FUZZ_BUILD)/fuzz_book: $(FUZZ_BUILD)/tests/match-svc/model.o
 $(FUZZ_BUILD)/fuzz_slack: $(patsubst %,$(FUZZ_BUILD)/notify-svc/%.o,mime slack_event slack_text)
 fuzzers: $(FUZZERS:%=$(FUZZ_BUILD)/fuzz_%) ## builds the fuzzers (clang)
 FUZZ_SECONDS ?= 5

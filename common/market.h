@@ -22,6 +22,12 @@ enum {
     MARKET_RECORD_MAX = 512 * 1024,
     MARKET_CLIENT_ID_MAX = 64,
     MARKET_ACCOUNTS_PER_EVENT = 1000, /* of a close: final accounts come in several events */
+    /* So that the events of one command always fit one record: */
+    MARKET_FILLS_MAX = 2000,       /* of one order at once; what is left then ends as unfilled */
+    MARKET_OPEN_ORDERS_MAX = 5000, /* of one account; one more is refused (overflow) */
+    MARKET_ACCOUNTS_MAX = 20000,
+    MARKET_LEVELS_MAX = 65536, /* ticks from price_min to price_max */
+    MARKET_QUANTITY_MAX = 2147483647,
 };
 
 enum market_side { SIDE_BUY, SIDE_SELL };
@@ -89,6 +95,8 @@ struct market_command {
 
 /* Appends the record's payload. */
 void market_command_encode(struct str *out, const struct market_command *command);
+/* ERR_BAD_INPUT for what no command can be: lengths, kinds, enums, rules of OPEN that fit no book. What a player may get wrong (price, quantity,
+ * company) is taken: the engine answers it. */
 bool market_command_decode(struct view bytes, struct market_command *command, struct err *err);
 
 /* ---- events ---- */
@@ -109,7 +117,7 @@ enum market_event_kind {
     MARKET_OPENED = 1, MARKET_STARTED, MARKET_DEPOSITED,
     MARKET_ACCEPTED, /* order: rests or is about to match; what follows in the same record tells what became of it */
     MARKET_REPEATED, /* a client_order_id again: the order as it stands */
-    MARKET_REJECTED, /* order and reason; `limit` says the most that would have been taken (TOO_LARGE) */
+    MARKET_REJECTED, /* order and reason; `limit` says the most that would have been taken (TOO_LARGE). Of a DEPOSIT: order_id is the deposit's */
     MARKET_TRADE,
     MARKET_AMENDED,
     MARKET_DONE,     /* an order left the book: filled, cancelled, unfilled, self_trade, round_closed */
@@ -133,7 +141,8 @@ struct market_event {
     union {
         struct { /* ACCEPTED, REPEATED, REJECTED, AMENDED, DONE */
             struct market_order order; /* quantity: the total; client_order_id only in ACCEPTED, REPEATED, REJECTED */
-            int64_t remaining, filled, paid; /* paid: sum of price x quantity of its fills */
+            int64_t remaining, filled, paid; /* remaining: quantity - filled; paid: sum of price x quantity of its fills */
+            uint8_t command; /* the kind of command that this comes from: REJECTED of an AMEND or CANCEL leaves the order as it stands */
             uint8_t reason;
             bool kept_priority;
             int64_t limit;
@@ -181,9 +190,10 @@ struct market_events {
     struct market_event *events;
 };
 
+/* A record is begun in an empty `out`; each add counts itself in the record's head. */
 void market_events_begin(struct str *out, const struct uuid *market, int64_t command_offset, int64_t at_ms, int64_t first_seq);
 void market_events_add(struct str *out, const struct market_event *event); /* seq is not written: it follows from first_seq */
-void market_events_end(struct str *out);                                 /* fills in the count */
+/* ERR_BAD_INPUT for what no record can be, or for more than the arena's limit. */
 bool market_events_decode(struct arena *arena, struct view bytes, struct market_events *events, struct err *err);
 
 #endif

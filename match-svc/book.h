@@ -17,8 +17,10 @@
 struct book;
 
 struct book_limits {
-    size_t orders_max, accounts_max; /* more are refused (OVERFLOW) */
+    size_t orders_max, accounts_max; /* of a round, ended orders included; more are refused (OVERFLOW). accounts_max is at most MARKET_ACCOUNTS_MAX */
 };
+
+enum { BOOK_HASH_EVERY = 1000 }; /* commands from one MARKET_HASH event to the next */
 
 struct book *book_open(const struct book_limits *limits);
 void book_release(struct book **book);
@@ -33,12 +35,15 @@ void book_apply(struct book *book, const struct market_command *command, int64_t
 bool book_seen(const struct book *book, uint64_t source, uint64_t n);
 
 int64_t book_seq(const struct book *book);
-uint64_t book_hash(const struct book *book); /* of all that book_save writes; kept up incrementally or computed: says README */
+/* Of all that book_save writes. A sum of one term per object, brought up to date from the objects that changed since the last MARKET_HASH event, so it costs
+ * what those commands touched. Right after a MARKET_HASH event it equals the event's hash. */
+uint64_t book_hash(const struct book *book);
 
 /* Depth and figures of a company for feeds: levels best first. */
 struct book_level { int64_t price, quantity, orders; };
 struct book_depth {
-    int64_t last_price, initial_price, volume, high, low;
+    int64_t last_price, initial_price, volume; /* volume: shares traded */
+    int64_t high, low;                         /* of the trades; 0 before the first */
     bool halted;
     size_t bid_count, ask_count;
     struct book_level bids[64], asks[64];
