@@ -7,7 +7,7 @@
 
 /* magic 4, version 4, then the state, its hash 8, and a checksum 8 of all bytes before. Orders and accounts stand in the order of their numbers; queues
  * and lists are not written, they follow from the priorities. */
-enum { MAGIC = 0x4b4f4f42 /* "BOOK" */, VERSION_1 = 1, CHECKSUM_BYTES = 8, ORDER_BYTES_LEAST = 16 + 4 + 8 + 40 + 1 };
+enum { MAGIC = 0x4b4f4f42 /* "BOOK" */, VERSION_1 = 1, CHECKSUM_BYTES = 8, ORDER_BYTES_LEAST = 16 + 4 + 7 + 40 + 1 };
 
 /* ---- writing ---- */
 

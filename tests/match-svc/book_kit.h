@@ -17,7 +17,7 @@ struct pair {
     uint64_t n;            /* of the only sender */
     struct str ours, theirs; /* the records of the last command */
     uint64_t last_hash;    /* of the engine's last MARKET_HASH */
-    uint64_t hashes;       /* how many there were */
+    int64_t kinds[MARKET_EVENTS], reasons[REASONS]; /* how often each was told */
 };
 
 static const struct uuid KIT_MARKET = {"the market"};
@@ -44,9 +44,11 @@ static inline void pair_ours(void *payload, const struct market_event *event)
 {
     struct pair *pair = payload;
     struct market_event told = *event;
+    pair->kinds[event->kind]++;
+    if (event->kind == MARKET_DONE || event->kind == MARKET_REJECTED || event->kind == MARKET_REPEATED)
+        pair->reasons[event->order.reason]++;
     if (event->kind == MARKET_HASH) {
         pair->last_hash = event->hash.hash;
-        pair->hashes++;
         told.hash.hash = 0; /* the model has none */
     }
     market_events_add(&pair->ours, &told);
