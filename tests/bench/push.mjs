@@ -39,7 +39,7 @@ await world.sql(`INSERT INTO devices (user_id, device_id, session_id, platform, 
 const users = (await world.sql('SELECT user_id FROM devices')).map(({ user_id }) => ({ id: user_id }));
 
 async function ours() {
-  const { pid } = world.daemons[0].child;
+  const { pid } = world.instances[0].child;
   const lines = Array.from({ length: count }, (_, i) => world.pushEvent(users[i % users.length], { title: 'kim', body: 'a message of sixty characters or so, as people write in chat', data: { room_id: uuid(), seq: String(i) }, collapse_key: uuid() }));
   const before = (await figures()).sends;
   const [started, used] = [performance.now(), cpu(pid)];

@@ -56,9 +56,9 @@ test('[P-28][P-29][M-52] kill -9 of either owner while 200 sends are under way: 
     await eventually(20000, () => done >= 20, 'some are through', 1);
     assert.ok(done < 200, 'and many are under way');
     await victim.kill();
-    await victim.start();
+    const ready = victim.start();
     await Promise.all(sends);
-    await victim.ready();
+    await ready;
   }
   for (const { room, other, acknowledged } of talks) await check(room, other, acknowledged);
   assert.equal(talks.reduce((sum, { acknowledged }) => sum + acknowledged.length, 0), 400);
@@ -70,8 +70,7 @@ test('[P-28] a client_id repeated after kill -9 of both instances is the message
   const wish = { client_id: clientId(), content: 'before' };
   const first = await sure(mina, room, wish);
   await Promise.all(world.instances.map((instance) => instance.kill()));
-  for (const instance of world.instances) await instance.start();
-  for (const instance of world.instances) await instance.ready();
+  await Promise.all(world.instances.map((instance) => instance.start()));
   const again = await sure(mina, room, wish);
   assert.deepEqual([again.seq, again.id, again.content], [first.seq, first.id, 'before']);
   await check(room, juno, [first]);

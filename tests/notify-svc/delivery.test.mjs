@@ -22,7 +22,7 @@ const address = () => `m${uuid()}@example.test`;
 const code = (email, more = {}) => ({ v: 1, id: uuid(), at: new Date().toISOString(), kind: 'code', to: { email }, channels: ['email'], args: { code: '246813', purpose: 'verify_email' }, dedupe_id: uuid(), locale: 'en', ...more });
 const row = async (request) => (await world.sql('SELECT * FROM deliveries WHERE dedupe_id = $1 ORDER BY id', [request.dedupe_id]))[0];
 const state = (request, wanted) => eventually(20000, async () => (await row(request))?.state === wanted && row(request), `the delivery is ${wanted}`);
-const send = (...requests) => requests.forEach((request) => world.publish('notify.requests', request.to.email ?? request.to.user ?? 'x', [request]));
+const send = (...requests) => world.publish('notify.requests', requests.map((request) => [request.to.email ?? request.to.user ?? 'x', request]));
 
 test('[D-51][P-07] a code leaves as one mail however often it is told, and its text is forgotten', async () => {
   const to = address(), request = code(to);
@@ -41,7 +41,7 @@ test('[D-51][P-07] a code leaves as one mail however often it is told, and its t
 test('[D-51][K-45] two hundred mails by two instances: each is sent once', async () => {
   const requests = Array.from({ length: 200 }, () => code(address()));
   send(...requests.slice(0, 1));
-  world.publish('notify.requests', 'bulk', requests.slice(1));
+  world.publish('notify.requests', requests.slice(1).map((request) => ['bulk', request]));
   await eventually(40000, async () => (await world.one("SELECT count(*) FROM deliveries WHERE state = 'sent' AND dedupe_id = ANY ($1)", [requests.map(({ dedupe_id }) => dedupe_id)])) === 200, 'all are sent');
   for (const { to } of requests) assert.equal(post.of(to.email).length, 1);
 });
@@ -52,7 +52,7 @@ test('[K-45][D-48] a mail server that hangs delays no inbox, no stream, no other
   await stream.hello();
   post.mode = 'hang';
   const requests = Array.from({ length: 12 }, () => code(address()));
-  world.publish('notify.requests', kim.id, requests);
+  world.publish('notify.requests', requests.map((request) => [kim.id, request]));
   await eventually(15000, () => post.mails.some(({ to }) => to === requests[0].to.email), 'mails hang');
   await world.fill(kim, 5);
   await stream.until('all five at once', ({ seqs }) => seqs.length === 5, 5000);

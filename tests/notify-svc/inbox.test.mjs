@@ -188,7 +188,7 @@ test('[M-55] very many recipients in one batch: all are told, each once, and the
   const people = Array.from({ length: 500 }, () => uuid());
   const last = world.person();
   const requests = Array.from({ length: 8 }, () => world.request(last, { kind: 'meetup_changed', to: { users: people }, args: { meetup: { id: uuid(), title: '긴'.repeat(200) } } }));
-  world.publish('notify.requests', last.id, [...requests, world.request(last)]);
+  world.publish('notify.requests', [...requests, world.request(last)].map((request) => [last.id, request]));
   await eventually(60000, async () => (await world.lastSeq(last)) === 1, 'the last record is done');
   const rows = await world.sql('SELECT last_seq, count(*) FROM inboxes WHERE user_id = ANY ($1) GROUP BY last_seq', [people]);
   assert.deepEqual(rows, [{ last_seq: 8, count: 500 }]);
@@ -202,7 +202,7 @@ test('[M-11] who withdrew keeps nothing and is told nothing', async () => {
   await world.account(kim, { withdrawn: true, email: '', nickname: '', handle: '' });
   for (const table of ['notices', 'choices', 'preferences']) assert.equal(await world.one(`SELECT count(*) FROM ${table} WHERE user_id = $1`, [kim.id]), 0, table);
   const other = world.person();
-  world.publish('notify.requests', kim.id, [world.request(kim), world.request(other)]);
+  world.publish('notify.requests', [[kim.id, world.request(kim)], [kim.id, world.request(other)]]);
   await eventually(15000, async () => (await world.lastSeq(other)) === 1, 'the next record is done');
   assert.equal(await world.one('SELECT count(*) FROM notices WHERE user_id = $1', [kim.id]), 0);
 });

@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { after, before, test } from 'node:test';
+import { freePort } from '../support/http.mjs';
 import { readTopic } from '../support/topics.mjs';
 import { eventually } from '../support/wait.mjs';
 import { Stream } from './sse.mjs';
-import { World, freePort, uuid } from './world.mjs';
+import { World, uuid } from './world.mjs';
 
 const world = new World();
 const STREAMS_MAX = 8;

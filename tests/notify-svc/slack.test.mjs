@@ -219,7 +219,7 @@ test('[K-46] a match opens one conversation with all it finds and names who is m
   for (const person of [kim, lee, choi]) await world.account(person);
   const one = inSlack(kim.email), two = inSlack(choi.email);
   const match = world.request(kim, { kind: 'match_done', to: { users: [kim.id, lee.id, choi.id] }, channels: ['slack'], args: {}, locale: 'en' });
-  world.publish('notify.requests', kim.id, [match, { ...match, id: uuid() }]);
+  world.publish('notify.requests', [[kim.id, match], [kim.id, { ...match, id: uuid() }]]);
   const row = await delivery(match.dedupe_id);
   assert.equal(row.state, 'sent', row.reason);
   const told = slack.messages.filter(({ users }) => users?.split(',').includes(one.id) && users.includes(two.id));
@@ -245,7 +245,7 @@ test('[D-47] a comment goes to the author in Slack only if linked', async () => 
 test('[D-47] errors go to the error channel, and a channel without us is a dead letter with its reason', async () => {
   const error = { ...world.request(world.person()), kind: 'error_reported', to: { slack: 'webhook:errors' }, channels: ['slack'], args: { service: 'order-svc', text: 'a < b' } };
   const lost = { ...world.request(world.person()), kind: 'channel_joined', to: { slack: 'C0PRIVATE' }, channels: ['slack'], args: { from: { nickname: 'Park' } } };
-  world.publish('notify.requests', 'errors', [error, lost]);
+  world.publish('notify.requests', [['errors', error], ['errors', lost]]);
   assert.equal((await delivery(error.dedupe_id)).state, 'sent');
   assert.ok(slack.messages.some(({ channel, text }) => channel === '/services/T1/B1/errors' && text.includes('a &lt; b')));
   const dead = await delivery(lost.dedupe_id);
@@ -274,7 +274,7 @@ test('[D-48][K-46] a limited Slack is left alone, then told; attempts are not sp
 
 test('[P-01][D-51] a code for a telephone leaves as one signed SMS', async () => {
   const record = { ...world.request(world.person()), kind: 'code', to: { phone: '01012345678' }, channels: ['sms'], args: { code: '135790', purpose: 'verify_phone' }, locale: 'ko' };
-  world.publish('notify.requests', 'phone', [record, record]);
+  world.publish('notify.requests', [['phone', record], ['phone', record]]);
   const call = await eventually(20000, () => sms.calls.find(({ body }) => body.messages[0].text.includes('135790')), 'the SMS left');
   assert.equal(call.status, 200);
   assert.equal(call.body.messages[0].to, '01012345678');
@@ -287,7 +287,7 @@ test('[P-01][D-51] a code for a telephone leaves as one signed SMS', async () =>
 test('[D-51][P-07] mails without settings stand in the local sink, which only its owner reads', async () => {
   const to = `sink${uuid()}@example.test`;
   const record = { ...world.request(world.person()), kind: 'code', to: { email: to }, channels: ['email'], args: { code: '864209', purpose: 'verify_email' }, locale: 'en' };
-  world.publish('notify.requests', to, [record]);
+  world.publish('notify.requests', [[to, record]]);
   const file = path.join(world.folder, 'sink.jsonl');
   const line = await eventually(20000, () => fs.readFileSync(file, 'utf8').split('\n').filter(Boolean).map((one) => JSON.parse(one)).find((one) => one.to === to), 'the mail is in the sink');
   assert.deepEqual([line.channel, line.id, line.data.kind], ['email', record.dedupe_id, 'code']);

@@ -45,8 +45,8 @@ test('[P-40][I1] two instances send each push once, and both work', async () => 
   await allDelivered(all);
   world.fcm.delay = 0;
   assert.deepEqual(times(all.tokens), all.tokens.map(() => 1));
-  for (const daemon of world.daemons)
-    assert.ok((await world.metric('madang_push_sends_total{channel="fcm",result="delivered"}', [daemon])) > 0, `instance ${daemon.slot} sent some`);
+  for (const instance of world.instances)
+    assert.ok((await world.metric('madang_push_sends_total{channel="fcm",result="delivered"}', [instance])) > 0, `instance ${instance.n} sent some`);
 });
 
 test('[P-40][I1] kill -9 of one in the middle: nothing is lost; the next process of its slot goes on at once', async () => {
@@ -54,10 +54,8 @@ test('[P-40][I1] kill -9 of one in the middle: nothing is lost; the next process
   world.fcm.delay = 80;
   world.push(...all.events);
   await eventually(20000, () => delivered(all.tokens) >= 20, 'some are sent');
-  const victim = world.daemons[1];
-  victim.child.kill('SIGKILL');
-  await victim.exited;
-  await world.startDaemon(2);
+  await world.instances[1].kill();
+  await world.instances[1].start();
   await allDelivered(all);
   world.fcm.delay = 0;
   doublesAreHarmless(all.tokens, HAND);
@@ -68,14 +66,12 @@ test('[P-40][I1] one that does not come back: the other takes over what it had i
   world.fcm.delay = 80;
   world.push(...all.events);
   await eventually(20000, () => delivered(all.tokens) >= 10, 'some are sent');
-  const victim = world.daemons[1];
-  victim.child.kill('SIGKILL');
-  await victim.exited;
+  await world.instances[1].kill();
   // Its partitions are the other's once the group has noticed.
   await allDelivered(all, 60000);
   world.fcm.delay = 0;
   doublesAreHarmless(all.tokens, HAND);
-  await world.startDaemon(2);
+  await world.instances[1].start();
 });
 
 test('[P-40] SIGTERM in the middle: what is in flight is finished and written down, nothing is sent twice', async () => {
@@ -83,13 +79,11 @@ test('[P-40] SIGTERM in the middle: what is in flight is finished and written do
   world.fcm.delay = 80;
   world.push(...all.events);
   await eventually(20000, () => delivered(all.tokens) >= 10, 'some are sent');
-  const leaver = world.daemons[1];
-  leaver.child.kill('SIGTERM');
-  assert.equal(await leaver.exited, 0);
+  assert.equal(await world.instances[1].stop(), 0);
   await allDelivered(all);
   world.fcm.delay = 0;
   assert.deepEqual(times(all.tokens), all.tokens.map(() => 1));
-  await world.startDaemon(2);
+  await world.instances[1].start();
 });
 
 test('[P-40][I1] PostgreSQL drops every connection in the middle: nothing is lost', async () => {
@@ -110,9 +104,8 @@ test('[P-40][I1] both killed while PostgreSQL forgets nothing: a fresh pair send
   world.fcm.delay = 80;
   world.push(...all.events);
   await eventually(20000, () => delivered(all.tokens) >= 5, 'some are sent');
-  for (const daemon of world.daemons) daemon.child.kill('SIGKILL');
-  await Promise.all(world.daemons.map((daemon) => daemon.exited));
-  await Promise.all([world.startDaemon(1), world.startDaemon(2)]);
+  await Promise.all(world.instances.map((instance) => instance.kill()));
+  await Promise.all(world.instances.map((instance) => instance.start()));
   await allDelivered(all);
   world.fcm.delay = 0;
   doublesAreHarmless(all.tokens, 2 * HAND);

@@ -72,10 +72,8 @@ describe('without credentials', () => {
       { device_id: 'web', platform: 'web', title: 'lee', body: 'hi', data: { room_id: 'r' } },
     ]);
     assert.equal(await world.metric('madang_push_sends_total{channel="sink",result="delivered"}'), 2);
-    const daemon = world.daemons[0];
-    daemon.child.kill('SIGTERM');
-    assert.equal(await daemon.exited, 0);
-    await world.startDaemon(1);
+    assert.equal(await world.instances[0].stop(), 0);
+    await world.instances[0].start();
     assert.equal((await request('GET', `${world.url}/api/push/vapid-key`)).json.key, key);
   });
 

@@ -63,7 +63,7 @@ test('[P-39] third-party trouble keeps the token, alarms, and is tried again', a
   assert.equal(await devices(sent.person), 1);
   assert.ok(gap(sent) >= 1000, 'as for a quota');
   assert.ok((await world.metric('madang_push_reasons_total{result="retry",reason="third_party_auth"}')) >= 1);
-  assert.match(world.daemons[0].log, /push_needs_a_look/);
+  assert.match(world.instances[0].log, /push_needs_a_look/);
 });
 
 test('[P-39] unavailable and internal: again after Retry-After, or with a growing delay', async () => {

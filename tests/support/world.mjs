@@ -133,6 +133,7 @@ export class ServiceWorld {
   instances = [];
   #databases = 0;
   #versions = new Map(); // of relations
+  #folder;
 
   /** `service`: "user" of user-svc; `schema`: its schema in the database. */
   constructor(service, schema = service) {
@@ -146,7 +147,6 @@ export class ServiceWorld {
     if (pidOf(`${service}-svc-1`)) throw new Error(`a ${service}-svc of this stack runs: it would share its topics with this test (make down; make stores)`);
     const url = env[`${service.toUpperCase()}_DB_URL`];
     this.name = `t_${service}_${process.pid}_${++this.#databases}`;
-    this.folder = fs.mkdtempSync(path.join(os.tmpdir(), `madang-${service}-`));
     this.auth = await new Auth().start();
     await createDatabase(this.name, new URL(url).username, schema);
     this.role = inDatabase(url, this.name);
@@ -159,6 +159,10 @@ export class ServiceWorld {
     return this;
   }
 
+  /** Of this world alone: files of the daemons, and what the test wants to put there. */
+  get folder() {
+    return (this.#folder ??= fs.mkdtempSync(path.join(os.tmpdir(), `madang-${this.service}-`)));
+  }
   /** What a daemon is started with. */
   environment({ n, ports }) {
     return {
@@ -190,7 +194,8 @@ export class ServiceWorld {
     await this.pool?.end();
     this.auth?.stop();
     if (this.name) await as(env.PG_URL, (query) => query(`DROP DATABASE IF EXISTS ${this.name} WITH (FORCE)`));
-    if (this.folder) fs.rmSync(this.folder, { recursive: true });
+    if (this.#folder) fs.rmSync(this.#folder, { recursive: true });
+    this.#folder = undefined;
     codes.forEach((code, i) => {
       if (code !== 0) throw new Error(`${this.service}-svc ${running[i].n} ended with ${code}: ${running[i].log.slice(-4000)}`);
     });
