@@ -14,7 +14,11 @@ $(BENCH_BUILD)/bench_chat_owner: tests/bench/bench_chat_owner.c $(SUPPORT) $(cal
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Itests/support -Itests/chat-svc -Ichat-svc -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) $(LIBS)
 
-.PHONY: bench-sockets bench-tools bench-gateway bench-friends bench-memory bench-token bench-push bench-chat-owner bench-history
+$(BENCH_BUILD)/bench_book: tests/bench/bench_book.c $(call objects_of,match-svc) $(COMMON)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Imatch-svc -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) $(LIBS)
+
+.PHONY: bench-book bench-sockets bench-tools bench-gateway bench-friends bench-memory bench-token bench-push bench-chat-owner bench-history
 bench-tools: $(BENCH_TOOLS)
 bench-gateway: build bench-tools ## gateway against HAProxy (HS256, ES256) and nginx
 	deploy/local/install.sh bench
@@ -30,6 +34,8 @@ bench-push: $(BUILD)/bin/push-svc ## pushes a second against a stand-in for FCM,
 	BUILD=$(BUILD) node tests/bench/push.mjs
 bench-chat-owner: $(BENCH_BUILD)/bench_chat_owner ## messages a second that one owner of chat rooms applies (make stores)
 	set -a; . .run/env; $<
+bench-book: $(BENCH_BUILD)/bench_book ## the order book engine alone: commands a second, nanoseconds of each
+	$<
 bench-history: build bench-tools ## a page of 50 from a chat room of 1,000,000 messages
 	node tests/bench/history.mjs $(BUILD)
 bench: bench-token bench-gateway bench-friends bench-memory ## all of them
