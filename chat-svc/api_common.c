@@ -115,29 +115,3 @@ bool reply_room(struct request *req, struct reply *reply, const char *room_id, i
     codec_room_seen(&reply->body, NULL, &seen.room, &seen.view);
     return true;
 }
-
-bool page_read(struct request *req, char kind, struct page *page, struct err *err)
-{
-    *page = (struct page){0};
-    const char *text = http_query(req, "cursor");
-    if (text && !cursor_read(text, kind, &page->after, err))
-        return false;
-    page->goes_on = text != NULL;
-    return http_query_i64(req, "limit", PAGE_DEFAULT, 1, PAGE_MAX, &page->limit, err);
-}
-
-void page_open(struct str *out)
-{
-    json_open(out, NULL, '{');
-    json_open(out, "items", '[');
-}
-
-void page_close(struct str *out, const struct cursor *last)
-{
-    char text[CURSOR_TEXT_BYTES];
-    if (last)
-        cursor_print(last, text);
-    json_close(out, ']');
-    json_text(out, "next_cursor", last ? text : NULL);
-    json_close(out, '}');
-}

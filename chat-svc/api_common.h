@@ -10,13 +10,12 @@
 #include "codec.h"
 #include "front.h"
 #include "http.h"
+#include "page.h"
 
 enum {
     COPY_WAIT_MS = 1000, /* how long a request waits for the copy of an account or a relation */
     COPY_LOOK_MS = 50,
     COPY_YOUNG_MS = 60000, /* an account older than this is not waited for */
-    PAGE_DEFAULT = 20,
-    PAGE_MAX = 100,
 };
 
 static inline const struct chat_app *app_of(const struct request *req)
@@ -46,20 +45,5 @@ bool people_may_join(struct request *req, const struct texts *user_ids, struct e
 
 /* 200 or another status, and the room as the caller sees it. */
 bool reply_room(struct request *req, struct reply *reply, const char *room_id, int status, struct err *err);
-
-/* `limit` and `cursor` of a list. */
-struct page {
-    int64_t limit;
-    bool goes_on;        /* there was a cursor */
-    struct cursor after; /* that cursor */
-};
-bool page_read(struct request *req, char kind, struct page *page, struct err *err);
-static inline const struct cursor *page_after(const struct page *page)
-{
-    return page->goes_on ? &page->after : NULL;
-}
-/* Opens and closes {items, next_cursor}; `last` is where the list goes on, NULL at its end. */
-void page_open(struct str *out);
-void page_close(struct str *out, const struct cursor *last);
 
 #endif

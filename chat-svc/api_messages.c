@@ -86,10 +86,10 @@ static bool read_history_wish(struct request *req, struct history_wish *wish, st
     if (!cursor_text)
         return true;
     struct cursor cursor;
-    wish->forwards = cursor_read(cursor_text, 'a', &cursor, err);
+    wish->forwards = cursor_read(cursor_text, 'a', CURSOR_US_MAX, &cursor, err);
     if (!wish->forwards) {
         err_clear(err);
-        if (!cursor_read(cursor_text, 'b', &cursor, err))
+        if (!cursor_read(cursor_text, 'b', CURSOR_US_MAX, &cursor, err))
             return false;
     }
     wish->edge = cursor.number;

@@ -138,7 +138,8 @@ bool message_search(struct request *req, struct reply *reply, struct err *err)
 {
     struct search search = {0};
     const char *room_id;
-    if (!read_query(req, &search, err) || !read_room(req, &room_id, err) || !page_read(req, 's', &search.page, err) ||
+    if (!read_query(req, &search, err) || !read_room(req, &room_id, err) ||
+        !page_read(req, 's', CURSOR_US_MAX, &search.page, err) ||
         !store_search_rooms(app_of(req)->db, req->arena, caller_of(req), room_id, &search.room_ids, err))
         return false;
     page_open(&reply->body);

@@ -130,7 +130,7 @@ bool room_list(struct request *req, struct reply *reply, struct err *err)
     struct page page;
     struct seen_room *rooms;
     size_t count;
-    if (!read_kinds(req, kinds, err) || !page_read(req, 'r', &page, err) ||
+    if (!read_kinds(req, kinds, err) || !page_read(req, 'r', CURSOR_US_MAX, &page, err) ||
         !store_rooms(app_of(req)->db, req->arena, caller_of(req), kinds, page_after(&page), page.limit + 1, &rooms,
                      &count, err))
         return false;

@@ -1,6 +1,5 @@
 #include "codec.h"
 
-#include "crypto.h"
 #include "problems.h"
 #include "text.h"
 #include "utf8.h"
@@ -285,54 +284,4 @@ const char *wish_emoji(struct arena *arena, const char *emoji, struct err *err)
         return NULL;
     }
     return plain;
-}
-
-/* ---- cursors ---- */
-
-enum { CURSOR_ID = 1 + 8, CURSOR_SEQ = CURSOR_ID + 16, CURSOR_BYTES = CURSOR_SEQ + 8, CURSOR_TEXT_LENGTH = 44 };
-
-static void put_number(unsigned char *to, int64_t number)
-{
-    for (int i = 0; i < 8; i++)
-        to[i] = (unsigned char)((uint64_t)number >> (56 - 8 * i));
-}
-
-static uint64_t get_number(const unsigned char *from)
-{
-    uint64_t number = 0;
-    for (int i = 0; i < 8; i++)
-        number = number << 8 | from[i];
-    return number;
-}
-
-void cursor_print(const struct cursor *cursor, char text[CURSOR_TEXT_BYTES])
-{
-    unsigned char bytes[CURSOR_BYTES] = {(unsigned char)cursor->kind};
-    struct uuid id = {{0}};
-    (void)uuid_parse(cursor->id, &id);
-    put_number(bytes + 1, cursor->number);
-    memcpy(bytes + CURSOR_ID, id.bytes, sizeof id.bytes);
-    put_number(bytes + CURSOR_SEQ, cursor->seq);
-    AUTO_STR encoded;
-    str_init(&encoded);
-    crypto_base64url(bytes, sizeof bytes, &encoded);
-    memcpy(text, encoded.bytes, encoded.length + 1);
-}
-
-bool cursor_read(const char *text, char kind, struct cursor *cursor, struct err *err)
-{
-    unsigned char bytes[CURSOR_TEXT_LENGTH];
-    const size_t length = strlen(text);
-    if (length != CURSOR_TEXT_LENGTH || crypto_base64url_decode(text, length, bytes) != CURSOR_BYTES ||
-        bytes[0] != (unsigned char)kind)
-        return err_add_field(err, "cursor", "not a cursor of this list");
-    const uint64_t number = get_number(bytes + 1), seq = get_number(bytes + CURSOR_SEQ);
-    /* As microseconds beyond the year 6500: PostgreSQL would refuse it as a time. */
-    if (number > INT64_C(1) << 57 || seq > INT64_MAX)
-        return err_add_field(err, "cursor", "not a cursor of this list");
-    struct uuid id;
-    memcpy(id.bytes, bytes + CURSOR_ID, sizeof id.bytes);
-    *cursor = (struct cursor){.kind = kind, .number = (int64_t)number, .seq = (int64_t)seq};
-    uuid_format(&id, cursor->id);
-    return true;
 }

@@ -1,4 +1,4 @@
-/* codec.h - Room and Message of the API as JSON, what the bodies of requests may hold, and the cursors of lists.
+/* codec.h - Room and Message of the API as JSON, and what the bodies of requests may hold.
  * codec_message() is the one printer of messages: events, pages, search and catch-up all show the same members.
  * Ownership: texts are lent; printers append to `out`. Threads: pure functions. */
 #ifndef MADANG_CHAT_CODEC_H
@@ -126,20 +126,5 @@ const char *wish_title(struct arena *arena, const char *title, struct err *err);
 bool wish_user_ids(struct arena *arena, struct texts *user_ids, const char *me, const char *pointer, struct err *err);
 /* One reaction: 1 to EMOJI_MAX code points without control characters and white space, NFC. NULL on failure. */
 const char *wish_emoji(struct arena *arena, const char *emoji, struct err *err);
-
-/* ---- cursors ---- */
-
-/* Where a list goes on: (number, id, seq) in the list's own order. On the wire: base64url of these and the kind, so a
- * cursor of one list is refused by another. */
-enum { CURSOR_TEXT_BYTES = 48 };
-struct cursor {
-    char kind;
-    int64_t number;
-    char id[UUID_TEXT_BYTES]; /* "": all zero */
-    int64_t seq;
-};
-void cursor_print(const struct cursor *cursor, char text[CURSOR_TEXT_BYTES]);
-/* bad_input for anything that this list did not give out. */
-bool cursor_read(const char *text, char kind, struct cursor *cursor, struct err *err);
 
 #endif

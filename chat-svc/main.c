@@ -1,4 +1,5 @@
-/* chat-svc: rooms, members, messages, unread, and the sockets they live on. README.md lists routes, destinations, events and settings. */
+/* chat-svc: rooms, members, messages, unread, and the sockets they live on. README.md lists routes, destinations,
+ * events and settings. */
 #include "api.h"
 #include "app.h"
 #include "backend.h"
@@ -6,6 +7,7 @@
 #include "hub.h"
 #include "owner.h"
 #include "presence_copy.h"
+#include "rounds.h"
 #include "sweep.h"
 
 extern const struct migration CHAT_MIGRATIONS[];
@@ -34,8 +36,8 @@ static bool run(void *settings, struct err *err)
     app.db = backend_db(backend);
     app.producer = backend_producer(backend);
     app.redis = backend_redis(backend);
-    AUTO(sweep) sweep = sweep_start(app.db, files, err);
-    AUTO(owner) owner = app.owner = sweep ? owner_open(app.producer, err) : NULL;
+    AUTO(rounds) rounds = rounds_start(SWEEP_EVERY_MS, sweep_round, &app, err);
+    AUTO(owner) owner = app.owner = rounds ? owner_open(app.producer, err) : NULL;
     AUTO(hub) hub = app.hub = owner ? hub_start(&app, backend, err) : NULL;
     const struct backend_parts parts = {
         .routes = CHAT_ROUTES,

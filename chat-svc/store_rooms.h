@@ -5,6 +5,7 @@
 #define MADANG_CHAT_STORE_ROOMS_H
 
 #include "codec.h"
+#include "page.h"
 #include "pg.h"
 #include "token.h"
 

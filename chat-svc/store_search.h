@@ -3,6 +3,7 @@
 #ifndef MADANG_CHAT_STORE_SEARCH_H
 #define MADANG_CHAT_STORE_SEARCH_H
 
+#include "page.h"
 #include "store_messages.h"
 
 /* Where one looks: rooms that the viewer sees in the list of rooms; `room_id` NULL: all of them. ERR_NOT_FOUND for a

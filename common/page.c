@@ -4,16 +4,30 @@
 
 #include <string.h>
 
-enum { CURSOR_BYTES = 1 + 8 + 16, CURSOR_TEXT_LENGTH = 34 };
+enum { CURSOR_ID = 1 + 8, CURSOR_SEQ = CURSOR_ID + 16, CURSOR_BYTES = CURSOR_SEQ + 8, CURSOR_TEXT_LENGTH = 44 };
+
+static void put_number(unsigned char *to, int64_t number)
+{
+    for (int i = 0; i < 8; i++)
+        to[i] = (unsigned char)((uint64_t)number >> (56 - 8 * i));
+}
+
+static uint64_t get_number(const unsigned char *from)
+{
+    uint64_t number = 0;
+    for (int i = 0; i < 8; i++)
+        number = number << 8 | from[i];
+    return number;
+}
 
 void cursor_print(const struct cursor *cursor, char text[CURSOR_TEXT_BYTES])
 {
     unsigned char bytes[CURSOR_BYTES] = {(unsigned char)cursor->kind};
-    for (int i = 0; i < 8; i++)
-        bytes[1 + i] = (unsigned char)((uint64_t)cursor->number >> (56 - 8 * i));
     struct uuid id = {{0}};
     (void)uuid_parse(cursor->id, &id);
-    memcpy(bytes + 9, id.bytes, sizeof id.bytes);
+    put_number(bytes + 1, cursor->number);
+    memcpy(bytes + CURSOR_ID, id.bytes, sizeof id.bytes);
+    put_number(bytes + CURSOR_SEQ, cursor->seq);
     AUTO_STR encoded;
     str_init(&encoded);
     crypto_base64url(bytes, sizeof bytes, &encoded);
@@ -27,15 +41,12 @@ bool cursor_read(const char *text, char kind, int64_t number_max, struct cursor 
     if (length != CURSOR_TEXT_LENGTH || crypto_base64url_decode(text, length, bytes) != CURSOR_BYTES ||
         bytes[0] != (unsigned char)kind)
         return err_add_field(err, "cursor", "not a cursor of this list");
-    uint64_t number = 0;
-    for (int i = 0; i < 8; i++)
-        number = number << 8 | bytes[1 + i];
-    if (number > (uint64_t)number_max)
+    const uint64_t number = get_number(bytes + 1), seq = get_number(bytes + CURSOR_SEQ);
+    if (number > (uint64_t)number_max || seq > INT64_MAX)
         return err_add_field(err, "cursor", "not a cursor of this list");
     struct uuid id;
-    memcpy(id.bytes, bytes + 9, sizeof id.bytes);
-    cursor->kind = kind;
-    cursor->number = (int64_t)number;
+    memcpy(id.bytes, bytes + CURSOR_ID, sizeof id.bytes);
+    *cursor = (struct cursor){.kind = kind, .number = (int64_t)number, .seq = (int64_t)seq};
     uuid_format(&id, cursor->id);
     return true;
 }

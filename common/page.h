@@ -1,6 +1,6 @@
 /* page.h - keyset pages: where a list goes on, and {items, next_cursor}.
- * A cursor is (number, id) in the list's own order; on the wire base64url of kind, number and id, so a cursor of one list is refused by another, and what this
- * list did not give out is bad_input. */
+ * A cursor is (number, id, seq) in the list's own order; on the wire base64url of these and the kind, so a cursor of
+ * one list is refused by another, and what this list did not give out is bad_input. */
 #ifndef MADANG_PAGE_H
 #define MADANG_PAGE_H
 
@@ -8,12 +8,13 @@
 #include "json.h"
 #include "uuid.h"
 
-enum { CURSOR_TEXT_BYTES = 40, PAGE_LIMIT_DEFAULT = 20, PAGE_LIMIT_MAX = 100 };
+enum { CURSOR_TEXT_BYTES = 48, PAGE_LIMIT_DEFAULT = 20, PAGE_LIMIT_MAX = 100 };
 
 struct cursor {
     char kind;                /* of the list: a letter */
     int64_t number;           /* a time or a sequence; from 0 */
     char id[UUID_TEXT_BYTES]; /* "": all zero */
+    int64_t seq;              /* from 0; lists without one leave it */
 };
 void cursor_print(const struct cursor *cursor, char text[CURSOR_TEXT_BYTES]);
 /* `number_max`: what the list's statements bear; PostgreSQL refuses times beyond CURSOR_MS_MAX or CURSOR_US_MAX. */

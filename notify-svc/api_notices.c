@@ -2,6 +2,7 @@
 
 #include "app.h"
 #include "hub.h"
+#include "page.h"
 #include "store.h"
 #include "wake.h"
 
@@ -16,25 +17,17 @@ static bool read_flag(struct request *req, const char *name, bool *flag, struct 
 bool notices_list(struct request *req, struct reply *reply, struct err *err)
 {
     const struct notify_app *app = req->app;
-    const char *cursor = http_query(req, "cursor");
-    struct notice_page page;
-    int64_t limit, before = 0;
+    struct notice_page notices;
+    struct page page; /* its cursor's number: the seq; 0 begins at the newest */
     bool unread;
-    if ((cursor && !cursor_read(cursor, &before, err)) || !http_query_i64(req, "limit", 20, 1, 100, &limit, err) ||
-        !read_flag(req, "unread", &unread, err))
+    if (!page_read(req, 'n', INT64_MAX, &page, err) || !read_flag(req, "unread", &unread, err) ||
+        !store_list(app->db, req->arena, req->identity->user_id, unread, page.after.number, page.limit, &notices, err))
         return false;
-    if (!store_list(app->db, req->arena, req->identity->user_id, unread, before, limit, &page, err))
-        return false;
-    json_open(&reply->body, NULL, '{');
-    json_open(&reply->body, "items", '[');
-    for (size_t i = 0; i < page.count; i++)
-        codec_notice(&reply->body, &page.items[i]);
-    json_close(&reply->body, ']');
-    char next[CURSOR_TEXT_BYTES];
-    if (page.more)
-        cursor_print(page.items[page.count - 1].seq, next);
-    json_text(&reply->body, "next_cursor", page.more ? next : NULL);
-    json_close(&reply->body, '}');
+    page_open(&reply->body);
+    for (size_t i = 0; i < notices.count; i++)
+        codec_notice(&reply->body, &notices.items[i]);
+    const struct cursor last = {.kind = 'n', .number = notices.more ? notices.items[notices.count - 1].seq : 0};
+    page_close(&reply->body, notices.more ? &last : NULL);
     return true;
 }
 

@@ -1,7 +1,5 @@
 #include "codec.h"
 
-#include "crypto.h"
-
 /* ---- the inbox ---- */
 
 void codec_notice(struct str *out, const struct notice *notice)
@@ -49,34 +47,6 @@ bool codec_read_wish(struct arena *arena, struct view body, struct read_wish *wi
     for (size_t i = 0; i < wish->ids.count; i++)
         if (!lower_uuid(arena, &wish->ids.items[i]))
             return err_add_field(err, "/ids", "item %zu is not an id", i);
-    return true;
-}
-
-/* ---- cursors: base64url of 'n' and the seq ---- */
-
-enum { CURSOR_BYTES = 9, CURSOR_LENGTH = 12 };
-
-void cursor_print(int64_t seq, char text[CURSOR_TEXT_BYTES])
-{
-    unsigned char bytes[CURSOR_BYTES] = {'n'};
-    for (int i = 0; i < 8; i++)
-        bytes[1 + i] = (unsigned char)((uint64_t)seq >> (56 - 8 * i));
-    AUTO_STR encoded;
-    str_init(&encoded);
-    crypto_base64url(bytes, sizeof bytes, &encoded);
-    memcpy(text, encoded.bytes, encoded.length + 1);
-}
-
-bool cursor_read(const char *text, int64_t *seq, struct err *err)
-{
-    unsigned char bytes[CURSOR_LENGTH];
-    uint64_t number = 0;
-    if (strlen(text) != CURSOR_LENGTH || crypto_base64url_decode(text, CURSOR_LENGTH, bytes) != CURSOR_BYTES ||
-        bytes[0] != 'n' || bytes[1] > 0x7f)
-        return err_add_field(err, "cursor", "not a cursor of this list");
-    for (int i = 0; i < 8; i++)
-        number = number << 8 | bytes[1 + i];
-    *seq = (int64_t)number;
     return true;
 }
 

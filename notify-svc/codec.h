@@ -1,4 +1,4 @@
-/* codec.h - JSON <-> struct, and the cursors of lists. Texts live in the arena that was given; printers append. */
+/* codec.h - JSON <-> struct. Texts live in the arena that was given; printers append. */
 #ifndef MADANG_NOTIFY_CODEC_H
 #define MADANG_NOTIFY_CODEC_H
 
@@ -13,7 +13,6 @@ enum {
     IDS_MAX = 100,   /* of one POST .../read */
     DEDUPE_ID_MAX = 200,
     ARGS_BYTES_MAX = 4096,
-    CURSOR_TEXT_BYTES = 16,
 };
 
 /* ---- topic notify.requests ---- */
@@ -68,10 +67,6 @@ struct read_wish {
     bool ids_seen;
 };
 bool codec_read_wish(struct arena *arena, struct view body, struct read_wish *wish, struct err *err);
-
-/* Where a list of notices goes on: below this seq. */
-void cursor_print(int64_t seq, char text[CURSOR_TEXT_BYTES]);
-bool cursor_read(const char *text, int64_t *seq, struct err *err);
 
 /* ---- settings ---- */
 

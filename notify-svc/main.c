@@ -6,6 +6,7 @@
 #include "deliver.h"
 #include "events.h"
 #include "hub.h"
+#include "rounds.h"
 #include "signals.h"
 #include "slack_worker.h"
 #include "sweep.h"
@@ -38,7 +39,7 @@ static bool serve(struct notify_app *app, struct backend *backend, struct err *e
                                                   err)
                                   : NULL;
     AUTO(slack_worker) slack = deliver ? slack_worker_start(app->db, app->channels, err) : NULL;
-    AUTO(sweep) sweep = slack ? sweep_start(app->db, config, err) : NULL;
+    AUTO(rounds) rounds = slack ? rounds_start(SWEEP_EVERY_MS, sweep_round, app, err) : NULL;
     const struct backend_parts parts = {
         .routes = NOTIFY_ROUTES,
         .subscriptions = NOTIFY_SUBSCRIPTIONS,
@@ -48,7 +49,7 @@ static bool serve(struct notify_app *app, struct backend *backend, struct err *e
         .metrics_prefix = "madang_notify",
         .app = app,
     };
-    return sweep && backend_serve(backend, &parts, err);
+    return rounds && backend_serve(backend, &parts, err);
 }
 
 static bool run(void *settings, struct err *err)

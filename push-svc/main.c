@@ -6,6 +6,7 @@
 #include "events.h"
 #include "log.h"
 #include "post.h"
+#include "rounds.h"
 #include "store.h"
 #include "sweep.h"
 
@@ -70,14 +71,14 @@ static bool run(void *settings, struct err *err)
     log_event(LOG_INFO, "push_channels", LOG_TEXT("fcm", account ? fcm_account_project(account) : "sink"),
               LOG_TEXT("web", post_options.vapid ? "vapid" : "sink"));
     AUTO(post) post = app.post = post_start(&post_options, err);
-    AUTO(sweep) sweep = post ? sweep_start(app.db, config->keep_hours, err) : NULL;
+    AUTO(rounds) rounds = post ? rounds_start(SWEEP_EVERY_MS, sweep_round, &app, err) : NULL;
     const struct backend_parts parts = {
         .routes = PUSH_ROUTES,
         .subscriptions = PUSH_SUBSCRIPTIONS,
         .metrics_prefix = "madang_push",
         .app = &app,
     };
-    return sweep && backend_serve(backend, &parts, err);
+    return rounds && backend_serve(backend, &parts, err);
 }
 
 int main(int argc, char **argv)
