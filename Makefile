@@ -107,7 +107,7 @@ FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_BUILD := build/fuzz
 FUZZ_CFLAGS := -std=gnu11 -O1 -g $(WARNINGS) -Wno-gnu-zero-variadic-macro-arguments -D_GNU_SOURCE -DVERSION='"$(VERSION)"' \
 	-fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -MMD -MP -Icommon \
-	-iquote gateway -iquote auth-svc $(PACKAGE_CFLAGS)
+	-iquote gateway -iquote auth-svc -iquote match-svc $(PACKAGE_CFLAGS)
 FUZZ_OBJECTS := $(patsubst %.c,$(FUZZ_BUILD)/%.o,$(wildcard common/*.c) $(filter-out gateway/main.c,$(wildcard gateway/*.c)) \
 	auth-svc/idtoken.c chat-svc/wire.c chat-svc/stomp.c $(wildcard match-svc/book*.c)) $(FUZZ_BUILD)/migrations.o
 $(FUZZ_BUILD)/%.o: %.c

@@ -61,7 +61,7 @@ static struct uuid numbered(char kind, uint64_t number)
 
 static struct uuid some_account(struct manner *manner)
 {
-    return below(&manner->state, 8) == 0 ? numbered('b', 0)
+    return below(&manner->state, 3) == 0 ? numbered('b', 0)
                                          : numbered('a', (uint64_t)below(&manner->state, manner->accounts));
 }
 
@@ -169,11 +169,11 @@ static struct market_command make(struct manner *manner, char text[24])
     } else if (dice < 996) {
         command.kind = MARKET_HALT;
         command.halt.company = (uint8_t)below(state, manner->companies + 1);
-        command.halt.on = below(state, 4) == 0;
+        command.halt.on = below(state, 8) == 0;
     } else if (dice < 999) {
         command.kind = MARKET_START;
     } else {
-        command.kind = below(state, 4) ? MARKET_OPEN : MARKET_CLOSE;
+        command.kind = below(state, 40) ? MARKET_OPEN : MARKET_CLOSE;
         if (command.kind == MARKET_OPEN)
             make_open(manner, &command);
     }
