@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "log.h"
 #include "mem.h"
+#include "records.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -353,19 +354,6 @@ void user_unload(struct hub *hub, struct hub_user *user)
 
 /* ---- relations ---- */
 
-struct relation_wire {
-    const char *a, *b;
-    bool friend;
-    struct texts blocked_by;
-};
-static const struct field RELATION_FIELDS[] = {
-    FIELD_UUID(struct relation_wire, a, .required = true),
-    FIELD_UUID(struct relation_wire, b, .required = true),
-    FIELD_BOOL(struct relation_wire, friend),
-    FIELD_TEXTS(struct relation_wire, blocked_by),
-    {0},
-};
-
 struct relation_news {
     struct uuid a, b;
     bool friends;
@@ -414,31 +402,21 @@ void hub_hear_relations(void *payload, const struct kafka_batch *batch)
         return;
     AUTO(arena) arena = arena_open((size_t)1 << 20);
     for (size_t i = 0; i < batch->count; i++) {
-        struct relation_wire wire;
+        struct relation_copy relation;
         struct err err = {0};
         arena_reset(arena);
         if (!batch->records[i].payload.bytes ||
-            !JSON_DECODE_LENIENT(arena, batch->records[i].payload, RELATION_FIELDS, &wire, &err))
+            !JSON_DECODE_LENIENT(arena, batch->records[i].payload, RELATION_FIELDS, &relation, &err))
             continue;
         struct relation_news *news = MEM_NEW(relation_news);
-        news->friends = wire.friend && wire.blocked_by.count == 0;
-        if (!uuid_parse(wire.a, &news->a) || !uuid_parse(wire.b, &news->b) ||
+        news->friends = relation_is_friendly(&relation);
+        if (!uuid_parse(relation.a, &news->a) || !uuid_parse(relation.b, &news->b) ||
             !ws_post(app->hub->server, hear_relation_on_loop, news))
             free(news);
     }
 }
 
 /* ---- sessions that end ---- */
-
-struct ended_wire {
-    const char *user_id, *sid, *reason;
-};
-static const struct field ENDED_FIELDS[] = {
-    FIELD_UUID(struct ended_wire, user_id, .required = true),
-    FIELD_UUID(struct ended_wire, sid, .required = true),
-    FIELD_TEXT(struct ended_wire, reason),
-    {0},
-};
 
 struct ended_news {
     char user_id[UUID_TEXT_BYTES], sid[UUID_TEXT_BYTES], reason[32];
@@ -497,16 +475,16 @@ void hub_hear_ended(void *payload, const struct kafka_batch *batch)
         return;
     AUTO(arena) arena = arena_open((size_t)1 << 20);
     for (size_t i = 0; i < batch->count; i++) {
-        struct ended_wire wire;
+        struct session_end end;
         struct err err = {0};
         arena_reset(arena);
         if (!batch->records[i].payload.bytes ||
-            !JSON_DECODE_LENIENT(arena, batch->records[i].payload, ENDED_FIELDS, &wire, &err))
+            !JSON_DECODE_LENIENT(arena, batch->records[i].payload, SESSION_END_FIELDS, &end, &err))
             continue;
         struct ended_news *news = MEM_NEW(ended_news);
-        (void)snprintf(news->user_id, sizeof news->user_id, "%s", wire.user_id);
-        (void)snprintf(news->sid, sizeof news->sid, "%s", wire.sid);
-        (void)snprintf(news->reason, sizeof news->reason, "%s", wire.reason ? wire.reason : "ended");
+        (void)snprintf(news->user_id, sizeof news->user_id, "%s", end.user_id);
+        (void)snprintf(news->sid, sizeof news->sid, "%s", end.sid);
+        (void)snprintf(news->reason, sizeof news->reason, "%s", end.reason);
         if (!ws_post(app->hub->server, hear_ended_on_loop, news))
             free(news);
     }

@@ -49,24 +49,3 @@ bool codec_read_wish(struct arena *arena, struct view body, struct read_wish *wi
             return err_add_field(err, "/ids", "item %zu is not an id", i);
     return true;
 }
-
-/* ---- events in ---- */
-
-const struct field ACCOUNT_FIELDS[] = {
-    FIELD_UUID(struct account_copy, user_id, .required = true),
-    FIELD_TEXT(struct account_copy, email, .nullable = true),
-    FIELD_TEXT(struct account_copy, nickname, .nullable = true),
-    FIELD_TEXT(struct account_copy, phone, .nullable = true),
-    FIELD_TEXT(struct account_copy, locale, .nullable = true),
-    FIELD_BOOL(struct account_copy, email_verified),
-    FIELD_BOOL(struct account_copy, withdrawn),
-    FIELD_I64(struct account_copy, version, .required = true, .min = 1, .max = INT64_MAX),
-    {0},
-};
-
-const struct field SESSION_END_FIELDS[] = {
-    FIELD_UUID(struct session_end, user_id, .required = true),
-    FIELD_UUID(struct session_end, sid, .required = true),
-    FIELD_TEXT(struct session_end, reason, .required = true, .max = 64),
-    {0},
-};

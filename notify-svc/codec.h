@@ -33,21 +33,6 @@ struct notice_request {
 bool codec_request(struct arena *arena, const struct kafka_record *record, struct notice_request *request,
                    struct err *err);
 
-/* ---- topics accounts and sessions.ended ---- */
-
-struct account_copy {
-    const char *user_id; /* NULL: a tombstone, nothing to apply */
-    const char *email, *nickname, *phone, *locale;
-    bool email_verified, withdrawn;
-    int64_t version;
-};
-extern const struct field ACCOUNT_FIELDS[];
-
-struct session_end {
-    const char *user_id, *sid, *reason;
-};
-extern const struct field SESSION_END_FIELDS[];
-
 /* ---- the inbox ---- */
 
 /* What a row of `notices` is to clients. */

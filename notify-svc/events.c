@@ -150,26 +150,16 @@ static bool accounts_apply(void *payload, const struct kafka_batch *batch, struc
 {
     const struct notify_app *app = payload;
     AUTO(arena) arena = arena_open(BATCH_ARENA_BYTES);
-    struct account_copy *copies = arena_alloc(arena, (batch->count + 1) * sizeof *copies);
-    for (size_t i = 0; i < batch->count; i++) {
-        const struct view bytes = batch->records[i].payload;
-        if (bytes.bytes && !JSON_DECODE_LENIENT(arena, bytes, ACCOUNT_FIELDS, &copies[i], err))
-            return false;
-    }
-    return store_apply_accounts(app->db, arena, batch, copies, err);
+    const struct account_copy *copies = accounts_decode(arena, batch, err);
+    return copies && store_apply_accounts(app->db, arena, batch, copies, err);
 }
 
 static bool sessions_apply(void *payload, const struct kafka_batch *batch, struct err *err)
 {
     const struct notify_app *app = payload;
     AUTO(arena) arena = arena_open(BATCH_ARENA_BYTES);
-    struct session_end *ends = arena_alloc(arena, (batch->count + 1) * sizeof *ends);
-    for (size_t i = 0; i < batch->count; i++) {
-        const struct view bytes = batch->records[i].payload;
-        if (bytes.bytes && !JSON_DECODE_LENIENT(arena, bytes, SESSION_END_FIELDS, &ends[i], err))
-            return false;
-    }
-    return store_apply_sessions(app->db, arena, batch, ends, err);
+    const struct session_end *ends = session_ends_decode(arena, batch, err);
+    return ends && store_apply_sessions(app->db, arena, batch, ends, err);
 }
 
 const struct kafka_subscription NOTIFY_SUBSCRIPTIONS[] = {

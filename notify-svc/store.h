@@ -6,6 +6,7 @@
 #include "channels.h"
 #include "codec.h"
 #include "pg.h"
+#include "records.h"
 
 /* Where a write came from: its headers travel with its events. Both may be NULL. */
 struct origin {

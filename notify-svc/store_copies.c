@@ -65,19 +65,6 @@ static void add_account(struct account_rows *rows, const struct account_copy *co
     rows->versions[rows->count++] = copy->version;
 }
 
-/* One statement can't touch a row twice: of several events of one account the newest stands for all. */
-static bool superseded(const struct account_work *work, size_t index)
-{
-    const struct account_copy *copy = &work->copies[index];
-    for (size_t i = 0; i < work->batch->count; i++) {
-        const struct account_copy *other = &work->copies[i];
-        if (i != index && other->user_id && strcmp(other->user_id, copy->user_id) == 0 &&
-            (other->version > copy->version || (other->version == copy->version && i > index)))
-            return true;
-    }
-    return false;
-}
-
 static struct account_rows account_rows_of(const struct account_work *work, size_t first)
 {
     const size_t most = work->batch->count + 1;
@@ -85,7 +72,7 @@ static struct account_rows account_rows_of(const struct account_work *work, size
     for (int column = 0; column < COLUMNS; column++)
         rows.columns[column] = arena_alloc(work->arena, most * sizeof(char *));
     for (size_t i = first; i < work->batch->count; i++)
-        if (work->copies[i].user_id && !superseded(work, i))
+        if (work->copies[i].user_id && !account_is_superseded(work->copies, work->batch->count, i))
             add_account(&rows, &work->copies[i]);
     return rows;
 }

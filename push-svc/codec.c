@@ -7,18 +7,6 @@
 
 static const char *const SOURCES[] = {"chat", "notify", NULL};
 
-const struct field ACCOUNT_FIELDS[] = {
-    FIELD_UUID(struct account_copy, user_id, .required = true),
-    FIELD_TEXT(struct account_copy, locale, .nullable = true, .max = 40),
-    FIELD_BOOL(struct account_copy, withdrawn),
-    FIELD_I64(struct account_copy, version, .required = true, .min = 1, .max = INT64_MAX),
-    {0},
-};
-const struct field ENDED_SESSION_FIELDS[] = {
-    FIELD_UUID(struct ended_session, user_id, .required = true),
-    FIELD_UUID(struct ended_session, sid, .required = true),
-    {0},
-};
 const struct field PRESENCE_FIELDS[] = {
     FIELD_UUID(struct presence_change, user_id, .required = true),
     FIELD_BOOL(struct presence_change, online, .required = true),

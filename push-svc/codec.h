@@ -4,20 +4,6 @@
 
 #include "json.h"
 
-/* topic accounts */
-struct account_copy {
-    const char *user_id, *locale;
-    bool withdrawn;
-    int64_t version;
-};
-extern const struct field ACCOUNT_FIELDS[];
-
-/* topic sessions.ended */
-struct ended_session {
-    const char *user_id, *sid;
-};
-extern const struct field ENDED_SESSION_FIELDS[];
-
 /* topic presence.changes */
 struct presence_change {
     const char *user_id;

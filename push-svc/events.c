@@ -11,38 +11,28 @@ const char *const PUSH_TOPICS[] = {TOPIC_ACCOUNTS,        TOPIC_SESSIONS_ENDED, 
 
 enum { BATCH_ARENA_BYTES = 64 * 1024 * 1024, SESSIONS_BATCH = 100, COPIES_BATCH = 200, REQUESTS_BATCH = 500 };
 
-/* A tombstone leaves its item zeroed: nothing. */
-#define DECODE_ALL(arena, batch, items, FIELDS, err)                                                                   \
-    for (size_t i_ = 0; i_ < (batch)->count; i_++)                                                                     \
-        if ((batch)->records[i_].payload.bytes &&                                                                      \
-            !JSON_DECODE_LENIENT(arena, (batch)->records[i_].payload, FIELDS, &(items)[i_], err))                      \
-            return false;
-
 static bool accounts_apply(void *payload, const struct kafka_batch *batch, struct err *err)
 {
     const struct push_app *app = payload;
     AUTO(arena) arena = arena_open(BATCH_ARENA_BYTES);
-    struct account_copy *copies = arena_alloc(arena, (batch->count + 1) * sizeof *copies);
-    DECODE_ALL(arena, batch, copies, ACCOUNT_FIELDS, err)
-    return store_apply_accounts(app->db, arena, batch, copies, err);
+    const struct account_copy *copies = accounts_decode(arena, batch, err);
+    return copies && store_apply_accounts(app->db, arena, batch, copies, err);
 }
 
 static bool sessions_apply(void *payload, const struct kafka_batch *batch, struct err *err)
 {
     const struct push_app *app = payload;
     AUTO(arena) arena = arena_open(BATCH_ARENA_BYTES);
-    struct ended_session *copies = arena_alloc(arena, (batch->count + 1) * sizeof *copies);
-    DECODE_ALL(arena, batch, copies, ENDED_SESSION_FIELDS, err)
-    return store_apply_ended(app->db, arena, batch, copies, err);
+    const struct session_end *ends = session_ends_decode(arena, batch, err);
+    return ends && store_apply_ended(app->db, arena, batch, ends, err);
 }
 
 static bool presence_apply(void *payload, const struct kafka_batch *batch, struct err *err)
 {
     const struct push_app *app = payload;
     AUTO(arena) arena = arena_open(BATCH_ARENA_BYTES);
-    struct presence_change *copies = arena_alloc(arena, (batch->count + 1) * sizeof *copies);
-    DECODE_ALL(arena, batch, copies, PRESENCE_FIELDS, err)
-    return store_apply_presence(app->db, arena, batch, copies, err);
+    const struct presence_change *copies = records_decode(arena, batch, PRESENCE_FIELDS, sizeof *copies, err);
+    return copies && store_apply_presence(app->db, arena, batch, copies, err);
 }
 
 static bool settings_apply(void *payload, const struct kafka_batch *batch, struct err *err)

@@ -8,6 +8,7 @@
 #include "kafka.h"
 #include "outcome.h"
 #include "pg.h"
+#include "records.h"
 #include "token.h"
 #include "webpush.h"
 
@@ -44,7 +45,7 @@ bool store_vapid_key(struct pg_pool *db, unsigned char private_key[VAPID_KEY_BYT
 bool store_apply_accounts(struct pg_pool *db, struct arena *arena, const struct kafka_batch *batch,
                           const struct account_copy *copies, struct err *err);
 bool store_apply_ended(struct pg_pool *db, struct arena *arena, const struct kafka_batch *batch,
-                       const struct ended_session *copies, struct err *err);
+                       const struct session_end *copies, struct err *err);
 bool store_apply_presence(struct pg_pool *db, struct arena *arena, const struct kafka_batch *batch,
                           const struct presence_change *copies, struct err *err);
 bool store_apply_preferences(struct pg_pool *db, struct arena *arena, const struct kafka_batch *batch,

@@ -134,7 +134,7 @@ bool store_apply_accounts(struct pg_pool *db, struct arena *arena, const struct 
 
 static bool apply_ended(struct pg_tx *tx, const struct work *work, size_t first, struct err *err)
 {
-    const struct ended_session *copies = work->copies;
+    const struct session_end *copies = work->copies;
     const char **ids = texts(work);
     size_t count = 0;
     for (size_t i = first; i < work->batch->count; i++)
@@ -147,7 +147,7 @@ static bool apply_ended(struct pg_tx *tx, const struct work *work, size_t first,
 }
 
 bool store_apply_ended(struct pg_pool *db, struct arena *arena, const struct kafka_batch *batch,
-                       const struct ended_session *copies, struct err *err)
+                       const struct session_end *copies, struct err *err)
 {
     struct work work = {arena, batch, copies, apply_ended};
     return pg_transaction(db, apply_once, &work, err);

@@ -64,7 +64,7 @@ static void end_session(const struct identity *who)
 {
     struct err err = {0};
     AUTO(arena) arena = arena_open(1 << 20);
-    const struct ended_session ended = {who->user_id, who->session_id};
+    const struct session_end ended = {.user_id = who->user_id, .sid = who->session_id};
     const struct kafka_batch batch = batch_of(1, 1);
     REQUIRE_OK(store_apply_ended(database(), arena, &batch, &ended, &err), &err);
 }
