@@ -1,7 +1,7 @@
 #include "api_common.h"
 
-#include "clock.h"
 #include "problems.h"
+#include "records.h"
 #include "store_rooms.h"
 
 /* ---- changes ---- */
@@ -53,12 +53,6 @@ bool message_of_path(struct request *req, const char **room_id, int64_t *seq, st
 
 /* ---- other people ---- */
 
-static bool is_young(const char *user_id)
-{
-    const int64_t age_ms = clock_now_ms() - uuid_time_ms(user_id);
-    return age_ms < COPY_YOUNG_MS && age_ms > -COPY_YOUNG_MS;
-}
-
 /* What this standing is refused with; NULL: it is fine. */
 static const struct problem *refusal_of(enum standing standing, bool friends_only)
 {
@@ -96,12 +90,12 @@ bool people_may_join(struct request *req, const struct texts *user_ids, struct e
         if (!problem)
             continue;
         /* An old account that is unknown will not come; all else may be on its way. */
-        const bool may_come = standings[i] != STANDING_UNKNOWN || is_young(user_ids->items[i]);
-        if (!may_come || req->waited_ms >= COPY_WAIT_MS)
+        const bool may_come = standings[i] != STANDING_UNKNOWN || account_is_young(user_ids->items[i]);
+        if (!may_come || req->waited_ms >= RECORD_WAIT_MS)
             return refuse(problem, user_ids->items[i], err);
         wait = true;
     }
-    return !wait || http_try_again(req, COPY_LOOK_MS);
+    return !wait || http_try_again(req, RECORD_LOOK_MS);
 }
 
 /* ---- replies ---- */

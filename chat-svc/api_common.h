@@ -12,12 +12,6 @@
 #include "http.h"
 #include "page.h"
 
-enum {
-    COPY_WAIT_MS = 1000, /* how long a request waits for the copy of an account or a relation */
-    COPY_LOOK_MS = 50,
-    COPY_YOUNG_MS = 60000, /* an account older than this is not waited for */
-};
-
 static inline const struct chat_app *app_of(const struct request *req)
 {
     return req->app;

@@ -1,6 +1,11 @@
 #include "records.h"
 
+#include "clock.h"
+#include "uuid.h"
+
 #include <string.h>
+
+enum { ACCOUNT_YOUNG_MS = 60 * 1000 };
 
 static const struct field ACCOUNT_FIELDS[] = {
     FIELD_UUID(struct account_copy, user_id, .required = true),
@@ -62,6 +67,12 @@ struct relation_copy *relations_decode(struct arena *arena, const struct kafka_b
 struct session_end *session_ends_decode(struct arena *arena, const struct kafka_batch *batch, struct err *err)
 {
     return records_decode(arena, batch, SESSION_END_FIELDS, sizeof(struct session_end), err);
+}
+
+bool account_is_young(const char *user_id)
+{
+    const int64_t age_ms = clock_now_ms() - uuid_time_ms(user_id);
+    return age_ms < ACCOUNT_YOUNG_MS && age_ms > -ACCOUNT_YOUNG_MS;
 }
 
 bool account_is_superseded(const struct account_copy *copies, size_t count, size_t index)

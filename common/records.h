@@ -36,6 +36,12 @@ struct session_end *session_ends_decode(struct arena *arena, const struct kafka_
 void *records_decode(struct arena *arena, const struct kafka_batch *batch, const struct field *table, size_t size,
                      struct err *err);
 
+/* The record of somebody who has just signed up may still be on its way: whoever misses it looks again (http_try_again)
+ * for a while. */
+enum { RECORD_WAIT_MS = 1000, RECORD_LOOK_MS = 50 };
+/* Whether the account of this id is less than a minute old. */
+bool account_is_young(const char *user_id);
+
 /* Friends, and neither blocks the other. */
 static inline bool relation_is_friendly(const struct relation_copy *relation)
 {

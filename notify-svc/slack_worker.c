@@ -4,22 +4,20 @@
 #include "log.h"
 #include "mem.h"
 #include "outbox.h"
+#include "rounds.h"
+#include "service.h"
 #include "slack.h"
 #include "store_slack.h"
 
-#include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { LOOK_MS = 500, SWEEP_MS = 60000, BACKOFF_MS = 2000, BACKOFF_MS_MAX = 300000 };
 
 struct slack_worker {
     struct pg_pool *db;
     struct slack *slack;
-    pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t stopped;
-    bool stop;
+    int64_t swept_ms; /* monotonic */
+    struct rounds *rounds;
 };
 
 /* ---- one event ---- */
@@ -108,76 +106,41 @@ static bool take_one(struct slack_worker *worker, struct err *err)
            work_on(worker, arena, &join, err);
 }
 
-/* ---- the thread ---- */
+/* ---- rounds ---- */
 
-/* False once it is told to stop. */
-static bool pause_for(struct slack_worker *worker, int64_t ms)
-{
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += ms % 1000 * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
-    (void)pthread_mutex_lock(&worker->lock);
-    while (!worker->stop && pthread_cond_timedwait(&worker->stopped, &worker->lock, &until) == 0)
-        ;
-    bool go_on = !worker->stop;
-    (void)pthread_mutex_unlock(&worker->lock);
-    return go_on;
-}
-
-static void *run(void *payload)
+/* What there is, one after the other; what fails is left to another round. */
+static void work_round(void *payload, unsigned round)
 {
     struct slack_worker *worker = payload;
-    int64_t swept_ms = clock_monotonic_ms();
-    bool more = false;
-    while (pause_for(worker, more ? 0 : LOOK_MS)) {
-        struct err err = {0};
-        more = take_one(worker, &err);
-        if (!err.problem && clock_monotonic_ms() - swept_ms > SWEEP_MS) {
-            swept_ms = clock_monotonic_ms();
-            (void)store_slack_sweep(worker->db, &err);
-        }
-        if (err.problem)
-            log_err("slack_worker_failed", &err);
+    struct err err = {0};
+    (void)round;
+    while (!service_stopping() && take_one(worker, &err))
+        ;
+    if (!err.problem && clock_monotonic_ms() - worker->swept_ms > SWEEP_MS) {
+        worker->swept_ms = clock_monotonic_ms();
+        (void)store_slack_sweep(worker->db, &err);
     }
-    return NULL;
+    if (err.problem)
+        log_err("slack_worker_failed", &err);
 }
 
 struct slack_worker *slack_worker_start(struct pg_pool *db, struct channels *channels, struct err *err)
 {
     struct slack_worker *worker = MEM_NEW(slack_worker);
-    pthread_condattr_t attributes;
     worker->db = db;
     worker->slack = channels_slack(channels);
-    (void)pthread_mutex_init(&worker->lock, NULL);
-    (void)pthread_condattr_init(&attributes);
-    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&worker->stopped, &attributes);
-    (void)pthread_condattr_destroy(&attributes);
-    if (pthread_create(&worker->thread, NULL, run, worker) != 0) {
-        free(worker);
-        err_set_internal(err, &ERR_INTERNAL, "no thread for Slack's events");
-        return NULL;
-    }
+    worker->swept_ms = clock_monotonic_ms();
+    worker->rounds = rounds_start(LOOK_MS, work_round, worker, err);
+    if (!worker->rounds)
+        slack_worker_release(&worker);
     return worker;
 }
 
 void slack_worker_release(struct slack_worker **place)
 {
-    struct slack_worker *worker = *place;
+    struct slack_worker *worker = TAKE(*place);
     if (!worker)
         return;
-    (void)pthread_mutex_lock(&worker->lock);
-    worker->stop = true;
-    (void)pthread_cond_broadcast(&worker->stopped);
-    (void)pthread_mutex_unlock(&worker->lock);
-    (void)pthread_join(worker->thread, NULL);
-    (void)pthread_cond_destroy(&worker->stopped);
-    (void)pthread_mutex_destroy(&worker->lock);
+    rounds_release(&worker->rounds);
     free(worker);
-    *place = NULL;
 }

@@ -8,12 +8,6 @@
 #include "page.h"
 #include "store.h"
 
-enum {
-    COPY_WAIT_MS = 1000, /* how long a request waits for an account's event */
-    COPY_LOOK_MS = 50,
-    COPY_YOUNG_MS = 60000, /* an id older than this is not waited for */
-};
-
 static inline struct origin origin_of(const struct request *req)
 {
     return (struct origin){req->request_id, req->traceparent};

@@ -71,8 +71,8 @@ bool profile_own(struct request *req, struct reply *reply, struct err *err)
         if (!store_find_profile(app->db, req->arena, me, &profile, err))
             return err_is(err, &ERR_NOT_FOUND) ? err_set(err, &ERR_SESSION_ENDED, "the account was withdrawn") : false;
     }
-    if (profile.account_version == 0 && req->waited_ms < COPY_WAIT_MS)
-        return http_try_again(req, COPY_LOOK_MS);
+    if (profile.account_version == 0 && req->waited_ms < RECORD_WAIT_MS)
+        return http_try_again(req, RECORD_LOOK_MS);
     return reply_own_profile(req, reply, &profile);
 }
 
