@@ -97,7 +97,7 @@ $(BUILD)/tests/$(1)/test_%: $(BUILD)/tests/$(1)/test_%.o $(SUPPORT) $(if $(filte
 endef
 $(foreach room,$(C_TEST_ROOMS),$(eval $(call test_rules,$(room))))
 # The slow second form of the order book, which its tests compare the engine with.
-$(BUILD)/tests/match-svc/test_book_rules $(BUILD)/tests/match-svc/test_book_random: $(BUILD)/tests/match-svc/model.o
+$(patsubst %,$(BUILD)/tests/match-svc/test_book_%,bounds random rules): $(BUILD)/tests/match-svc/model.o
 .SECONDARY:
 
 c-tests: $(C_TESTS) ## builds the tests in C

@@ -1,10 +1,12 @@
-/* market_wire.h - how market.c and market_events.c (and match-svc in its snapshots) put numbers into bytes and take them out, checked. */
+/* market_wire.h - how market.c and market_events.c (and match-svc in its snapshots) put numbers into bytes and take
+ * them out, checked. */
 #ifndef MADANG_MARKET_WIRE_H
 #define MADANG_MARKET_WIRE_H
 
 #include "market.h"
 
-/* What is left to read. Reading past the end or a value that can't be makes it bad, and stays so; the values read then are 0. */
+/* What is left to read. Reading past the end or a value that can't be makes it bad, and stays so; the values read then
+ * are 0. */
 struct wire {
     const unsigned char *at, *end;
     bool bad;

@@ -110,10 +110,8 @@ static void apply_open(struct book *book, const struct market_command *command)
     book->company_count = command->open.company_count;
     for (int i = 0; i < book->company_count; i++) {
         const struct market_company *from = &command->open.companies[i];
-        book->companies[i] = (struct company){.id = from->id,
-                                              .initial_price = from->initial_price,
-                                              .last_price = from->initial_price,
-                                              .changed = true};
+        book->companies[i] = (struct company){
+            .id = from->id, .initial_price = from->initial_price, .last_price = from->initial_price, .changed = true};
     }
     book_make_ladders(book);
     book->phase = BOOK_SET_UP;
@@ -173,9 +171,15 @@ static void apply_cancel_all(struct book *book, const struct market_command *com
 }
 
 static void (*const APPLY[MARKET_COMMANDS])(struct book *book, const struct market_command *command) = {
-    [MARKET_OPEN] = apply_open,     [MARKET_START] = apply_start, [MARKET_DEPOSIT] = book_deposit,
-    [MARKET_PLACE] = apply_place,   [MARKET_AMEND] = apply_amend, [MARKET_CANCEL] = apply_cancel,
-    [MARKET_CANCEL_ALL] = apply_cancel_all, [MARKET_HALT] = apply_halt, [MARKET_CLOSE] = apply_close,
+    [MARKET_OPEN] = apply_open,
+    [MARKET_START] = apply_start,
+    [MARKET_DEPOSIT] = book_deposit,
+    [MARKET_PLACE] = apply_place,
+    [MARKET_AMEND] = apply_amend,
+    [MARKET_CANCEL] = apply_cancel,
+    [MARKET_CANCEL_ALL] = apply_cancel_all,
+    [MARKET_HALT] = apply_halt,
+    [MARKET_CLOSE] = apply_close,
 };
 
 /* ---- one command ---- */

@@ -20,18 +20,20 @@ static bool check_level(const struct book *book, int company, int side, int32_t 
     uint32_t count = 0, before = NONE;
     for (uint32_t ref = level->first; ref != NONE; before = ref, ref = order_at(book, ref)->next) {
         const struct order *order = order_at(book, ref);
-        CHECK(ref < book->order_count && count < level->count, "company %d level %d: the queue is longer than it says", company, at);
-        CHECK(order->reason == REASON_NONE && order->company == company && order->side == side && order->level == (uint32_t)at &&
-                  order->price == price_of(book, at) && order->prev == before,
+        CHECK(ref < book->order_count && count < level->count, "company %d level %d: the queue is longer than it says",
+              company, at);
+        CHECK(order->reason == REASON_NONE && order->company == company && order->side == side &&
+                  order->level == (uint32_t)at && order->price == price_of(book, at) && order->prev == before,
               "company %d level %d: order %" PRIu32 " is in the wrong queue", company, at, ref);
-        CHECK(order->priority > priority, "company %d level %d: order %" PRIu32 " is out of its turn", company, at, ref);
+        CHECK(order->priority > priority, "company %d level %d: order %" PRIu32 " is out of its turn", company, at,
+              ref);
         priority = order->priority;
         quantity += order_remaining(order);
         count++;
     }
     CHECK(count == level->count && count > 0 && level->last == before && quantity == level->quantity,
-          "company %d level %d: %" PRIu32 " orders of %" PRId64 " shares, the level says %" PRIu32 " of %" PRId64, company, at,
-          count, quantity, level->count, level->quantity);
+          "company %d level %d: %" PRIu32 " orders of %" PRId64 " shares, the level says %" PRIu32 " of %" PRId64,
+          company, at, count, quantity, level->count, level->quantity);
     *resting += count;
     return true;
 }
@@ -56,8 +58,8 @@ static bool check_side(const struct book *book, int company, int side, uint32_t 
     }
     CHECK(best == of->sides[side].best, "company %d side %d: the best level is %d, not %d", company, side, best,
           of->sides[side].best);
-    CHECK(quantity == of->sides[side].quantity, "company %d side %d: %" PRId64 " shares rest, not %" PRId64, company, side,
-          quantity, of->sides[side].quantity);
+    CHECK(quantity == of->sides[side].quantity, "company %d side %d: %" PRId64 " shares rest, not %" PRId64, company,
+          side, quantity, of->sides[side].quantity);
     return true;
 }
 
@@ -72,7 +74,8 @@ static bool check_companies(const struct book *book, uint32_t *resting, struct e
         CHECK(bid < 0 || ask < 0 || bid < ask, "company %d: the book is crossed", i);
         for (uint32_t at = 0; at < book->level_count; at++)
             levels += company->levels[at].count;
-        CHECK(levels == occupied, "company %d: %" PRIu32 " orders stand where nothing is occupied", i, levels - occupied);
+        CHECK(levels == occupied, "company %d: %" PRIu32 " orders stand where nothing is occupied", i,
+              levels - occupied);
         *resting += occupied;
     }
     return true;

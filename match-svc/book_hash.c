@@ -15,8 +15,8 @@ uint64_t hash_bytes(const char *bytes, size_t length)
 uint64_t hash_order(uint32_t ref, const struct order *order)
 {
     const uint64_t form = (uint64_t)order->company << 56 | (uint64_t)order->side << 48 | (uint64_t)order->type << 40 |
-                          (uint64_t)order->tif << 32 | (uint64_t)order->reason << 24 |
-                          (uint64_t)order->post_only << 8 | (uint64_t)order->bot;
+                          (uint64_t)order->tif << 32 | (uint64_t)order->reason << 24 | (uint64_t)order->post_only << 8 |
+                          (uint64_t)order->bot;
     uint64_t hash = hash_mix(hash_uuid(&order->id), (uint64_t)order->account << 32 | ref);
     hash = hash_mix(hash, form);
     hash = hash_mix(hash, (uint64_t)order->price);

@@ -6,8 +6,8 @@
  *   book_accounts.c  accounts and deposits: available and reserved
  *   book_objects.c   slabs of orders, texts, the indexes
  *   book_hash.c      the state's hash       book_save.c  its byte form       book_check.c  all of it, recomputed
- * Orders and accounts are known by their number (a ref: the order in which they were made); NONE is none. No object of a round is ever given back: an
- * ended order answers repeats until the market is released. */
+ * Orders and accounts are known by their number (a ref: the order in which they were made); NONE is none. No object of
+ * a round is ever given back: an ended order answers repeats until the market is released. */
 #ifndef MADANG_MATCH_BOOK_INTERNAL_H
 #define MADANG_MATCH_BOOK_INTERNAL_H
 
@@ -18,11 +18,11 @@
 #define NONE UINT32_MAX
 
 enum {
-    ORDER_CHUNK_BITS = 12,
+    ORDER_CHUNK_BITS = 8,
     ORDER_CHUNK = 1 << ORDER_CHUNK_BITS,
-    ACCOUNT_CHUNK_BITS = 8,
+    ACCOUNT_CHUNK_BITS = 6,
     ACCOUNT_CHUNK = 1 << ACCOUNT_CHUNK_BITS,
-    TEXT_CHUNK_BITS = 20,
+    TEXT_CHUNK_BITS = 16,
     TEXT_CHUNK = 1 << TEXT_CHUNK_BITS,
     WORDS_MAX = MARKET_LEVELS_MAX / 64,
     SUMMARY_WORDS = WORDS_MAX / 64,
@@ -35,14 +35,15 @@ struct order {
     uint32_t next, prev; /* in the level's queue; only while it rests */
     int64_t price, quantity, filled;
     int64_t paid;
-    int64_t priority;                 /* grows with each order that comes to rest: the queue's order */
-    uint64_t term;                    /* of this order in the hash as it was last summed */
-    uint64_t client_hash;             /* 0: no client_order_id */
-    uint32_t own_next, own_prev;      /* the account's resting orders, by priority */
-    uint32_t client_at;               /* its client_order_id in the texts */
+    int64_t priority;            /* grows with each order that comes to rest: the queue's order */
+    uint64_t term;               /* of this order in the hash as it was last summed */
+    uint64_t client_hash;        /* 0: no client_order_id */
+    uint32_t own_next, own_prev; /* the account's resting orders, by priority */
+    uint32_t client_at;          /* its client_order_id in the texts */
     uint8_t client_length;
-    uint8_t company, side, type, tif, reason; /* reason: why it ended; REASON_NONE: it rests (or is at work in this command) */
-    bool post_only, bot, changed;     /* changed: stands in the list of what the hash has not seen */
+    uint8_t company, side, type, tif,
+        reason;                   /* reason: why it ended; REASON_NONE: it rests (or is at work in this command) */
+    bool post_only, bot, changed; /* changed: stands in the list of what the hash has not seen */
 } __attribute__((aligned(64)));
 
 struct account {
@@ -77,7 +78,8 @@ struct company {
     struct occupancy sides[2];
 };
 
-/* Open addressing, linear probing, nothing is ever taken out: tag is the key's hash, ref what it leads to (plus one; 0: free). */
+/* Open addressing, nothing is ever taken out (book_objects.c): tag is of the key's hash, ref what it leads to (plus
+ * one; 0: free). */
 struct slot {
     uint32_t tag, ref;
 };
@@ -153,7 +155,8 @@ void book_place(struct book *book, const struct market_order *wish);
 void book_amend(struct book *book, const struct market_order *wish);
 void book_cancel(struct book *book, const struct market_order *wish);
 void book_cancel_all(struct book *book, const struct uuid *account);
-/* Into its level's queue and its account's list, last in both, and out of them; what is reserved for it is not touched. */
+/* Into its level's queue and its account's list, last in both, and out of them; what is reserved for it is not touched.
+ */
 void book_link(struct book *book, uint32_t ref);
 void book_unlink(struct book *book, uint32_t ref);
 

@@ -33,7 +33,8 @@ struct probe book_probe(const struct book *book, const struct order *order)
     return probe;
 }
 
-/* Cash one way, shares the other. What the maker gives was reserved, what the taker gives is available: it was checked for the taker's whole quantity. */
+/* Cash one way, shares the other. What the maker gives was reserved, what the taker gives is available: it was checked
+ * for the taker's whole quantity. */
 static void exchange(struct book *book, const struct order *maker, const struct order *taker, int64_t quantity,
                      int64_t cost)
 {

@@ -151,7 +151,7 @@ static enum market_reason turned_away(struct book *book, const struct market_ord
     if (*account == NONE)
         *account = accounts_get(book, &wish->account, wish->bot);
     return *account == NONE || account_at(book, *account)->own_count >= MARKET_OPEN_ORDERS_MAX ? REASON_OVERFLOW
-                                                                                              : REASON_NONE;
+                                                                                               : REASON_NONE;
 }
 
 static uint32_t record(struct book *book, const struct market_order *wish, uint32_t account)
@@ -210,7 +210,8 @@ static uint32_t resting(struct book *book, const struct market_order *wish)
         book_tell_refusal(book, wish, REASON_MARKET_CLOSED);
         return NONE;
     }
-    if (ref == NONE || memcmp(&account_at(book, order_at(book, ref)->account)->id, &wish->account, sizeof wish->account) != 0) {
+    if (ref == NONE ||
+        memcmp(&account_at(book, order_at(book, ref)->account)->id, &wish->account, sizeof wish->account) != 0) {
         book_tell_refusal(book, wish, REASON_NOT_FOUND);
         return NONE;
     }
@@ -253,8 +254,7 @@ void book_amend(struct book *book, const struct market_order *wish)
     wanted.price = wish->price ? wish->price : order->price;
     wanted.quantity = wish->quantity ? wish->quantity : order->quantity;
     const bool less = wanted.price == order->price && wanted.quantity <= order->quantity;
-    const int64_t freed =
-        order->side == SIDE_BUY ? order->price * order_remaining(order) : order_remaining(order);
+    const int64_t freed = order->side == SIDE_BUY ? order->price * order_remaining(order) : order_remaining(order);
     int64_t limit = 0;
     enum market_reason refusal = REASON_HALTED;
     if (!book->companies[order->company].halted)

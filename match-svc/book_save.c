@@ -5,8 +5,8 @@
 
 #include <stdlib.h>
 
-/* magic 4, version 4, then the state, its hash 8, and a checksum 8 of all bytes before. Orders and accounts stand in the order of their numbers; queues
- * and lists are not written, they follow from the priorities. */
+/* magic 4, version 4, then the state, its hash 8, and a checksum 8 of all bytes before. Orders and accounts stand in
+ * the order of their numbers; queues and lists are not written, they follow from the priorities. */
 enum { MAGIC = 0x4b4f4f42 /* "BOOK" */, VERSION_1 = 1, CHECKSUM_BYTES = 8, ORDER_BYTES_LEAST = 16 + 4 + 7 + 40 + 1 };
 
 /* ---- writing ---- */
@@ -202,9 +202,9 @@ static bool take_accounts(struct wire *wire, struct book *book)
 static bool can_rest(const struct book *book, const struct order *order)
 {
     int64_t most;
-    return !__builtin_mul_overflow(order->quantity, book->price_max, &most) && order->type == TYPE_LIMIT && order->tif == TIF_GTC && order->price >= book->price_min &&
-           order->price <= book->price_max && order->price % book->tick == 0 && order->filled < order->quantity &&
-           order->quantity <= MARKET_QUANTITY_MAX;
+    return !__builtin_mul_overflow(order->quantity, book->price_max, &most) && order->type == TYPE_LIMIT &&
+           order->tif == TIF_GTC && order->price >= book->price_min && order->price <= book->price_max &&
+           order->price % book->tick == 0 && order->filled < order->quantity && order->quantity <= MARKET_QUANTITY_MAX;
 }
 
 static bool take_order(struct wire *wire, struct book *book)

@@ -33,10 +33,17 @@ static struct market_command command_of(enum market_command_kind kind)
         command.deposit.shares[1] = 7;
         break;
     case MARKET_PLACE:
-        command.order = (struct market_order){
-            .order_id = id_of(4), .account = id_of(5), .company = 255, .side = SIDE_SELL, .type = TYPE_MARKET,
-            .tif = TIF_FOK, .post_only = true, .bot = true, .price = INT64_MIN, .quantity = INT64_MAX,
-            .client_order_id = VIEW("주문-1")};
+        command.order = (struct market_order){.order_id = id_of(4),
+                                              .account = id_of(5),
+                                              .company = 255,
+                                              .side = SIDE_SELL,
+                                              .type = TYPE_MARKET,
+                                              .tif = TIF_FOK,
+                                              .post_only = true,
+                                              .bot = true,
+                                              .price = INT64_MIN,
+                                              .quantity = INT64_MAX,
+                                              .client_order_id = VIEW("주문-1")};
         break;
     case MARKET_AMEND:
         command.order.price = -5;
@@ -144,12 +151,18 @@ TEST(enums_flags_and_texts_of_a_command_are_checked, "I10 S-26")
         size_t at;
         unsigned char value;
     } WRONG[] = {
-        {MARKET_START, 0, 0},    {MARKET_START, 0, 2},   {MARKET_START, 1, 0},          {MARKET_START, 1, MARKET_COMMANDS},
-        {MARKET_START, 1, 255},  {MARKET_PLACE, 67, 2},  {MARKET_PLACE, 68, 2},         {MARKET_PLACE, 69, 3},
-        {MARKET_PLACE, 70, 2},   {MARKET_PLACE, 71, 2},  {MARKET_PLACE, 88, 65},        {MARKET_PLACE, 88, 255},
-        {MARKET_PLACE, 89, 0},   {MARKET_PLACE, 89, 31}, {MARKET_PLACE, 89, 0x7f},      {MARKET_PLACE, 89, 0xff},
-        {MARKET_HALT, 35, 2},    {MARKET_DEPOSIT, 73, 128}, {MARKET_DEPOSIT, 74, 17},   {MARKET_DEPOSIT, 74, 3},
-        {MARKET_DEPOSIT, 90, 255}, {MARKET_OPEN, 41, 255}, {MARKET_OPEN, 66, 2},        {MARKET_OPEN, 67, 17},
+        {MARKET_START, 0, 0},      {MARKET_START, 0, 2},
+        {MARKET_START, 1, 0},      {MARKET_START, 1, MARKET_COMMANDS},
+        {MARKET_START, 1, 255},    {MARKET_PLACE, 67, 2},
+        {MARKET_PLACE, 68, 2},     {MARKET_PLACE, 69, 3},
+        {MARKET_PLACE, 70, 2},     {MARKET_PLACE, 71, 2},
+        {MARKET_PLACE, 88, 65},    {MARKET_PLACE, 88, 255},
+        {MARKET_PLACE, 89, 0},     {MARKET_PLACE, 89, 31},
+        {MARKET_PLACE, 89, 0x7f},  {MARKET_PLACE, 89, 0xff},
+        {MARKET_HALT, 35, 2},      {MARKET_DEPOSIT, 73, 128},
+        {MARKET_DEPOSIT, 74, 17},  {MARKET_DEPOSIT, 74, 3},
+        {MARKET_DEPOSIT, 90, 255}, {MARKET_OPEN, 41, 255},
+        {MARKET_OPEN, 66, 2},      {MARKET_OPEN, 67, 17},
     };
     for (size_t i = 0; i < ARRAY_LENGTH(WRONG); i++) {
         const struct market_command sent = command_of(WRONG[i].kind);
@@ -282,8 +295,8 @@ TEST(every_event_comes_back_as_it_went, "I2")
     str_init(&bytes);
     str_init(&again);
     record_of_all(&bytes);
-    if (test_check(market_events_decode(arena, (struct view){bytes.bytes, bytes.length}, &events, &err), __FILE__, __LINE__, "%s",
-                   err.message)) {
+    if (test_check(market_events_decode(arena, (struct view){bytes.bytes, bytes.length}, &events, &err), __FILE__,
+                   __LINE__, "%s", err.message)) {
         EXPECT_I64(MARKET_EVENTS - 1, events.count);
         EXPECT(events.command_offset == 77 && events.at_ms == 88 && events.first_seq == 1000);
         market_events_begin(&again, &events.market, events.command_offset, events.at_ms, events.first_seq);
@@ -297,8 +310,10 @@ TEST(every_event_comes_back_as_it_went, "I2")
         const struct market_event sent = event_of(MARKET_DONE);
         EXPECT(order_equals(&sent.order.order, &done->order.order));
         EXPECT(done->order.filled == 2 && done->order.paid == 3 && done->order.limit == 4 && done->order.kept_priority);
-        EXPECT(done->order.command == MARKET_AMEND && done->order.reason == REASON_OVERFLOW && done->order.remaining == -1);
-        EXPECT(trade->trade.number == INT64_MAX && trade->trade.maker_remaining == 5 && trade->trade.taker_remaining == 0);
+        EXPECT(done->order.command == MARKET_AMEND && done->order.reason == REASON_OVERFLOW &&
+               done->order.remaining == -1);
+        EXPECT(trade->trade.number == INT64_MAX && trade->trade.maker_remaining == 5 &&
+               trade->trade.taker_remaining == 0);
         EXPECT(events.events[MARKET_ACCOUNTS - 1].accounts.accounts[1].cash == INT64_MAX);
     }
     arena_release(&arena);

@@ -1,6 +1,7 @@
-/* Bytes as commands to the engine and the model: they tell the same, and book_check is content after each command; at the end the engine is saved and restored.
- * The first byte says how the market is: bit 0 size rule, bits 1-2 companies, bit 3 few orders allowed, bit 4 prices near the end of 64 bits. Then each command is
- * a byte of kind and account, and the bytes it needs; ids are numbers, so that amends, cancels and repeats meet what was placed. */
+/* Bytes as commands to the engine and the model: they tell the same, and book_check is content after each command; at
+ * the end the engine is saved and restored. The first byte says how the market is: bit 0 size rule, bits 1-2 companies,
+ * bit 3 few orders allowed, bit 4 prices near the end of 64 bits. Then each command is a byte of kind and account, and
+ * the bytes it needs; ids are numbers, so that amends, cancels and repeats meet what was placed. */
 #include "../match-svc/book_kit.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -46,7 +47,11 @@ static void open_market(struct market_command *command, unsigned form)
 static int64_t price_of_byte(unsigned byte_, unsigned form)
 {
     const int64_t tick = form & 16 ? INT64_C(1) << 34 : 10;
-    return byte_ == 255 ? INT64_MIN : byte_ == 254 ? INT64_MAX : byte_ == 253 ? 15 : byte_ == 252 ? -tick : tick * (byte_ % 102);
+    return byte_ == 255   ? INT64_MIN
+           : byte_ == 254 ? INT64_MAX
+           : byte_ == 253 ? 15
+           : byte_ == 252 ? -tick
+                          : tick * (byte_ % 102);
 }
 
 static int64_t quantity_of_byte(unsigned byte_)
@@ -74,10 +79,11 @@ static void read_place(struct input *input, struct market_order *order, unsigned
 static struct market_command read_command(struct input *input, unsigned form, char text[2])
 {
     static const enum market_command_kind KINDS[] = {
-        MARKET_PLACE, MARKET_PLACE, MARKET_PLACE,  MARKET_PLACE,      MARKET_PLACE, MARKET_PLACE,   MARKET_PLACE, MARKET_PLACE,
-        MARKET_PLACE, MARKET_PLACE, MARKET_PLACE,  MARKET_PLACE,      MARKET_AMEND, MARKET_AMEND,   MARKET_AMEND, MARKET_AMEND,
-        MARKET_AMEND, MARKET_AMEND, MARKET_CANCEL, MARKET_CANCEL,     MARKET_CANCEL, MARKET_CANCEL_ALL, MARKET_DEPOSIT, MARKET_DEPOSIT,
-        MARKET_DEPOSIT, MARKET_HALT, MARKET_HALT,  MARKET_START,      MARKET_START, MARKET_CLOSE,   MARKET_OPEN, MARKET_OPEN,
+        MARKET_PLACE,      MARKET_PLACE,   MARKET_PLACE,   MARKET_PLACE,   MARKET_PLACE,  MARKET_PLACE,  MARKET_PLACE,
+        MARKET_PLACE,      MARKET_PLACE,   MARKET_PLACE,   MARKET_PLACE,   MARKET_PLACE,  MARKET_AMEND,  MARKET_AMEND,
+        MARKET_AMEND,      MARKET_AMEND,   MARKET_AMEND,   MARKET_AMEND,   MARKET_CANCEL, MARKET_CANCEL, MARKET_CANCEL,
+        MARKET_CANCEL_ALL, MARKET_DEPOSIT, MARKET_DEPOSIT, MARKET_DEPOSIT, MARKET_HALT,   MARKET_HALT,   MARKET_START,
+        MARKET_START,      MARKET_CLOSE,   MARKET_OPEN,    MARKET_OPEN,
     };
     const unsigned head = byte(input), account = head >> 5;
     struct market_command command = {.kind = KINDS[head & 31]};
@@ -98,7 +104,8 @@ static struct market_command read_command(struct input *input, unsigned form, ch
         command.cancel_all.account = numbered('a', account);
         break;
     case MARKET_DEPOSIT:
-        command.deposit = (__typeof__(command.deposit)){.deposit_id = numbered('d', byte(input)), .account = numbered('a', account | 6)};
+        command.deposit = (__typeof__(command.deposit)){.deposit_id = numbered('d', byte(input)),
+                                                        .account = numbered('a', account | 6)};
         command.deposit.cash = price_of_byte(byte(input), form);
         command.deposit.company_count = 1 + byte(input) % 5;
         for (int i = 0; i < command.deposit.company_count; i++)

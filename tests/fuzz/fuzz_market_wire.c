@@ -1,4 +1,5 @@
-/* Any bytes as a command or a record of events of a market (the first byte says which): decoding never crashes, and what is taken is written as the same bytes. */
+/* Any bytes as a command or a record of events of a market (the first byte says which): decoding never crashes, and
+ * what is taken is written as the same bytes. */
 #include "market.h"
 
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* book_kit.h - an engine and a model side by side: each command goes to both, and what they tell must be the same bytes. */
+/* book_kit.h - an engine and a model side by side: each command goes to both, and what they tell must be the same
+ * bytes. */
 #ifndef MADANG_TESTS_MATCH_BOOK_KIT_H
 #define MADANG_TESTS_MATCH_BOOK_KIT_H
 
@@ -14,9 +15,9 @@ struct pair {
     struct book_limits limits;
     struct book *book;
     struct model *model;
-    uint64_t n;            /* of the only sender */
-    struct str ours, theirs; /* the records of the last command */
-    uint64_t last_hash;    /* of the engine's last MARKET_HASH */
+    uint64_t n;                                     /* of the only sender */
+    struct str ours, theirs;                        /* the records of the last command */
+    uint64_t last_hash;                             /* of the engine's last MARKET_HASH */
     int64_t kinds[MARKET_EVENTS], reasons[REASONS]; /* how often each was told */
 };
 
@@ -101,11 +102,20 @@ static inline bool pair_restore(struct pair *pair, struct err *err)
 /* ---- events as words ---- */
 
 static const char *const KIT_KINDS[MARKET_EVENTS] = {
-    [MARKET_OPENED] = "opened",       [MARKET_STARTED] = "started",   [MARKET_DEPOSITED] = "deposited",
-    [MARKET_ACCEPTED] = "accepted",   [MARKET_REPEATED] = "repeated", [MARKET_REJECTED] = "rejected",
-    [MARKET_TRADE] = "trade",         [MARKET_AMENDED] = "amended",   [MARKET_DONE] = "done",
-    [MARKET_HALTED] = "halted",       [MARKET_CANCELLED_ALL] = "cancelled_all", [MARKET_CLOSED] = "closed",
-    [MARKET_ACCOUNTS] = "accounts",   [MARKET_HASH] = "hash",
+    [MARKET_OPENED] = "opened",
+    [MARKET_STARTED] = "started",
+    [MARKET_DEPOSITED] = "deposited",
+    [MARKET_ACCEPTED] = "accepted",
+    [MARKET_REPEATED] = "repeated",
+    [MARKET_REJECTED] = "rejected",
+    [MARKET_TRADE] = "trade",
+    [MARKET_AMENDED] = "amended",
+    [MARKET_DONE] = "done",
+    [MARKET_HALTED] = "halted",
+    [MARKET_CANCELLED_ALL] = "cancelled_all",
+    [MARKET_CLOSED] = "closed",
+    [MARKET_ACCOUNTS] = "accounts",
+    [MARKET_HASH] = "hash",
 };
 
 /* Ids of the tests are their names, at most 16 bytes. */

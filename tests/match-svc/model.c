@@ -46,7 +46,7 @@ struct model {
     size_t deposit_count;
     struct {
         uint64_t source, n;
-    } *senders;
+    } * senders;
     size_t sender_count;
     int64_t seq, turn;
     uint64_t commands;
@@ -206,11 +206,17 @@ static void tell_order(struct model *model, enum market_event_kind kind, const s
                        enum market_reason reason, bool kept, int64_t limit)
 {
     struct market_event event = {.kind = kind};
-    event.order.order = (struct market_order){
-        .order_id = order->id, .account = model->accounts[order->account].id, .company = (uint8_t)order->company,
-        .side = (uint8_t)order->side, .type = (uint8_t)order->type, .tif = (uint8_t)order->tif,
-        .post_only = order->post_only, .bot = order->bot, .price = order->price, .quantity = order->quantity,
-        .client_order_id = {"", 0}};
+    event.order.order = (struct market_order){.order_id = order->id,
+                                              .account = model->accounts[order->account].id,
+                                              .company = (uint8_t)order->company,
+                                              .side = (uint8_t)order->side,
+                                              .type = (uint8_t)order->type,
+                                              .tif = (uint8_t)order->tif,
+                                              .post_only = order->post_only,
+                                              .bot = order->bot,
+                                              .price = order->price,
+                                              .quantity = order->quantity,
+                                              .client_order_id = {"", 0}};
     if (kind == MARKET_ACCEPTED || kind == MARKET_REPEATED || kind == MARKET_REJECTED)
         event.order.order.client_order_id = (struct view){order->client, order->client_length};
     event.order.remaining = left(order);
@@ -447,10 +453,17 @@ static void place(struct model *model, const struct market_order *wish)
     }
     model->orders = mem_grow(model->orders, model->order_count + 1, sizeof *model->orders);
     struct model_order *order = &model->orders[model->order_count++];
-    *order = (struct model_order){.id = wish->order_id, .account = account, .company = wish->company,
-                                  .side = wish->side, .type = wish->type, .tif = wish->tif,
-                                  .post_only = wish->post_only, .bot = wish->bot, .price = wish->price,
-                                  .quantity = wish->quantity, .client_length = wish->client_order_id.length};
+    *order = (struct model_order){.id = wish->order_id,
+                                  .account = account,
+                                  .company = wish->company,
+                                  .side = wish->side,
+                                  .type = wish->type,
+                                  .tif = wish->tif,
+                                  .post_only = wish->post_only,
+                                  .bot = wish->bot,
+                                  .price = wish->price,
+                                  .quantity = wish->quantity,
+                                  .client_length = wish->client_order_id.length};
     memcpy(order->client, wish->client_order_id.bytes, order->client_length);
     order->reason = refusal(model, order, &limit);
     if (order->reason != REASON_NONE) {
@@ -590,8 +603,10 @@ static void deposit(struct model *model, const struct market_command *command)
     const enum market_reason reason = no_deposit(model, command, &account);
     if (reason != REASON_NONE) {
         refuse(model,
-               &(struct market_order){.order_id = command->deposit.deposit_id, .account = command->deposit.account,
-                                      .bot = true, .client_order_id = {"", 0}},
+               &(struct market_order){.order_id = command->deposit.deposit_id,
+                                      .account = command->deposit.account,
+                                      .bot = true,
+                                      .client_order_id = {"", 0}},
                reason);
         return;
     }

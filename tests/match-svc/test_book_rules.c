@@ -1,9 +1,10 @@
-/* The rules of the order book, one scene each: what is commanded, an arrow, what is told. Every scene runs through the engine and the model at once,
- * and book_check looks at the engine after every line.
+/* The rules of the order book, one scene each: what is commanded, an arrow, what is told. Every scene runs through the
+ * engine and the model at once, and book_check looks at the engine after every line.
  *
- * Lines:  o1 ann buy 5 @500 [ioc|fok|post] [co=1] [cid=x] [bot]     o1 ann sell 5 market     o1 ann amend 3 @510 (0: unchanged)
- *         o1 ann cancel     * ann cancel-all     halt 0     resume 0     start     close     give d1 bot <cash> <shares of company 0>
- * Tick 10, prices 10 to 100,000, seed 1,000,000, two companies at 500. The prelude gives bot 1,000 shares of company 0 and sells 100 at 500 to ann and to bob. */
+ * Lines:  o1 ann buy 5 @500 [ioc|fok|post] [co=1] [cid=x] [bot]     o1 ann sell 5 market     o1 ann amend 3 @510 (0:
+ * unchanged) o1 ann cancel     * ann cancel-all     halt 0     resume 0     start     close     give d1 bot <cash>
+ * <shares of company 0> Tick 10, prices 10 to 100,000, seed 1,000,000, two companies at 500. The prelude gives bot
+ * 1,000 shares of company 0 and sells 100 at 500 to ann and to bob. */
 #include "book_kit.h"
 #include "test.h"
 
@@ -105,12 +106,14 @@ static struct market_command read_line(char *line)
 
 /* ---- scenes ---- */
 
-static const char PRELUDE[] = "open -> opened\n"
-                              "give d0 bot 0 1000 -> deposited\n"
-                              "start -> started\n"
-                              "p1 bot sell 200 @500 bot -> accepted p1\n"
-                              "p2 ann buy 100 @500 -> accepted p2; trade 100@500 p1/100 p2/0; done p2 filled 100=50000\n"
-                              "p3 bob buy 100 @500 -> accepted p3; trade 100@500 p1/0 p3/0; done p1 filled 200=100000; done p3 filled 100=50000\n";
+static const char PRELUDE[] =
+    "open -> opened\n"
+    "give d0 bot 0 1000 -> deposited\n"
+    "start -> started\n"
+    "p1 bot sell 200 @500 bot -> accepted p1\n"
+    "p2 ann buy 100 @500 -> accepted p2; trade 100@500 p1/100 p2/0; done p2 filled 100=50000\n"
+    "p3 bob buy 100 @500 -> accepted p3; trade 100@500 p1/0 p3/0; done p1 filled 200=100000; done p3 filled "
+    "100=50000\n";
 
 static bool play_line(struct pair *pair, const char *line, size_t length)
 {
@@ -173,7 +176,8 @@ TEST(best_price_first_then_the_earliest, "S-32")
     play("o1 ann sell 1 @520 -> accepted o1\n"
          "o2 ann sell 1 @510 -> accepted o2\n"
          "o3 ann sell 1 @510 -> accepted o3\n"
-         "o4 bob buy 3 @520 -> accepted o4; trade 1@510 o2/0 o4/2; done o2 filled 1=510; trade 1@510 o3/0 o4/1; done o3 filled 1=510; "
+         "o4 bob buy 3 @520 -> accepted o4; trade 1@510 o2/0 o4/2; done o2 filled 1=510; trade 1@510 o3/0 o4/1; done "
+         "o3 filled 1=510; "
          "trade 1@520 o1/0 o4/0; done o1 filled 1=520; done o4 filled 3=1540");
 }
 
@@ -195,7 +199,8 @@ TEST(a_partly_filled_order_keeps_price_time_and_id, "S-32")
     play("o1 ann sell 5 @510 -> accepted o1\n"
          "o2 ann sell 5 @510 -> accepted o2\n"
          "o3 bob buy 2 market -> accepted o3; trade 2@510 o1/3 o3/0; done o3 filled 2=1020\n"
-         "o4 bob buy 4 market -> accepted o4; trade 3@510 o1/0 o4/1; done o1 filled 5=2550; trade 1@510 o2/4 o4/0; done o4 filled 4=2040");
+         "o4 bob buy 4 market -> accepted o4; trade 3@510 o1/0 o4/1; done o1 filled 5=2550; trade 1@510 o2/4 o4/0; "
+         "done o4 filled 4=2040");
 }
 
 TEST(a_market_order_takes_what_is_there_and_never_rests, "S-25 S-29")
@@ -213,7 +218,8 @@ TEST(immediate_or_cancel_and_fill_or_kill, "S-25")
          "o2 ann sell 2 @520 -> accepted o2\n"
          "o3 bob buy 3 @510 fok -> accepted o3; done o3 unfilled\n"
          "o4 bob buy 5 @520 fok -> accepted o4; done o4 unfilled\n"
-         "o5 bob buy 3 @520 fok -> accepted o5; trade 2@510 o1/0 o5/1; done o1 filled 2=1020; trade 1@520 o2/1 o5/0; done o5 filled 3=1540\n"
+         "o5 bob buy 3 @520 fok -> accepted o5; trade 2@510 o1/0 o5/1; done o1 filled 2=1020; trade 1@520 o2/1 o5/0; "
+         "done o5 filled 3=1540\n"
          "o6 bob buy 5 @520 ioc -> accepted o6; trade 1@520 o2/0 o6/4; done o2 filled 2=1040; done o6 unfilled 1=520\n"
          "o7 bob buy 5 @520 ioc -> accepted o7; done o7 unfilled\n"
          "o8 ann sell 1 @520 -> accepted o8\n"
@@ -254,7 +260,8 @@ TEST(the_newer_order_of_the_same_account_ends, "S-35")
          "o8 ann buy 1 @510 ioc -> accepted o8; done o8 self_trade\n"
          "o9 ann buy 1 @500 -> accepted o9\n"
          "o9 ann amend 0 @510 -> amended o9 1@510; done o9 self_trade\n"
-         "t1 bob buy 4 market -> accepted t1; trade 2@510 o1/0 t1/2; done o1 filled 2=1020; trade 2@520 o2/0 t1/0; done o2 filled 2=1040; done t1 filled 4=2060");
+         "t1 bob buy 4 market -> accepted t1; trade 2@510 o1/0 t1/2; done o1 filled 2=1020; trade 2@520 o2/0 t1/0; "
+         "done o2 filled 2=1040; done t1 filled 4=2060");
 }
 
 TEST(a_market_sum_ends_at_the_own_order, "S-35 S-29")
@@ -308,19 +315,21 @@ TEST(a_market_buy_needs_the_sum_over_its_levels_not_the_worst_price, "S-29")
          "o4 ann buy 1 @510 co=1 -> accepted o4\n"    /* 149,490 */
          "o5 ann buy 100 market -> rejected o5 insufficient_cash\n"
          "o4 ann cancel -> done o4 cancelled\n"
-         "o6 ann buy 100 market -> accepted o6; trade 99@500 o1/0 o6/1; done o1 filled 99=49500; trade 1@100000 o2/0 o6/0; done o2 filled 1=100000; "
+         "o6 ann buy 100 market -> accepted o6; trade 99@500 o1/0 o6/1; done o1 filled 99=49500; trade 1@100000 o2/0 "
+         "o6/0; done o2 filled 1=100000; "
          "done o6 filled 100=149500");
 }
 
 TEST(what_is_sold_can_be_spent_at_once_and_what_is_bought_sold, "S-39")
 {
-    play("o1 ann buy 9 @100000 co=1 -> accepted o1\n"
-         "o2 ann buy 1 @50000 co=1 -> accepted o2\n" /* nothing left */
-         "o3 bob buy 1 @40000 -> accepted o3\n"
-         "o4 ann sell 1 market -> accepted o4; trade 1@40000 o3/0 o4/0; done o3 filled 1=40000; done o4 filled 1=40000\n"
-         "o5 ann buy 1 @40000 co=1 -> accepted o5\n"
-         "o6 bob sell 101 @100000 -> accepted o6\n"
-         "o7 bob sell 1 @100000 -> rejected o7 insufficient_shares");
+    play(
+        "o1 ann buy 9 @100000 co=1 -> accepted o1\n"
+        "o2 ann buy 1 @50000 co=1 -> accepted o2\n" /* nothing left */
+        "o3 bob buy 1 @40000 -> accepted o3\n"
+        "o4 ann sell 1 market -> accepted o4; trade 1@40000 o3/0 o4/0; done o3 filled 1=40000; done o4 filled 1=40000\n"
+        "o5 ann buy 1 @40000 co=1 -> accepted o5\n"
+        "o6 bob sell 101 @100000 -> accepted o6\n"
+        "o7 bob sell 1 @100000 -> rejected o7 insufficient_shares");
 }
 
 TEST(sums_hold_from_seed_to_cash_out, "S-38 S-17")
@@ -344,7 +353,8 @@ TEST(an_amend_keeps_the_id_and_its_place_only_when_it_asks_for_less, "S-30")
          "t2 bob buy 1 market -> accepted t2; trade 1@510 o2/4 t2/0; done t2 filled 1=510\n"
          "o2 ann amend 0 @520 -> amended o2 5@520 1=510\n"
          "o2 ann amend 0 @510 -> amended o2 5@510 1=510\n"
-         "t3 bob buy 4 market -> accepted t3; trade 3@510 o1/0 t3/1; done o1 filled 4=2040; trade 1@510 o2/3 t3/0; done t3 filled 4=2040");
+         "t3 bob buy 4 market -> accepted t3; trade 3@510 o1/0 t3/1; done o1 filled 4=2040; trade 1@510 o2/3 t3/0; "
+         "done t3 filled 4=2040");
 }
 
 TEST(an_amend_that_crosses_takes_first, "S-30 S-32")
@@ -481,7 +491,8 @@ TEST(the_size_rule_looks_at_the_other_side_after_the_funds, "S-27")
               "o5 ann sell 1 market -> rejected o5 insufficient_shares\n"
               "o6 ann buy 1 @100 co=1 -> rejected o6 too_large\n"
               "o3 ann amend 10 -> rejected o3 too_large limit=9\n"
-              "o7 ann buy 9 market -> accepted o7; trade 5@500 b1/0 o7/4; done b1 filled 5=2500; trade 4@600 b2/1 o7/0; done o7 filled 9=4900");
+              "o7 ann buy 9 market -> accepted o7; trade 5@500 b1/0 o7/4; done b1 filled 5=2500; trade 4@600 b2/1 "
+              "o7/0; done o7 filled 9=4900");
 }
 
 TEST(the_size_rule_is_off_unless_it_is_asked_for, "S-27")
@@ -526,9 +537,13 @@ TEST(a_command_is_applied_once_however_often_it_comes, "S-37 I1")
     struct market_command command = open_command(false), start = {.kind = MARKET_START};
     EXPECT(pair_apply_as(&pair, &command, 7, 1));
     EXPECT(pair_apply_as(&pair, &start, 7, 5));
-    EXPECT(book_seen(pair.book, 7, 5) && book_seen(pair.book, 7, 2) && !book_seen(pair.book, 7, 6) && !book_seen(pair.book, 8, 1));
+    EXPECT(book_seen(pair.book, 7, 5) && book_seen(pair.book, 7, 2) && !book_seen(pair.book, 7, 6) &&
+           !book_seen(pair.book, 8, 1));
     struct market_command order = {.kind = MARKET_PLACE,
-                                   .order = {.order_id = kit_id("o1"), .account = kit_id("ann"), .price = 500, .quantity = 1,
+                                   .order = {.order_id = kit_id("o1"),
+                                             .account = kit_id("ann"),
+                                             .price = 500,
+                                             .quantity = 1,
                                              .client_order_id = {"", 0}}};
     const int64_t before = book_seq(pair.book);
     const uint64_t hash = book_hash(pair.book);
