@@ -22,6 +22,7 @@ finish() {
     local status=$?
     trap - EXIT INT TERM HUP
     [ -z "$RUNNING" ] || kill -KILL -- "-$RUNNING" 2>/dev/null
+    [ -z "$FUZZERS_BUILD" ] || kill -KILL -- "-$FUZZERS_BUILD" 2>/dev/null
     if [ -n "$STACK_DIR" ] && ! stack_remove >"$OUT/down.log" 2>&1; then
         echo "the stores or daemons of the tests did not stop:"
         cat "$OUT/down.log"
@@ -48,10 +49,10 @@ c_programs() { # c_programs [room]: "room/test_name" of each
     done
 }
 
-# c_units <build folder>: first round, without stores. Sets UNIT_TESTS (those that need none), SHORT_TESTS of them, and STORE_TESTS.
+# c_units <build folder>: first round, without stores. Sets UNIT_TESTS (those that need none), of them QUICK_TESTS (6 s) and SHORT_TESTS (2 s), and STORE_TESTS.
 c_units() {
     local program status
-    UNIT_TESTS=() SHORT_TESTS=() STORE_TESTS=()
+    UNIT_TESTS=() QUICK_TESTS=() SHORT_TESTS=() STORE_TESTS=()
     for program in $(c_programs "$ROOM"); do
         status=0
         DEFER=yes suite "${1#build/} $program" 600 env -u PG_URL -u REDIS_URL -u KAFKA_BROKERS "$1/tests/$program" || status=$?
@@ -59,6 +60,7 @@ c_units() {
             STORE_TESTS+=("$program")
         else
             UNIT_TESTS+=("$program")
+            [ "$LAST_MS" -gt 6000 ] || QUICK_TESTS+=("$program")
             [ "$LAST_MS" -gt 2000 ] || SHORT_TESTS+=("$program")
         fi
     done
@@ -124,11 +126,12 @@ room_tests() {
     [ -n "$(rooms)" ] || return 0
     stage "C tests without stores"
     c_units build/gcc
-    if [ ${#UNIT_TESTS[@]} != 0 ]; then
+    if [ ${#QUICK_TESTS[@]} != 0 ]; then # the rules and parsers; what mostly waits has its turn in the soak
         stage "C tests without stores, address and undefined-behaviour sanitizers"
-        compile "build with sanitizers" SAN=address $(targets_of build/gcc-address "${UNIT_TESTS[@]}") &&
-            c_suites build/gcc-address "${UNIT_TESTS[@]}"
+        compile "build with sanitizers" SAN=address $(targets_of build/gcc-address "${QUICK_TESTS[@]}") &&
+            c_suites build/gcc-address "${QUICK_TESTS[@]}"
     fi
+    fuzzers_early
     stage "stores"
     step "make stores" 300 stack_make stores && stack_env "$STACK_DIR/env" || return 1
     [ ${#STORE_TESTS[@]} = 0 ] || { stage "C tests with stores" && c_suites build/gcc "${STORE_TESTS[@]}"; }
@@ -156,8 +159,18 @@ whole_stack() { # whole_stack <seconds of chaos>
     fi
 }
 
+# The fuzzers are built beside the black-box tests, which mostly wait.
+FUZZERS_BUILD=
+fuzzers_early() {
+    [ -z "$ROOM" ] || return 0
+    setsid nice -n 15 make fuzzers >"$OUT/fuzzers-early.log" 2>&1 9>&- &
+    FUZZERS_BUILD=$!
+}
+
 fuzzing() { # fuzzing <seconds each>
     wanted fuzz && has 'tests/fuzz/fuzz_*.c' || return 0
+    [ -z "$FUZZERS_BUILD" ] || wait "$FUZZERS_BUILD" # what failed is told by the build that follows
+    FUZZERS_BUILD=
     stage "fuzzers, $1 s each"
     compile "build fuzzers" fuzzers && suite fuzz 1800 make --no-print-directory fuzz FUZZ_SECONDS="$1"
 }
