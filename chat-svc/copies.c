@@ -72,7 +72,7 @@ static const struct field RELATION_FIELDS[] = {
     {0},
 };
 
-enum { BATCH_ARENA_BYTES = 64 * 1024 * 1024, OUTBOX_AT_ONCE = 1000 };
+enum { BATCH_ARENA_BYTES = 64 * 1024 * 1024 };
 
 struct work {
     struct arena *arena;
@@ -162,10 +162,7 @@ static bool leave_groups(struct pg_tx *tx, struct work *work, struct err *err)
                                           .key = command.room_id,
                                           .payload = arena_bytes(work->arena, payload.bytes, payload.length)};
     }
-    for (size_t done = 0; done < groups; done += OUTBOX_AT_ONCE)
-        if (!outbox_add_all(tx, events + done, groups - done < OUTBOX_AT_ONCE ? groups - done : OUTBOX_AT_ONCE, err))
-            return false;
-    return rows != NULL;
+    return rows && outbox_add_all(tx, events, groups, err);
 }
 
 static bool write_accounts(struct pg_tx *tx, struct work *work, struct err *err)

@@ -3,7 +3,7 @@
 #include "presence_copy.h"
 #include "utf8.h"
 
-enum { PUSH_BODY_MAX = 200, PUSH_TTL_S = 24 * 3600, PUSHES_AT_ONCE = 1000 };
+enum { PUSH_BODY_MAX = 200, PUSH_TTL_S = 24 * 3600 };
 
 /* What stands for a message without words. */
 static const struct {
@@ -68,9 +68,7 @@ static struct outbox_event push_request(struct arena *arena, const struct messag
     json_i64(&out, "ttl_seconds", PUSH_TTL_S);
     json_text(&out, "dedupe_id", arena_printf(arena, "%s:%s", message->room_id, seq));
     json_text(&out, "source", "chat");
-    json_close(&out, '}');
-    return (struct outbox_event){
-        .topic = TOPIC_PUSH_REQUESTS, .key = user_id, .payload = arena_bytes(arena, out.bytes, out.length)};
+    return event_close(arena, &out, TOPIC_PUSH_REQUESTS, user_id, NULL, NULL);
 }
 
 static bool wants_push(const struct scene *scene, const struct presence *presence, const struct seat *seat,
@@ -102,10 +100,5 @@ bool owner_push(struct pg_tx *tx, const struct scene *scene, const struct presen
         if (entry->message && !entry->message->shown.deleted)
             push_one(scene, presence, &pushes, entry);
     }
-    for (size_t done = 0; done < pushes.events.count; done += PUSHES_AT_ONCE) {
-        const size_t left = pushes.events.count - done;
-        if (!outbox_add_all(tx, pushes.events.items + done, left < PUSHES_AT_ONCE ? left : PUSHES_AT_ONCE, err))
-            return false;
-    }
-    return true;
+    return outbox_add_all(tx, pushes.events.items, pushes.events.count, err);
 }

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 enum {
-    EVENTS_MAX = 1000,          /* of one outbox_add_all, and of one look of the relay */
+    EVENTS_MAX = 1000,          /* of one statement, and of one look of the relay */
     PAYLOAD_BYTES_MAX = 262144, /* an event is a fact, not a document; the broker takes 1 MB at most */
     LOOK_MS = 500,              /* without a wake-up */
     SOON_MS = 10,               /* behind a batch: what committed beside it did not call (see the trigger) */
@@ -43,6 +43,19 @@ void event_open(struct str *out, const char *kind, char *id)
     json_text(out, "kind", kind);
 }
 
+struct outbox_event event_close(struct arena *arena, struct str *out, const char *topic, const char *key,
+                                const char *request_id, const char *traceparent)
+{
+    json_close(out, '}');
+    return (struct outbox_event){
+        .topic = topic,
+        .key = arena_text(arena, key),
+        .payload = arena_bytes(arena, out->bytes, out->length),
+        .request_id = request_id,
+        .traceparent = traceparent,
+    };
+}
+
 /* ids are given in the order of the list */
 static const struct pg_statement ADD = {
     "outbox_add", "INSERT INTO outbox (topic, key, payload, request_id, traceparent) SELECT topic, key, payload, "
@@ -50,13 +63,9 @@ static const struct pg_statement ADD = {
                   "FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) WITH ORDINALITY "
                   "AS event (topic, key, payload, request_id, traceparent, place) ORDER BY place"};
 
-bool outbox_add_all(struct pg_tx *tx, const struct outbox_event *events, size_t count, struct err *err)
+static bool add_portion(struct pg_tx *tx, const struct outbox_event *events, size_t count, struct err *err)
 {
     enum { TOPIC, KEY, PAYLOAD, REQUEST_ID, TRACEPARENT, COLUMNS };
-    if (!count)
-        return true;
-    if (count > EVENTS_MAX)
-        return err_set_internal(err, &ERR_INTERNAL, "%zu events at once, at most %d", count, EVENTS_MAX);
     AUTO_FREE const char **cells = mem_new(count * COLUMNS, sizeof *cells);
     for (size_t i = 0; i < count; i++) {
         if (strlen(events[i].payload) > PAYLOAD_BYTES_MAX)
@@ -73,6 +82,14 @@ bool outbox_add_all(struct pg_tx *tx, const struct outbox_event *events, size_t 
                              PG_TEXTS(cells + PAYLOAD * count, count), PG_TEXTS(cells + REQUEST_ID * count, count),
                              PG_TEXTS(cells + TRACEPARENT * count, count)),
                       NULL, err);
+}
+
+bool outbox_add_all(struct pg_tx *tx, const struct outbox_event *events, size_t count, struct err *err)
+{
+    for (size_t done = 0; done < count; done += EVENTS_MAX)
+        if (!add_portion(tx, events + done, count - done < EVENTS_MAX ? count - done : EVENTS_MAX, err))
+            return false;
+    return true;
 }
 
 bool outbox_add(struct pg_tx *tx, const struct outbox_event *event, struct err *err)

@@ -18,19 +18,6 @@ const char *const NOTIFY_TOPICS[] = {TOPIC_ACCOUNTS,
 
 /* ---- out ---- */
 
-static struct outbox_event event_close(struct arena *arena, struct str *out, const char *topic, const char *key,
-                                       const struct origin *origin)
-{
-    json_close(out, '}');
-    return (struct outbox_event){
-        .topic = topic,
-        .key = arena_text(arena, key),
-        .payload = arena_bytes(arena, out->bytes, out->length),
-        .request_id = origin->request_id,
-        .traceparent = origin->traceparent,
-    };
-}
-
 struct outbox_event event_push(struct arena *arena, const struct push_notice *push)
 {
     const struct notice_request *request = push->request;
@@ -51,7 +38,8 @@ struct outbox_event event_push(struct arena *arena, const struct push_notice *pu
     json_text(&out, "dedupe_id", request->dedupe_id);
     json_text(&out, "source", "notify");
     json_bool(&out, "urgent", request->kind->locked);
-    return event_close(arena, &out, TOPIC_PUSH_REQUESTS, push->user_id, &push->origin);
+    return event_close(arena, &out, TOPIC_PUSH_REQUESTS, push->user_id, push->origin.request_id,
+                       push->origin.traceparent);
 }
 
 struct outbox_event event_settings(struct arena *arena, const char *user_id, const struct settings *settings,
@@ -68,7 +56,7 @@ struct outbox_event event_settings(struct arena *arena, const char *user_id, con
             json_text(&out, NULL, settings->choices[i].kind->name);
     json_close(&out, ']');
     json_i64(&out, "version", settings->version);
-    return event_close(arena, &out, TOPIC_NOTIFY_SETTINGS, user_id, origin);
+    return event_close(arena, &out, TOPIC_NOTIFY_SETTINGS, user_id, origin->request_id, origin->traceparent);
 }
 
 /* ---- in: workers ---- */

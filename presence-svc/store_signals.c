@@ -58,7 +58,6 @@ static const char *bool_text(bool value)
 
 /* ---- telling ---- */
 
-enum { TOLD_AT_ONCE = 1000 }; /* what the outbox takes */
 bool store_tx_tell(struct pg_tx *tx, struct arena *arena, const struct presence *changed, size_t count, struct err *err)
 {
     if (!count)
@@ -71,10 +70,7 @@ bool store_tx_tell(struct pg_tx *tx, struct arena *arena, const struct presence 
                                           .key = changed[i].user_id,
                                           .payload = arena_bytes(arena, payload.bytes, payload.length)};
     }
-    for (size_t at = 0; at < count; at += TOLD_AT_ONCE)
-        if (!outbox_add_all(tx, events + at, count - at < TOLD_AT_ONCE ? count - at : TOLD_AT_ONCE, err))
-            return false;
-    return true;
+    return outbox_add_all(tx, events, count, err);
 }
 
 /* ---- looking at people ---- */

@@ -8,19 +8,6 @@ const char *const USER_TOPICS[] = {TOPIC_ACCOUNTS, TOPIC_PROFILES, TOPIC_RELATIO
 
 /* ---- out ---- */
 
-static struct outbox_event event_close(struct arena *arena, struct str *out, const char *topic, const char *key,
-                                       const struct origin *origin)
-{
-    json_close(out, '}');
-    return (struct outbox_event){
-        .topic = topic,
-        .key = arena_text(arena, key),
-        .payload = arena_bytes(arena, out->bytes, out->length),
-        .request_id = origin->request_id,
-        .traceparent = origin->traceparent,
-    };
-}
-
 struct outbox_event event_profile(struct arena *arena, const struct profile *profile, const struct origin *origin)
 {
     char url[PICTURE_URL_BYTES];
@@ -37,7 +24,7 @@ struct outbox_event event_profile(struct arena *arena, const struct profile *pro
         json_text(&out, NULL, profile->interests.items[i]);
     json_close(&out, ']');
     json_i64(&out, "version", profile->profile_version);
-    return event_close(arena, &out, TOPIC_PROFILES, profile->person.id, origin);
+    return event_close(arena, &out, TOPIC_PROFILES, profile->person.id, origin->request_id, origin->traceparent);
 }
 
 struct outbox_event event_relation(struct arena *arena, const char *a, const char *b, const struct relation *relation,
@@ -61,7 +48,8 @@ struct outbox_event event_relation(struct arena *arena, const char *a, const cha
         json_time(&out, "since", relation->since_ms);
     else
         json_text(&out, "since", NULL);
-    return event_close(arena, &out, TOPIC_RELATIONS, arena_printf(arena, "%s:%s", a, b), origin);
+    return event_close(arena, &out, TOPIC_RELATIONS, arena_printf(arena, "%s:%s", a, b), origin->request_id,
+                       origin->traceparent);
 }
 
 struct outbox_event event_notice(struct arena *arena, enum relation_notice notice, const struct person *from,
@@ -86,7 +74,7 @@ struct outbox_event event_notice(struct arena *arena, enum relation_notice notic
     json_close(&out, '}');
     json_text(&out, "dedupe_id", arena_printf(arena, "%s:%s:%s:%lld", kind, from->id, to, (long long)version));
     json_text(&out, "locale", *to_locale ? to_locale : NULL);
-    return event_close(arena, &out, TOPIC_NOTIFY_REQUESTS, to, origin);
+    return event_close(arena, &out, TOPIC_NOTIFY_REQUESTS, to, origin->request_id, origin->traceparent);
 }
 
 /* ---- in ---- */

@@ -88,6 +88,29 @@ static bool add_two(struct pg_tx *tx, void *topic, struct err *err)
     return outbox_add_all(tx, events, 2, err);
 }
 
+static bool add_many(struct pg_tx *tx, void *topic, struct err *err)
+{
+    enum { MANY = 2500 };
+    AUTO(arena) arena = arena_open(1 << 20);
+    struct outbox_event *events = arena_alloc(arena, MANY * sizeof *events);
+    for (int i = 0; i < MANY; i++)
+        events[i] = (struct outbox_event){.topic = topic, .key = "k", .payload = arena_printf(arena, "%d", i)};
+    return outbox_add_all(tx, events, 0, err) && outbox_add_all(tx, events, MANY, err);
+}
+
+TEST(more_events_than_a_statement_takes_are_added_in_their_order, "I1")
+{
+    AUTO(pg_pool) db = pool_of(1);
+    struct err err = {0};
+    REQUIRE_OK(pg_transaction(db, add_many, (void *)(uintptr_t) "many", &err), &err);
+    EXPECT_I64(2500, waiting());
+    EXPECT_TEXT(
+        "t",
+        test_sql(
+            "SELECT array_agg(payload::int ORDER BY id) = array_agg(payload::int ORDER BY payload::int) FROM outbox"));
+    (void)test_sql("DELETE FROM outbox");
+}
+
 TEST(an_event_leaves_when_its_transaction_commits_and_only_then, "I1")
 {
     AUTO(pg_pool) db = pool_of(2);
