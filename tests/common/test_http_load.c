@@ -1,7 +1,7 @@
 /* The HTTP server under load: full queues, waiting requests, many connections, clients that leave, draining and
  * stopping; and its admin side. */
 #include "http_world.h"
-#include "metrics.h"
+#include "test_metrics.h"
 
 #include <pthread.h>
 
@@ -30,32 +30,21 @@ static void caller_start(struct caller *caller, int port, const char *path)
     (void)pthread_create(&caller->thread, NULL, call_path, caller);
 }
 
-static int64_t gauge(const char *name)
-{
-    AUTO_STR out;
-    str_init(&out);
-    metrics_print(&out);
-    char line[80];
-    (void)snprintf(line, sizeof line, "\n%s ", name);
-    const char *at = strstr(out.bytes, line);
-    return at ? strtoll(at + strlen(line), NULL, 10) : -1;
-}
-
 TEST(http_says_503_at_once_when_the_queue_is_full, "K-50 I9")
 {
     WORLD(2, 3);
     struct caller *callers AUTO_FREE = mem_new(5, sizeof *callers);
     for (int i = 0; i < 5; i++) {
         caller_start(&callers[i], world.port, "/block");
-        EXPECT(EVENTUALLY(5000, gauge("test_http_in_flight") == i + 1 && blocked == (i ? 2 : 1)));
+        EXPECT(EVENTUALLY(5000, test_metric("test_http_in_flight") == i + 1 && blocked == (i ? 2 : 1)));
     }
-    EXPECT(EVENTUALLY(5000, blocked == 2 && gauge("test_http_queue_length") == 3));
+    EXPECT(EVENTUALLY(5000, blocked == 2 && test_metric("test_http_queue_length") == 3));
     EXPECT_I64(503, get(&world, "/tell", "", answer));
     says(answer, "\"code\":\"overloaded\"");
     EXPECT_TEXT("1", answer_header(answer, "Retry-After"));
     EXPECT_TEXT("", answer_header(answer, "Connection")); /* the connection goes on */
     EXPECT_I64(404, get(&world, "/nothing", "", answer)); /* needs no worker */
-    EXPECT(EVENTUALLY(5000, gauge("test_http_in_flight") == 5));
+    EXPECT(EVENTUALLY(5000, test_metric("test_http_in_flight") == 5));
     for (int i = 0; i < 5; i++)
         (void)sem_post(&gate);
     for (int i = 0; i < 5; i++) {
@@ -63,7 +52,7 @@ TEST(http_says_503_at_once_when_the_queue_is_full, "K-50 I9")
         EXPECT_I64(204, callers[i].answer.status);
     }
     EXPECT_I64(200, get(&world, "/tell", "", answer));
-    EXPECT(EVENTUALLY(5000, gauge("test_http_in_flight") == 0));
+    EXPECT(EVENTUALLY(5000, test_metric("test_http_in_flight") == 0));
 }
 
 TEST(http_try_again_runs_anew_without_holding_a_worker, "")
@@ -78,7 +67,7 @@ TEST(http_try_again_runs_anew_without_holding_a_worker, "")
     struct caller *callers AUTO_FREE = mem_new(20, sizeof *callers);
     for (int i = 0; i < 20; i++)
         caller_start(&callers[i], world.port, "/never");
-    EXPECT(EVENTUALLY(5000, gauge("test_http_waiting") > 0));
+    EXPECT(EVENTUALLY(5000, test_metric("test_http_waiting") > 0));
     EXPECT_I64(200, get(&world, "/tell", "", answer));
     for (int i = 0; i < 20; i++) {
         (void)pthread_join(callers[i].thread, NULL);
@@ -104,7 +93,7 @@ TEST(http_drains_then_stops_after_what_is_in_flight, "I8")
     for (int i = 0; i < 4; i++)
         caller_start(&callers[i], world.port,
                      i < 3 ? "/block" : "/never"); /* two run, one waits for a worker, one to run again */
-    EXPECT(EVENTUALLY(5000, blocked == 2 && gauge("test_http_in_flight") == 4));
+    EXPECT(EVENTUALLY(5000, blocked == 2 && test_metric("test_http_in_flight") == 4));
     for (int i = 0; i < 3; i++)
         (void)sem_post(&gate);
     http_server_release(&world.server);

@@ -5,14 +5,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-static struct kafka_producer *producer_open(void)
-{
-    struct err err = {0};
-    struct kafka_producer *producer = kafka_producer_open(test_env("KAFKA_BROKERS"), "test", &err);
-    test_stop_at(producer != NULL, "producer", &err);
-    return producer;
-}
-
 static struct kafka_message message_of(const char *topic, const char *key, const char *payload)
 {
     return (struct kafka_message){
@@ -70,7 +62,7 @@ TEST(topics_made_by_many_at_once_exist_once, "")
 TEST(a_batch_arrives_in_order_with_keys_headers_and_tombstones, "I2")
 {
     const char *topic = test_topic("send", 6, false);
-    AUTO(kafka_producer) producer = producer_open();
+    AUTO(kafka_producer) producer = test_producer(NULL);
     struct err err = {0};
     const struct kafka_header headers[] = {{"x-request-id", "req-1"}, {"traceparent", "00-ab-cd-01"}, {NULL, NULL}};
     struct kafka_message batch[] = {
@@ -99,7 +91,7 @@ TEST(a_batch_arrives_in_order_with_keys_headers_and_tombstones, "I2")
 TEST(more_than_the_queue_holds_still_goes_through, "I9")
 {
     const char *topic = test_topic("much", 1, false);
-    AUTO(kafka_producer) producer = producer_open();
+    AUTO(kafka_producer) producer = test_producer(NULL);
     struct err err = {0};
     enum { MANY = 30000 }; /* the queue takes 20,000 */
     struct kafka_message *batch = mem_new(MANY, sizeof *batch);
@@ -172,7 +164,7 @@ static bool has_last_of_all(struct test_reader *reader)
 TEST(after_a_fatal_error_a_new_producer_sends_what_is_left_in_order, "I1 I2")
 {
     const char *topic = test_topic("fatal", 2, false);
-    AUTO(kafka_producer) producer = producer_open();
+    AUTO(kafka_producer) producer = test_producer(NULL);
     struct sender senders[SENDERS];
     pthread_t threads[SENDERS];
     for (int i = 0; i < SENDERS; i++) {
@@ -223,7 +215,7 @@ TEST(brokers_that_are_away_cost_the_time_limit_and_say_unavailable, "I10")
 TEST(a_message_that_is_too_large_fails_at_once_and_harms_no_other, "I10")
 {
     const char *topic = test_topic("large", 1, false);
-    AUTO(kafka_producer) producer = producer_open();
+    AUTO(kafka_producer) producer = test_producer(NULL);
     struct err err = {0};
     char *large = mem_new(2000001, 1);
     memset(large, 'x', 2000000);

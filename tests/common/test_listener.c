@@ -91,45 +91,22 @@ static struct kafka_listener *listen_to(const char *brokers, const struct kafka_
     return listener;
 }
 
-static struct kafka_producer *producer_open(const char *brokers)
-{
-    struct err err = {0};
-    struct kafka_producer *producer = kafka_producer_open(brokers, "test", &err);
-    test_stop_at(producer != NULL, "producer", &err);
-    return producer;
-}
-
-static void send_numbers(struct kafka_producer *producer, const char *topic, int from, int count)
-{
-    struct kafka_message *batch = mem_new((size_t)count, sizeof *batch);
-    char(*texts)[2][16] = mem_new((size_t)count, sizeof *texts);
-    for (int i = 0; i < count; i++) {
-        (void)snprintf(texts[i][0], sizeof texts[i][0], "k%d", (from + i) % 10);
-        (void)snprintf(texts[i][1], sizeof texts[i][1], "%d", from + i);
-        batch[i] = (struct kafka_message){.topic = topic, .key = view_of(texts[i][0]), .payload = view_of(texts[i][1])};
-    }
-    struct err err = {0};
-    test_stop_at(kafka_send_all(producer, batch, (size_t)count, 30000, &err), "send", &err);
-    free(batch);
-    free(texts);
-}
-
 /* ---- where it begins ---- */
 
 TEST(a_listener_from_now_hears_what_is_sent_right_after_it_is_ready, "I1 I2")
 {
     const char *brokers = test_env("KAFKA_BROKERS");
-    AUTO(kafka_producer) producer = producer_open(brokers);
+    AUTO(kafka_producer) producer = test_producer(brokers);
     for (int round = 0; round < 5; round++) {
         const char *topic = test_topic("now", 3, false);
         const struct kafka_listening table[] = {{topic, hear, LISTEN_FROM_NOW}, {0}};
-        send_numbers(producer, topic, 1000, 50); /* before: not heard */
+        test_send_numbers(producer, topic, 1000, 50); /* before: not heard */
         HEARER(hearer);
         AUTO(kafka_listener) listener = listen_to(brokers, table, &hearer);
         EVENTUALLY(10000, kafka_listener_ready(listener));
-        send_numbers(producer, topic, 0, 20);
+        test_send_numbers(producer, topic, 0, 20);
         EVENTUALLY(10000, heard_count(&hearer) == 20);
-        send_numbers(producer, topic, 20, 20);
+        test_send_numbers(producer, topic, 20, 20);
         EVENTUALLY(10000, heard_count(&hearer) == 40);
         EXPECT(in_order(&hearer));
         kafka_listener_release(&listener);
@@ -142,8 +119,8 @@ TEST(a_listener_from_the_start_is_ready_when_it_has_heard_all_that_stood_there, 
 {
     const char *brokers = test_env("KAFKA_BROKERS");
     const char *topic = test_topic("start", 4, true), *empty = test_topic("empty", 2, true);
-    AUTO(kafka_producer) producer = producer_open(brokers);
-    send_numbers(producer, topic, 0, 3000);
+    AUTO(kafka_producer) producer = test_producer(brokers);
+    test_send_numbers(producer, topic, 0, 3000);
     const struct kafka_listening table[] = {{topic, hear, LISTEN_FROM_START}, {empty, hear, LISTEN_FROM_START}, {0}};
     HEARER(hearer);
     hearer.slow = true;
@@ -162,13 +139,13 @@ TEST(two_listeners_hear_everything_each, "I2")
 {
     const char *brokers = test_env("KAFKA_BROKERS"), *topic = test_topic("both", 3, false);
     const struct kafka_listening table[] = {{topic, hear, LISTEN_FROM_NOW}, {0}};
-    AUTO(kafka_producer) producer = producer_open(brokers);
+    AUTO(kafka_producer) producer = test_producer(brokers);
     HEARER(one);
     HEARER(two);
     AUTO(kafka_listener) first = listen_to(brokers, table, &one);
     AUTO(kafka_listener) second = listen_to(brokers, table, &two);
     EVENTUALLY(10000, kafka_listener_ready(first) && kafka_listener_ready(second));
-    send_numbers(producer, topic, 0, 200);
+    test_send_numbers(producer, topic, 0, 200);
     EVENTUALLY(10000, heard_count(&one) == 200 && heard_count(&two) == 200);
 }
 
@@ -202,13 +179,13 @@ TEST(a_listener_outlives_brokers_that_go_and_come_back, "I1")
     const struct kafka_listening table[] = {{"restarted", hear, LISTEN_FROM_NOW}, {0}};
     HEARER(hearer);
     (void)rd_kafka_mock_broker_set_down(cluster.mock, 1); /* away when it starts */
-    AUTO(kafka_producer) producer = producer_open(cluster.brokers);
+    AUTO(kafka_producer) producer = test_producer(cluster.brokers);
     AUTO(kafka_listener) listener = listen_to(cluster.brokers, table, &hearer);
     EXPECT(!kafka_listener_ready(listener));
     (void)rd_kafka_mock_broker_set_up(cluster.mock, 1);
     EVENTUALLY(20000, kafka_listener_ready(listener));
     for (int round = 0; round < 3; round++) {
-        send_numbers(producer, "restarted", round * 20, 20);
+        test_send_numbers(producer, "restarted", round * 20, 20);
         EVENTUALLY(20000, heard_count(&hearer) == (size_t)(round + 1) * 20);
         (void)rd_kafka_mock_broker_set_down(cluster.mock, 1);
         (void)rd_kafka_mock_broker_set_up(cluster.mock, 1);
@@ -241,7 +218,7 @@ TEST(a_listener_whose_records_are_gone_goes_on_from_the_oldest_that_exist, "I2")
     enum { BIG = 500 * 1000, MANY = 40 };
     const char *brokers = test_env("KAFKA_BROKERS"), *topic = test_topic("gone", 1, false);
     const struct kafka_listening table[] = {{topic, hear, LISTEN_FROM_NOW}, {0}};
-    AUTO(kafka_producer) producer = producer_open(brokers);
+    AUTO(kafka_producer) producer = test_producer(brokers);
     HEARER(hearer);
     hearer.slow = true;
     AUTO(kafka_listener) listener = listen_to(brokers, table, &hearer);
@@ -259,7 +236,7 @@ TEST(a_listener_whose_records_are_gone_goes_on_from_the_oldest_that_exist, "I2")
     hearer.slow = false;
     for (int i = 0; i < 100; i++)
         sem_post(&hearer.go);
-    send_numbers(producer, topic, 1000, 1);
+    test_send_numbers(producer, topic, 1000, 1);
     EVENTUALLY(20000, heard_count(&hearer) && strcmp(hearer.heard[heard_count(&hearer) - 1].payload, "1000") == 0);
     EXPECT(in_order(&hearer));
     EXPECT(heard_count(&hearer) < MANY); /* some were lost, as they must be */
@@ -298,7 +275,7 @@ TEST(a_send_reports_once_and_carries_corr_to_the_listener, "I1 I2")
     static _Atomic int calls[MANY];
     const char *brokers = test_env("KAFKA_BROKERS"), *topic = test_topic("send", 3, false);
     const struct kafka_listening table[] = {{topic, hear, LISTEN_FROM_NOW}, {0}};
-    AUTO(kafka_producer) producer = producer_open(brokers);
+    AUTO(kafka_producer) producer = test_producer(brokers);
     HEARER(hearer);
     AUTO(kafka_listener) listener = listen_to(brokers, table, &hearer);
     EVENTUALLY(10000, kafka_listener_ready(listener));
@@ -323,7 +300,7 @@ TEST(sends_go_over_a_new_client_after_a_fatal_error_in_order, "I1 I2")
     enum { MANY = 6000 };
     static _Atomic int calls[MANY];
     const char *brokers = test_env("KAFKA_BROKERS"), *topic = test_topic("broken", 2, false);
-    AUTO(kafka_producer) producer = producer_open(brokers);
+    AUTO(kafka_producer) producer = test_producer(brokers);
     done_ok = done_failed = 0;
     for (int i = 0; i < MANY; i++) {
         EXPECT(send_one(producer, topic, i, &calls[i]));
@@ -351,7 +328,7 @@ TEST(sends_go_over_a_new_client_after_a_fatal_error_in_order, "I1 I2")
 TEST(a_send_is_given_up_after_a_while_and_when_the_producer_ends, "I9 I10")
 {
     static _Atomic int calls[2];
-    AUTO(kafka_producer) producer = producer_open("127.0.0.1:1"); /* nobody is there */
+    AUTO(kafka_producer) producer = test_producer("127.0.0.1:1"); /* nobody is there */
     done_ok = done_failed = 0;
     EXPECT(send_one(producer, "away", 0, &calls[0]));
     EVENTUALLY(30000, calls[0] == 1);
@@ -367,7 +344,7 @@ TEST(the_queue_of_sends_is_bounded, "I9")
 {
     enum { BYTES = 400 * 1000 };
     static _Atomic int calls;
-    AUTO(kafka_producer) producer = producer_open("127.0.0.1:1");
+    AUTO(kafka_producer) producer = test_producer("127.0.0.1:1");
     char *big = mem_new(1, BYTES);
     const struct kafka_message message = {.topic = "away", .key = VIEW("k"), .payload = {big, BYTES}};
     struct err err = {0};

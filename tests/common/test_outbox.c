@@ -26,14 +26,6 @@ static struct pg_pool *pool_of(int connections)
     return pool;
 }
 
-static struct kafka_producer *producer_to(const char *brokers)
-{
-    struct err err = {0};
-    struct kafka_producer *producer = kafka_producer_open(brokers, "test", &err);
-    test_stop_at(producer != NULL, "producer", &err);
-    return producer;
-}
-
 static struct outbox_relay *relay_of(struct pg_pool *db, struct kafka_producer *producer)
 {
     struct err err = {0};
@@ -114,7 +106,7 @@ TEST(more_events_than_a_statement_takes_are_added_in_their_order, "I1")
 TEST(an_event_leaves_when_its_transaction_commits_and_only_then, "I1")
 {
     AUTO(pg_pool) db = pool_of(2);
-    AUTO(kafka_producer) producer = producer_to(test_env("KAFKA_BROKERS"));
+    AUTO(kafka_producer) producer = test_producer(NULL);
     char topic[160];
     (void)snprintf(topic, sizeof topic, "%s", test_topic("leave", 1, false));
     AUTO(outbox_relay) relay = relay_of(db, producer);
@@ -207,7 +199,7 @@ static void expect_nothing_lost(const char *topic)
 TEST(a_relay_stopped_midway_loses_nothing_and_keeps_the_order_of_a_key, "I1 I2")
 {
     AUTO(pg_pool) db = pool_of(WRITERS);
-    AUTO(kafka_producer) producer = producer_to(test_env("KAFKA_BROKERS"));
+    AUTO(kafka_producer) producer = test_producer(NULL);
     const char *topic = test_topic("midway", PARTITIONS, false);
     struct writer writers[WRITERS];
     start_writers(writers, db, topic, 300);
@@ -224,8 +216,8 @@ TEST(a_relay_stopped_midway_loses_nothing_and_keeps_the_order_of_a_key, "I1 I2")
 TEST(two_relays_take_turns, "I1 I2")
 {
     AUTO(pg_pool) db = pool_of(WRITERS);
-    AUTO(kafka_producer) first_producer = producer_to(test_env("KAFKA_BROKERS"));
-    AUTO(kafka_producer) second_producer = producer_to(test_env("KAFKA_BROKERS"));
+    AUTO(kafka_producer) first_producer = test_producer(NULL);
+    AUTO(kafka_producer) second_producer = test_producer(NULL);
     const char *topic = test_topic("turns", PARTITIONS, false);
     struct writer writers[WRITERS];
     AUTO(outbox_relay) first = relay_of(db, first_producer);
@@ -254,7 +246,7 @@ static bool cut_relay(void)
 TEST(a_relay_whose_connection_breaks_goes_on, "I1 I2")
 {
     AUTO(pg_pool) db = pool_of(WRITERS);
-    AUTO(kafka_producer) producer = producer_to(test_env("KAFKA_BROKERS"));
+    AUTO(kafka_producer) producer = test_producer(NULL);
     const char *topic = test_topic("cut", PARTITIONS, false);
     struct writer writers[WRITERS];
     AUTO(outbox_relay) relay = relay_of(db, producer);
@@ -275,7 +267,7 @@ TEST(events_wait_while_kafka_is_away, "I1")
     (void)test_sql("UPDATE things SET version = 0");
     struct metric_child *failures = METRIC_CHILD(metric_counter("madang_outbox_failures_total", "", NULL));
     {
-        AUTO(kafka_producer) nowhere = producer_to("127.0.0.1:1");
+        AUTO(kafka_producer) nowhere = test_producer("127.0.0.1:1");
         AUTO(outbox_relay) relay = relay_of(db, nowhere);
         int64_t before = metric_value(failures);
         for (int i = 0; i < 20; i++)
@@ -284,7 +276,7 @@ TEST(events_wait_while_kafka_is_away, "I1")
         EXPECT_I64(20, waiting());
     }
     EXPECT_I64(20, waiting());
-    AUTO(kafka_producer) producer = producer_to(test_env("KAFKA_BROKERS"));
+    AUTO(kafka_producer) producer = test_producer(NULL);
     AUTO(outbox_relay) relay = relay_of(db, producer);
     EVENTUALLY(20000, waiting() == 0);
     expect_nothing_lost(topic);
@@ -293,7 +285,7 @@ TEST(events_wait_while_kafka_is_away, "I1")
 TEST(what_is_left_is_sent_at_release, "I1")
 {
     AUTO(pg_pool) db = pool_of(2);
-    AUTO(kafka_producer) producer = producer_to(test_env("KAFKA_BROKERS"));
+    AUTO(kafka_producer) producer = test_producer(NULL);
     const char *topic = test_topic("rest", PARTITIONS, false);
     (void)test_sql("UPDATE things SET version = 0");
     /* more than one look takes */

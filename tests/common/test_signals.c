@@ -22,14 +22,6 @@ static const struct field SIGNAL_FIELDS[] = {
     {0},
 };
 
-static struct kafka_producer *producer_open(const char *brokers)
-{
-    struct err err = {0};
-    struct kafka_producer *producer = kafka_producer_open(brokers, "test", &err);
-    test_stop_at(producer != NULL, "producer", &err);
-    return producer;
-}
-
 static struct signals *open_signals(struct kafka_producer *producer, int beat_seconds, int lease_seconds)
 {
     struct err err = {0};
@@ -73,7 +65,7 @@ TEST(a_connection_is_told_up_then_beats_then_down, "P-35 P-36")
 {
     char user[UUID_TEXT_BYTES], one[UUID_TEXT_BYTES], two[UUID_TEXT_BYTES];
     struct test_reader *reader = reader_open();
-    AUTO(kafka_producer) producer = producer_open(test_env("KAFKA_BROKERS"));
+    AUTO(kafka_producer) producer = test_producer(NULL);
     AUTO(signals) signals = open_signals(producer, 1, 3);
     uuid_new(user);
     signals_up(signals, user, one);
@@ -100,7 +92,7 @@ TEST(beats_of_many_connections_are_spread_and_each_has_its_own, "P-35")
     enum { MANY = 300 };
     static char users[MANY][UUID_TEXT_BYTES], ids[MANY][UUID_TEXT_BYTES];
     struct test_reader *reader = reader_open();
-    AUTO(kafka_producer) producer = producer_open(test_env("KAFKA_BROKERS"));
+    AUTO(kafka_producer) producer = test_producer(NULL);
     AUTO(signals) signals = open_signals(producer, 2, 6);
     for (int i = 0; i < MANY; i++) {
         uuid_new(users[i]);
@@ -118,7 +110,7 @@ TEST(beats_of_many_connections_are_spread_and_each_has_its_own, "P-35")
 TEST(without_brokers_signals_cost_nothing_but_themselves, "I9")
 {
     char id[UUID_TEXT_BYTES];
-    AUTO(kafka_producer) producer = producer_open("127.0.0.1:1");
+    AUTO(kafka_producer) producer = test_producer("127.0.0.1:1");
     AUTO(signals) signals = open_signals(producer, 1, 2);
     for (int i = 0; i < 30000; i++) { /* more than the producer's queue takes */
         signals_up(signals, "0192d3a0-0000-7000-8000-000000000000", id);

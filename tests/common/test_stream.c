@@ -2,8 +2,8 @@
 #include "http.h"
 #include "log.h"
 #include "mem.h"
-#include "metrics.h"
 #include "test.h"
+#include "test_metrics.h"
 #include "wire.h"
 
 #include <netinet/tcp.h>
@@ -105,17 +105,6 @@ static void end_stream(int number)
     pthread_mutex_unlock(&lock);
 }
 
-static int64_t gauge(const char *name)
-{
-    AUTO_STR out;
-    str_init(&out);
-    metrics_print(&out);
-    char line[80];
-    (void)snprintf(line, sizeof line, "\n%s ", name);
-    const char *at = strstr(out.bytes, line);
-    return at ? strtoll(at + strlen(line), NULL, 10) : -1;
-}
-
 /* ---- a reader ---- */
 
 #define WIRE(name) struct wire *name __attribute__((cleanup(wire_free))) = wire_new()
@@ -167,8 +156,8 @@ TEST(a_stream_sends_each_write_at_once_and_ends_when_told, "")
         EXPECT(write_to(0, view_of(event)));
         EXPECT(reads(wire, event)); /* before the next one is written */
     }
-    EXPECT_I64(1, gauge("test_http_streams"));
-    EXPECT_I64(0, gauge("test_http_in_flight"));
+    EXPECT_I64(1, test_metric("test_http_streams"));
+    EXPECT_I64(0, test_metric("test_http_in_flight"));
     EXPECT(write_to(0, VIEW("data: last\n\n")));
     end_stream(0);
     EXPECT(reads(wire, "data: last\n\n"));
@@ -177,7 +166,7 @@ TEST(a_stream_sends_each_write_at_once_and_ends_when_told, "")
     EXPECT(!write_to(0, VIEW("data: too late\n\n")));
     EXPECT(!wire_more(wire));
     EXPECT_I64(1, listeners[0].ended);
-    EXPECT_I64(0, gauge("test_http_streams"));
+    EXPECT_I64(0, test_metric("test_http_streams"));
     http_server_release(&server);
 }
 
@@ -192,7 +181,7 @@ TEST(a_reader_that_leaves_is_noticed_without_a_write, "I9")
         wire_close(wire);
         EVENTUALLY(5000, ended_count == i + 1);
     }
-    EXPECT_I64(0, gauge("test_http_streams"));
+    EXPECT_I64(0, test_metric("test_http_streams"));
     http_server_release(&server);
 }
 
@@ -275,7 +264,7 @@ TEST(draining_ends_streams_and_requests_go_on, "I8")
         ask(wires[i], "/stream");
         REQUIRE(reads(wires[i], ": hello"));
     }
-    EXPECT_I64(MANY, gauge("test_http_streams"));
+    EXPECT_I64(MANY, test_metric("test_http_streams"));
     EXPECT(write_to(0, VIEW("data: before the end\n\n")));
     http_server_drain(server);
     for (int i = 0; i < MANY; i++) {

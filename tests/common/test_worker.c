@@ -27,30 +27,6 @@ static struct pg_pool *pool_of(int connections)
     return pool;
 }
 
-static struct kafka_producer *producer_open(void)
-{
-    struct err err = {0};
-    struct kafka_producer *producer = kafka_producer_open(test_env("KAFKA_BROKERS"), "test", &err);
-    test_stop_at(producer != NULL, "producer", &err);
-    return producer;
-}
-
-/* Sends payloads "<from>".."<from + count - 1>", keys "k0".."k9" in turn. */
-static void send_numbers(struct kafka_producer *producer, const char *topic, int from, int count)
-{
-    struct kafka_message *batch = mem_new((size_t)count, sizeof *batch);
-    char(*texts)[2][16] = mem_new((size_t)count, sizeof *texts);
-    for (int i = 0; i < count; i++) {
-        (void)snprintf(texts[i][0], sizeof texts[i][0], "k%d", (from + i) % 10);
-        (void)snprintf(texts[i][1], sizeof texts[i][1], "%d", from + i);
-        batch[i] = (struct kafka_message){.topic = topic, .key = view_of(texts[i][0]), .payload = view_of(texts[i][1])};
-    }
-    struct err err = {0};
-    test_stop_at(kafka_send_all(producer, batch, (size_t)count, 30000, &err), "send", &err);
-    free(batch);
-    free(texts);
-}
-
 static void send_one(struct kafka_producer *producer, const char *topic, const char *key, const char *payload)
 {
     const struct kafka_header headers[] = {{"x-request-id", "req-7"}, {"traceparent", "00-aa-bb-01"}, {NULL, NULL}};
@@ -169,15 +145,15 @@ static void expect_exactly_once_in_order(const char *topic, int count)
 TEST(a_worker_applies_everything_in_order_and_is_ready_then, "I1 I2")
 {
     AUTO(pg_pool) db = pool_of(2);
-    AUTO(kafka_producer) producer = producer_open();
+    AUTO(kafka_producer) producer = test_producer(NULL);
     const char *topic = test_topic("work", 3, false);
     struct app app = {.db = db, .fail_partition = -1};
     const struct kafka_subscription table[] = {{.topic = topic, .apply = apply, .batch_max = 100}, {0}};
-    send_numbers(producer, topic, 0, 1000);
+    test_send_numbers(producer, topic, 0, 1000);
     AUTO(kafka_worker) worker = worker_of(&app, table, topic, 1, producer);
     EVENTUALLY(20000, kafka_worker_ready(worker));
     EXPECT_I64(1000, seen_count(topic)); /* ready: what stood there is applied */
-    send_numbers(producer, topic, 1000, 500);
+    test_send_numbers(producer, topic, 1000, 500);
     EVENTUALLY(20000, seen_count(topic) == 1500);
     expect_exactly_once_in_order(topic, 1500);
     EXPECT(app.largest <= 100 && app.largest > 1);
@@ -187,7 +163,7 @@ TEST(a_worker_applies_everything_in_order_and_is_ready_then, "I1 I2")
     worker = worker_of(&app, table, topic, 1, producer);
     EVENTUALLY(20000, kafka_worker_ready(worker));
     EXPECT_I64(0, app.calls);
-    send_numbers(producer, topic, 1500, 1);
+    test_send_numbers(producer, topic, 1500, 1);
     EVENTUALLY(20000, seen_count(topic) == 1501);
 }
 
@@ -209,7 +185,7 @@ static bool look_at_record(void *payload, const struct kafka_batch *batch, struc
 
 TEST(a_record_carries_headers_time_and_tombstone, "")
 {
-    AUTO(kafka_producer) producer = producer_open();
+    AUTO(kafka_producer) producer = test_producer(NULL);
     const char *topic = test_topic("record", 1, true);
     _Atomic int step = 0;
     const struct kafka_subscription table[] = {{.topic = topic, .apply = look_at_record, .poison = POISON_STOP}, {0}};
@@ -260,8 +236,8 @@ TEST(a_partition_is_taken_over_before_its_first_batch_and_tried_again_when_that_
     const char *topic = test_topic("taken", 3, false);
     const struct kafka_subscription table[] = {
         {.topic = topic, .apply = count_taken, .poison = POISON_STOP, .assigned = take_over}, {0}};
-    AUTO(kafka_producer) producer = producer_open();
-    send_numbers(producer, topic, 0, 300);
+    AUTO(kafka_producer) producer = test_producer(NULL);
+    test_send_numbers(producer, topic, 0, 300);
     memset(&takings, 0, sizeof takings);
     takings.refuse = 7; /* for all partitions together */
     struct err err = {0};
@@ -277,7 +253,7 @@ TEST(a_partition_is_taken_over_before_its_first_batch_and_tried_again_when_that_
     EXPECT_I64(300, takings.records);
     EXPECT_I64(0, takings.early);
     EXPECT_I64(3 + 7, takings.asked[0] + takings.asked[1] + takings.asked[2]);
-    send_numbers(producer, topic, 300, 10); /* told once for as long as it is ours */
+    test_send_numbers(producer, topic, 300, 10); /* told once for as long as it is ours */
     EVENTUALLY(20000, takings.records == 310);
     EXPECT_I64(3 + 7, takings.asked[0] + takings.asked[1] + takings.asked[2]);
 }
@@ -285,7 +261,7 @@ TEST(a_partition_is_taken_over_before_its_first_batch_and_tried_again_when_that_
 TEST(two_members_share_the_partitions_and_one_may_leave, "I1 I2")
 {
     AUTO(pg_pool) db = pool_of(4);
-    AUTO(kafka_producer) producer = producer_open();
+    AUTO(kafka_producer) producer = test_producer(NULL);
     const char *topic = test_topic("share", 6, false);
     struct app apps[2] = {{.db = db, .process = 1, .fail_partition = -1},
                           {.db = db, .process = 2, .fail_partition = -1}};
@@ -295,12 +271,12 @@ TEST(two_members_share_the_partitions_and_one_may_leave, "I1 I2")
     AUTO(kafka_worker) second = worker_of(&apps[1], table, topic, 2, producer);
     int sent = 0;
     /* until both have something to do */
-    EVENTUALLY(30000, (send_numbers(producer, topic, sent, 50), sent += 50,
+    EVENTUALLY(30000, (test_send_numbers(producer, topic, sent, 50), sent += 50,
                        atoi(test_sql("SELECT count(DISTINCT process) FROM seen WHERE topic = '%s'", topic)) == 2));
-    send_numbers(producer, topic, sent, 500);
+    test_send_numbers(producer, topic, sent, 500);
     sent += 500;
     kafka_worker_release(&second); /* in the middle of it */
-    send_numbers(producer, topic, sent, 200);
+    test_send_numbers(producer, topic, sent, 200);
     sent += 200;
     EVENTUALLY(9000, seen_count(topic) == sent); /* sooner than a session times out */
     expect_exactly_once_in_order(topic, sent);
@@ -309,15 +285,15 @@ TEST(two_members_share_the_partitions_and_one_may_leave, "I1 I2")
 TEST(a_partition_whose_handler_fails_waits_while_the_others_go_on, "I1 I2")
 {
     AUTO(pg_pool) db = pool_of(2);
-    AUTO(kafka_producer) producer = producer_open();
+    AUTO(kafka_producer) producer = test_producer(NULL);
     const char *topic = test_topic("fail", 3, false);
     struct app app = {.db = db, .fail_partition = 0};
     const struct kafka_subscription table[] = {{.topic = topic, .apply = apply, .batch_max = 50}, {0}};
     int sent = 300;
-    send_numbers(producer, topic, 0, sent);
+    test_send_numbers(producer, topic, 0, sent);
     AUTO(kafka_worker) worker = worker_of(&app, table, topic, 1, producer);
     while (sent < 3000) {
-        send_numbers(producer, topic, sent, 300);
+        test_send_numbers(producer, topic, sent, 300);
         sent += 300;
     }
     EVENTUALLY(20000, app.fails >= 4); /* it is called again and again */
@@ -337,16 +313,17 @@ TEST(a_partition_whose_handler_fails_waits_while_the_others_go_on, "I1 I2")
 TEST(a_partition_that_waited_goes_on_after_a_rebalance, "I1 I2")
 {
     AUTO(pg_pool) db = pool_of(4);
-    AUTO(kafka_producer) producer = producer_open();
+    AUTO(kafka_producer) producer = test_producer(NULL);
     const char *topic = test_topic("waited", 3, false);
-    struct app apps[2] = {{.db = db, .process = 1, .fail_partition = 0}, {.db = db, .process = 2, .fail_partition = -1}};
+    struct app apps[2] = {{.db = db, .process = 1, .fail_partition = 0},
+                          {.db = db, .process = 2, .fail_partition = -1}};
     const struct kafka_subscription table[] = {{.topic = topic, .apply = apply, .batch_max = 20}, {0}};
     int sent = 300;
-    send_numbers(producer, topic, 0, sent);
+    test_send_numbers(producer, topic, 0, sent);
     AUTO(kafka_worker) first = worker_of(&apps[0], table, topic, 1, producer);
     EVENTUALLY(20000, apps[0].fails >= 2);
     AUTO(kafka_worker) second = worker_of(&apps[1], table, topic, 2, producer);
-    EVENTUALLY(30000, (send_numbers(producer, topic, sent, 50), sent += 50,
+    EVENTUALLY(30000, (test_send_numbers(producer, topic, sent, 50), sent += 50,
                        atoi(test_sql("SELECT count(DISTINCT process) FROM seen WHERE topic = '%s'", topic)) == 2));
     apps[0].fail_partition = -1;
     EVENTUALLY(20000, seen_count(topic) == sent);
@@ -356,11 +333,11 @@ TEST(a_partition_that_waited_goes_on_after_a_rebalance, "I1 I2")
 TEST(a_poison_record_goes_to_the_dead_letters_and_the_rest_is_applied, "I1")
 {
     AUTO(pg_pool) db = pool_of(2);
-    AUTO(kafka_producer) producer = producer_open();
+    AUTO(kafka_producer) producer = test_producer(NULL);
     const char *topic = test_topic("poison", 1, false);
     struct app app = {.db = db, .fail_partition = -1, .refuse = "137"};
     const struct kafka_subscription table[] = {{.topic = topic, .apply = apply, .poison = POISON_DEAD_LETTER}, {0}};
-    send_numbers(producer, topic, 0, 300);
+    test_send_numbers(producer, topic, 0, 300);
     AUTO(kafka_worker) worker = worker_of(&app, table, topic, 1, producer);
     EVENTUALLY(20000, seen_count(topic) == 299);
     EVENTUALLY(5000, kafka_worker_ready(worker));
@@ -383,14 +360,14 @@ TEST(a_poison_record_goes_to_the_dead_letters_and_the_rest_is_applied, "I1")
 TEST(a_poison_record_of_a_compacted_topic_stops_its_partition_alone, "I1 I2")
 {
     AUTO(pg_pool) db = pool_of(2);
-    AUTO(kafka_producer) producer = producer_open();
+    AUTO(kafka_producer) producer = test_producer(NULL);
     const char *topic = test_topic("stop", 2, true);
     struct app app = {.db = db, .fail_partition = -1, .refuse = "bad"};
     const struct kafka_subscription table[] = {{.topic = topic, .apply = apply, .poison = POISON_STOP}, {0}};
     for (int i = 0; i < 5; i++)
-        send_numbers(producer, topic, i * 20, 20);
+        test_send_numbers(producer, topic, i * 20, 20);
     send_one(producer, topic, "k0", "bad");
-    send_numbers(producer, topic, 100, 20);
+    test_send_numbers(producer, topic, 100, 20);
     AUTO(kafka_worker) worker = worker_of(&app, table, topic, 1, producer);
     const struct metric_child *stopped =
         METRIC_CHILD(metric_gauge("madang_kafka_stopped_partitions", "", "topic"), topic);
@@ -399,7 +376,7 @@ TEST(a_poison_record_of_a_compacted_topic_stops_its_partition_alone, "I1 I2")
     /* all before it, and nothing behind it in its partition */
     EXPECT_TEXT("10", test_sql("SELECT count(*) FROM seen WHERE topic = '%s' AND key = 'k0'", topic));
     int applied = seen_count(topic), more = 0;
-    send_numbers(producer, topic, 120, 20);
+    test_send_numbers(producer, topic, 120, 20);
     EVENTUALLY(10000, (more = seen_count(topic)) > applied); /* the other partition lives */
     EXPECT_TEXT("0", test_sql("SELECT count(*) FROM seen WHERE topic = '%s' AND payload::int >= 100 AND partition = "
                               "(SELECT partition FROM seen WHERE topic = '%s' AND key = 'k0' LIMIT 1)",
@@ -443,13 +420,13 @@ __attribute__((constructor)) static void run_as_member(void)
 TEST(members_killed_at_any_time_apply_each_record_once, "I1 I2")
 {
     AUTO(pg_pool) db = pool_of(2);
-    AUTO(kafka_producer) producer = producer_open();
+    AUTO(kafka_producer) producer = test_producer(NULL);
     const char *topic = test_topic("killed", 3, false);
     enum { KILLS = 5, EACH = 1500 };
     int sent = 0;
     for (int round = 0; round < KILLS; round++) {
         pid_t member = start_member(topic);
-        send_numbers(producer, topic, sent, EACH);
+        test_send_numbers(producer, topic, sent, EACH);
         sent += EACH;
         int goal = seen_count(topic) + (int)(test_random() % (EACH / 2)) + 1;
         EVENTUALLY(20000, seen_count(topic) >= goal); /* at work */
@@ -490,7 +467,7 @@ TEST(a_batch_that_comes_again_changes_nothing, "I1")
 TEST(a_member_whose_place_is_taken_ends_the_process, "")
 {
     AUTO(pg_pool) db = pool_of(2);
-    AUTO(kafka_producer) producer = producer_open();
+    AUTO(kafka_producer) producer = test_producer(NULL);
     const char *topic = test_topic("fence", 1, false);
     struct app app = {.db = db, .fail_partition = -1};
     const struct kafka_subscription table[] = {{.topic = topic, .apply = apply, .poison = POISON_STOP}, {0}};
@@ -499,6 +476,6 @@ TEST(a_member_whose_place_is_taken_ends_the_process, "")
     EXPECT(!service_stopping());
     AUTO(kafka_worker) second = worker_of(&app, table, topic, 1, producer);
     EVENTUALLY(20000, service_stopping());
-    send_numbers(producer, topic, 0, 10);
+    test_send_numbers(producer, topic, 0, 10);
     EVENTUALLY(20000, seen_count(topic) == 10); /* the newcomer works */
 }

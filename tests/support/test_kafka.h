@@ -7,6 +7,7 @@
 #ifndef MADANG_TEST_KAFKA_H
 #define MADANG_TEST_KAFKA_H
 
+#include "kafka.h"
 #include "kafka_conf.h"
 #include "mem.h"
 #include "test.h"
@@ -37,6 +38,32 @@ __attribute__((unused)) static void test_stop_at(bool ok, const char *what, cons
         return;
     printf("%s: %s %s\n", what, err->message, err->detail);
     exit(1);
+}
+
+/* On these brokers, or the test's own (NULL). */
+__attribute__((unused)) static struct kafka_producer *test_producer(const char *brokers)
+{
+    struct err err = {0};
+    struct kafka_producer *producer = kafka_producer_open(brokers ? brokers : test_env("KAFKA_BROKERS"), "test", &err);
+    test_stop_at(producer != NULL, "producer", &err);
+    return producer;
+}
+
+/* Sends payloads "<from>".."<from + count - 1>", keys "k0".."k9" in turn. */
+__attribute__((unused)) static void test_send_numbers(struct kafka_producer *producer, const char *topic, int from,
+                                                      int count)
+{
+    struct kafka_message *batch = mem_new((size_t)count, sizeof *batch);
+    char(*texts)[2][16] = mem_new((size_t)count, sizeof *texts);
+    for (int i = 0; i < count; i++) {
+        (void)snprintf(texts[i][0], sizeof texts[i][0], "k%d", (from + i) % 10);
+        (void)snprintf(texts[i][1], sizeof texts[i][1], "%d", from + i);
+        batch[i] = (struct kafka_message){.topic = topic, .key = view_of(texts[i][0]), .payload = view_of(texts[i][1])};
+    }
+    struct err err = {0};
+    test_stop_at(kafka_send_all(producer, batch, (size_t)count, 30000, &err), "send", &err);
+    free(batch);
+    free(texts);
 }
 
 static void test_topics_delete(void)
