@@ -22,7 +22,7 @@ TEST(cursor_comes_back_as_it_left, "")
     }
 }
 
-TEST(cursor_of_another_list_or_no_cursor_is_bad_input, "")
+TEST(cursor_of_another_list_or_no_cursor_is_bad_input, "K-42 P-18")
 {
     struct cursor in = {.kind = 'f', .number = CURSOR_MS_MAX + 1}, out;
     char text[CURSOR_TEXT_BYTES], longer[CURSOR_TEXT_BYTES + 8], negative_seq[CURSOR_TEXT_BYTES];

@@ -314,20 +314,6 @@ TEST(settings_as_told_are_settings_as_asked, "P-42")
            NULL);
 }
 
-TEST(cursors_of_other_lists_are_refused, "K-42")
-{
-    char text[CURSOR_TEXT_BYTES];
-    int64_t seq;
-    struct err err = {0};
-    for (int64_t n = 1; n > 0 && n < INT64_MAX / 3; n *= 3) {
-        cursor_print(n, text);
-        EXPECT(cursor_read(text, &seq, &err) && seq == n);
-    }
-    static const char *const BAD[] = {"", "x", "AAAAAAAAAAAA", "bv__________", "bgAAAAAAAAAAA", "bgAAAAAAAA="};
-    for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++)
-        EXPECT(!cursor_read(BAD[i], &seq, &err));
-}
-
 TEST(cookies_say_one_session_and_nothing_else, "P-03")
 {
     unsigned char key[COOKIE_KEY_BYTES] = {1}, other[COOKIE_KEY_BYTES] = {2};
