@@ -10,6 +10,7 @@ BUILD := build/$(notdir $(CC))$(if $(SAN),-$(SAN))
 
 SERVICES := auth-svc user-svc chat-svc presence-svc push-svc notify-svc
 DAEMONS := gateway $(SERVICES)
+ROOMS := $(SERVICES) match-svc # match-svc has no daemon yet
 
 PACKAGES := libmicrohttpd libwebsockets rdkafka hiredis libpq libcjson libjwt libcurl openssl libargon2 libutf8proc
 ifneq ($(MAKECMDGOALS),$(filter help install run up down status inbox clean,$(MAKECMDGOALS)))
@@ -131,7 +132,7 @@ fuzz: fuzzers ## every fuzzer: its corpus, then FUZZ_SECONDS (5) each
 
 # ---- checks ----------------------------------------------------------------------------------------------------------
 
-SOURCES := $(wildcard common/*.[ch] gateway/*.[ch] $(SERVICES:%=%/*.[ch]) deploy/local/*.[ch] tests/*/*.[ch])
+SOURCES := $(wildcard common/*.[ch] gateway/*.[ch] $(ROOMS:%=%/*.[ch]) deploy/local/*.[ch] tests/*/*.[ch])
 check: c-tests ## the tests in C alone (T=room for one room; stores must run: make stores)
 	tests/run.sh c $(T)
 test: install ## everything, from clean checkout to result (T=room for one room)
@@ -141,10 +142,10 @@ soak: install ## the long forms: valgrind, sanitizers, clang, chaos 10 min, fuzz
 trace: ## every requirement id of what stands, with the tests that show it
 	@tests/support/trace.sh
 headers: ## each header compiles alone
-	@for h in common/*.h gateway/*.h $(SERVICES:%=%/*.h); do \
+	@for h in common/*.h gateway/*.h $(ROOMS:%=%/*.h); do \
 		$(CC) $(ALL_CFLAGS) -MF /dev/null -I$$(dirname $$h) -fsyntax-only -x c $$h || exit 1; done; echo "headers: ok"
 tidy: ## clang-tidy
-	clang-tidy --quiet $(filter %.c,$(SOURCES)) -- -std=gnu11 -D_GNU_SOURCE -DVERSION='""' -Icommon -Igateway -Iauth-svc -Iuser-svc -Itests/support $(PACKAGE_CFLAGS) 2>/dev/null
+	clang-tidy --quiet $(filter %.c,$(SOURCES)) -- -std=gnu11 -D_GNU_SOURCE -DVERSION='""' -Icommon -Igateway $(addprefix -I,$(ROOMS)) -Itests/support $(PACKAGE_CFLAGS) 2>/dev/null
 format: ## clang-format, in place
 	clang-format -i $(SOURCES)
 format-check:
