@@ -45,8 +45,8 @@ bool api_revoked(struct request *req, struct reply *reply, struct err *err);
 bool check_own_password(struct request *req, const struct login_row *row, const char *password, struct err *err);
 
 /* The hash of a new password for this account; bad_input (too weak), password_unchanged. Inside a password_turn. */
-bool hash_new_password(struct request *req, const struct login_row *row, const char *wanted, char hash[PASSWORD_HASH_BYTES],
-                       struct err *err);
+bool hash_new_password(struct request *req, const struct login_row *row, const char *wanted,
+                       char hash[PASSWORD_HASH_BYTES], struct err *err);
 
 /* Opens a session for who has shown who they are, remembers the device, and answers with the tokens. `proved_hash`
  * NULL: no password was asked. */

@@ -78,8 +78,8 @@ bool api_change_phone(struct request *req, struct reply *reply, struct err *err)
            reply_account(req, reply, &account);
 }
 
-bool hash_new_password(struct request *req, const struct login_row *row, const char *wanted, char hash[PASSWORD_HASH_BYTES],
-                       struct err *err)
+bool hash_new_password(struct request *req, const struct login_row *row, const char *wanted,
+                       char hash[PASSWORD_HASH_BYTES], struct err *err)
 {
     const struct auth_app *app = req->app;
     const char *names[] = {row->account.email, row->account.handle, row->account.nickname};

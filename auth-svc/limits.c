@@ -93,8 +93,8 @@ static struct tally local_add(struct limits *limits, const char *key, int64_t am
 /* ---- in Redis ---- */
 
 /* The window starts with the first failure and is not prolonged by later ones. A count that is taken back never makes a
- * key. A call that Redis gets to only after we gave it up (it hung, and its socket still holds the words) counts nothing: we have
- * counted here meanwhile, and right log-ins would add up to a lock-out. */
+ * key. A call that Redis gets to only after we gave it up (it hung, and its socket still holds the words) counts
+ * nothing: we have counted here meanwhile, and right log-ins would add up to a lock-out. */
 static const char ADD[] = "local now = redis.call('TIME') "
                           "if now[1] * 1000 > tonumber(ARGV[3]) then return {} end "
                           "local n = redis.call('INCRBY', KEYS[1], ARGV[1]) "
@@ -110,7 +110,8 @@ static struct tally add(struct limits *limits, const char *key, int64_t amount)
     (void)snprintf(window_text, sizeof window_text, "%lld", (long long)limits->cfg->login_window_seconds * 1000);
     (void)snprintf(until_text, sizeof until_text, "%lld", (long long)clock_now_ms() + LATE_MS);
     struct err err = {0};
-    AUTO(redis_reply) reply = REDIS_CALL(limits->redis, &err, "EVAL", ADD, "1", key, amount_text, window_text, until_text);
+    AUTO(redis_reply)
+    reply = REDIS_CALL(limits->redis, &err, "EVAL", ADD, "1", key, amount_text, window_text, until_text);
     if (!reply || redis_count(reply) != 2)
         return local_add(limits, key, amount);
     return (struct tally){redis_i64(redis_item(reply, 0)), redis_i64(redis_item(reply, 1))};

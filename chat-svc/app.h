@@ -1,7 +1,7 @@
 /* app.h - all that the parts of chat-svc can reach. Fixed after start.
  *
- *     handlers (api_*.c) and sockets (live*.c)  --command-->  chat.inbound  -->  owner.c (one per partition)  -->  PostgreSQL
- *     and back:  chat.events  -->  every instance: pending (who waits for a verdict) and hub (its sockets)
+ *     handlers (api_*.c) and sockets (live*.c)  --command-->  chat.inbound  -->  owner.c (one per partition)  -->
+ * PostgreSQL and back:  chat.events  -->  every instance: pending (who waits for a verdict) and hub (its sockets)
  */
 #ifndef MADANG_CHAT_APP_H
 #define MADANG_CHAT_APP_H

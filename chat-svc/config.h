@@ -9,16 +9,16 @@ struct chat_config {
     struct service_config service;
     const char *db_url;
     int64_t db_connections;
-    bool friends_only;              /* DMs and groups need friendship */
+    bool friends_only; /* DMs and groups need friendship */
     struct objstore_config files;
     /* sockets */
     const char *ws_listen, *ws_advertise;
     int64_t ws_connections_max;
-    int64_t ws_output_max;          /* bytes that may wait for a slow reader */
-    int64_t connect_seconds;        /* to send CONNECT */
-    int64_t ws_beat_ms;             /* heart-beats that we offer and ask for */
+    int64_t ws_output_max;               /* bytes that may wait for a slow reader */
+    int64_t connect_seconds;             /* to send CONNECT */
+    int64_t ws_beat_ms;                  /* heart-beats that we offer and ask for */
     int64_t beat_seconds, lease_seconds; /* presence */
-    int64_t verdict_ms;             /* how long a send waits for its verdict */
+    int64_t verdict_ms;                  /* how long a send waits for its verdict */
 };
 
 extern const struct setting CHAT_SETTINGS[];

@@ -5,9 +5,17 @@
 #include "owner.h"
 #include "topics.h"
 
-const char *const CHAT_TOPICS[] = {TOPIC_ACCOUNTS,        TOPIC_PROFILES,         TOPIC_RELATIONS,     TOPIC_SESSIONS_ENDED, TOPIC_CHAT_INBOUND,
-                                   TOPIC_CHAT_EVENTS,     TOPIC_PRESENCE_SIGNALS, TOPIC_PRESENCE_CHANGES, TOPIC_NOTIFY_REQUESTS,
-                                   TOPIC_PUSH_REQUESTS,   NULL};
+const char *const CHAT_TOPICS[] = {TOPIC_ACCOUNTS,
+                                   TOPIC_PROFILES,
+                                   TOPIC_RELATIONS,
+                                   TOPIC_SESSIONS_ENDED,
+                                   TOPIC_CHAT_INBOUND,
+                                   TOPIC_CHAT_EVENTS,
+                                   TOPIC_PRESENCE_SIGNALS,
+                                   TOPIC_PRESENCE_CHANGES,
+                                   TOPIC_NOTIFY_REQUESTS,
+                                   TOPIC_PUSH_REQUESTS,
+                                   NULL};
 
 const struct kafka_subscription CHAT_SUBSCRIPTIONS[] = {
     {.topic = TOPIC_ACCOUNTS, .apply = copies_accounts, .batch_max = 200, .poison = POISON_STOP},

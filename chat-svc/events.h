@@ -1,4 +1,5 @@
-/* events.h - the topics that chat-svc reads: as a worker (shared, writes the schema) and as a listener (every instance, for its memory). */
+/* events.h - the topics that chat-svc reads: as a worker (shared, writes the schema) and as a listener (every instance,
+ * for its memory). */
 #ifndef MADANG_CHAT_EVENTS_H
 #define MADANG_CHAT_EVENTS_H
 

@@ -1,5 +1,6 @@
-/* presence_copy.h - who is online: this instance's copy of the compacted topic presence.changes, in memory, heard from the start.
- * The truth is for the push decision (owner.c); what other people may see is `online && visible`. Thread-safe. */
+/* presence_copy.h - who is online: this instance's copy of the compacted topic presence.changes, in memory, heard from
+ * the start. The truth is for the push decision (owner.c); what other people may see is `online && visible`.
+ * Thread-safe. */
 #ifndef MADANG_CHAT_PRESENCE_COPY_H
 #define MADANG_CHAT_PRESENCE_COPY_H
 

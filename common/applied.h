@@ -1,5 +1,6 @@
 /* applied.h - apply once: the input offset is stored in the transaction of the work it led to.
- *     if (!applied_begin(tx, batch, &first, err)) return false;   // locks the row; records below `first` are done already
+ *     if (!applied_begin(tx, batch, &first, err)) return false;   // locks the row; records below `first` are done
+ * already
  *     ... work on batch->records[first ..] ...
  *     return applied_end(tx, batch, err);
  * The row lock also makes a paused former owner of the partition harmless. */

@@ -16,8 +16,8 @@ void arena_reset(struct arena *arena); /* forgets everything, keeps the first bl
 /* Zeroed, aligned for any type. */
 void *arena_alloc(struct arena *arena, size_t size) __attribute__((returns_nonnull, warn_unused_result));
 void *arena_try(struct arena *arena, size_t size) __attribute__((warn_unused_result));
-char *arena_text(struct arena *arena, const char *text);                    /* a copy */
-char *arena_bytes(struct arena *arena, const void *bytes, size_t length);   /* a copy, NUL added */
+char *arena_text(struct arena *arena, const char *text);                  /* a copy */
+char *arena_bytes(struct arena *arena, const void *bytes, size_t length); /* a copy, NUL added */
 char *arena_printf(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #define ARENA_NEW(arena, type) ((struct type *)arena_alloc((arena), sizeof(struct type)))

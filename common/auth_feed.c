@@ -189,8 +189,8 @@ static void tell(struct auth_feed *feed, bool ok, const struct err *err)
 /* ---- the thread ----------------------------------------------------------------------------------------------------
  */
 
-/* Monotonic; a wanted refresh makes the keys due earlier. Revocations come first: with keys alone, a token whose session has ended
- * would be believed. */
+/* Monotonic; a wanted refresh makes the keys due earlier. Revocations come first: with keys alone, a token whose
+ * session has ended would be believed. */
 static int64_t keys_due(const struct auth_feed *feed)
 {
     if (!feed->revoked_known)

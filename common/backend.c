@@ -19,7 +19,7 @@ enum {
     SLOT_WAIT_MS = 10000,
     SLOT_PATIENCE = 30, /* looks, one a second */
     CHECKS_MAX = 16,
-    START_LOOK_MS = 50,  /* how often readiness is looked at before the first announcement */
+    START_LOOK_MS = 50, /* how often readiness is looked at before the first announcement */
     ANNOUNCED_MAX = 4,
     KEEP_LOOK_MS = 1000, /* how often the slot's lock is looked at afterwards */
 };
@@ -89,7 +89,8 @@ static bool slot_claim_named(struct backend *backend, struct err *err)
     const int64_t until_ms = clock_monotonic_ms() + SLOT_WAIT_MS;
     while (!pg_lock_try(backend->slot_lock, options->name, slot)) {
         if (clock_monotonic_ms() > until_ms || service_stopping())
-            return err_set_internal(err, &ERR_UNAVAILABLE, "INSTANCE_SLOT: another %s has slot %d", options->name, slot);
+            return err_set_internal(err, &ERR_UNAVAILABLE, "INSTANCE_SLOT: another %s has slot %d", options->name,
+                                    slot);
         (void)poll(NULL, 0, START_LOOK_MS);
     }
     backend->slot = slot;
@@ -105,7 +106,8 @@ static bool slot_claim_lowest(struct backend *backend, struct err *err)
             return true;
         }
     }
-    return err_set_internal(err, &ERR_UNAVAILABLE, "no free instance slot of %s below %d", options->name, SLOTS_MAX + 1);
+    return err_set_internal(err, &ERR_UNAVAILABLE, "no free instance slot of %s below %d", options->name,
+                            SLOTS_MAX + 1);
 }
 
 static bool slot_claim(struct backend *backend, struct err *err)
@@ -113,12 +115,13 @@ static bool slot_claim(struct backend *backend, struct err *err)
     backend->slot_lock = pg_lock_open(backend->options.db_url, err);
     if (!backend->slot_lock)
         return false;
-    return backend->options.config->instance_slot > 0 ? slot_claim_named(backend, err) : slot_claim_lowest(backend, err);
+    return backend->options.config->instance_slot > 0 ? slot_claim_named(backend, err)
+                                                      : slot_claim_lowest(backend, err);
 }
 
-/* PostgreSQL restarted: the lock went with its connection, and the same slot is claimed again. While the database answers and
- * someone else keeps it, two members would carry one name: then this process ends. A session of ours that the server has not
- * noticed to be dead yet looks the same, so it gets SLOT_PATIENCE looks. */
+/* PostgreSQL restarted: the lock went with its connection, and the same slot is claimed again. While the database
+ * answers and someone else keeps it, two members would carry one name: then this process ends. A session of ours that
+ * the server has not noticed to be dead yet looks the same, so it gets SLOT_PATIENCE looks. */
 static void slot_keep(struct backend *backend)
 {
     if (pg_lock_held(backend->slot_lock))
@@ -144,16 +147,15 @@ static bool tokens_open(struct backend *backend, struct err *err)
 {
     backend->keys = keyset_open();
     backend->revoked = revoked_open();
-    backend->tokens = token_verifier_open(
-        &(struct token_options){.keys = backend->keys,
-                                .revoked = backend->revoked,
-                                .issuer = TOKEN_ISSUER,
-                                .audience = TOKEN_AUDIENCE,
-                                .cache_entries = TOKEN_CACHE_ENTRIES,
-                                .unknown_kid = want_keys,
-                                .ready = tokens_ready,
-                                .payload = backend},
-        err);
+    backend->tokens = token_verifier_open(&(struct token_options){.keys = backend->keys,
+                                                                  .revoked = backend->revoked,
+                                                                  .issuer = TOKEN_ISSUER,
+                                                                  .audience = TOKEN_AUDIENCE,
+                                                                  .cache_entries = TOKEN_CACHE_ENTRIES,
+                                                                  .unknown_kid = want_keys,
+                                                                  .ready = tokens_ready,
+                                                                  .payload = backend},
+                                          err);
     return backend->tokens != NULL;
 }
 
@@ -300,7 +302,8 @@ static bool not_stopping(void *payload)
 static bool announce(struct backend *backend, const char *address, struct err *err)
 {
     const struct service_config *config = backend->options.config;
-    for (struct announced *more = backend->announced; more < backend->announced + ANNOUNCED_MAX && more->service; more++) {
+    for (struct announced *more = backend->announced; more < backend->announced + ANNOUNCED_MAX && more->service;
+         more++) {
         if (!more->lease)
             more->lease = registry_announce(config->redis_url, more->service, config->instance, more->address, err);
         if (!more->lease)
@@ -359,11 +362,10 @@ static bool parts_start(struct backend *backend, const struct backend_parts *par
         if (!backend->worker)
             return false;
     }
-    backend->feed = auth_feed_start(&(struct auth_feed_options){.keys = backend->keys,
-                                                                .revoked = backend->revoked,
-                                                                .find = find_auth,
-                                                                .payload = backend},
-                                    err);
+    backend->feed = auth_feed_start(
+        &(struct auth_feed_options){
+            .keys = backend->keys, .revoked = backend->revoked, .find = find_auth, .payload = backend},
+        err);
     if (!backend->feed)
         return false;
     backend->http = http_server_start(&(struct http_options){.listen = config->listen,

@@ -1,12 +1,14 @@
 /* backend.h - what every service behind the gateway is made of, wired once: pool and migrations, Redis and registry,
  * token checks, producer and outbox relay, workers, HTTP and admin servers, and the order in which they start and stop.
  *
- *     AUTO(backend) backend = backend_open(&options, err);     // stores answer, schema is current, tokens can be checked
- *     app.db = backend_db(backend);
- *     return backend && backend_serve(backend, &parts, err);   // until SIGTERM; then drains and stops in order
+ *     AUTO(backend) backend = backend_open(&options, err);     // stores answer, schema is current, tokens can be
+ * checked app.db = backend_db(backend); return backend && backend_serve(backend, &parts, err);   // until SIGTERM; then
+ * drains and stops in order
  *
- * Start: listeners, workers, HTTP; announced once all checks are true. Stop: registry says draining (all names); parts.draining, and streams end;
- * DRAIN_SECONDS of serving with Connection: close; HTTP ends what is in flight; listeners end; workers leave their group; the relay sends what is left; the producer flushes; the registry key goes; pools close. */
+ * Start: listeners, workers, HTTP; announced once all checks are true. Stop: registry says draining (all names);
+ * parts.draining, and streams end; DRAIN_SECONDS of serving with Connection: close; HTTP ends what is in flight;
+ * listeners end; workers leave their group; the relay sends what is left; the producer flushes; the registry key goes;
+ * pools close. */
 #ifndef MADANG_BACKEND_H
 #define MADANG_BACKEND_H
 
@@ -42,20 +44,23 @@ struct kafka_producer *backend_producer(struct backend *backend);
 struct outbox_relay *backend_relay(struct backend *backend);
 struct keyset *backend_keys(struct backend *backend);
 struct token_verifier *backend_tokens(struct backend *backend); /* of access tokens: sockets check their own */
-int backend_slot(const struct backend *backend); /* INSTANCE_SLOT, or the lowest free one */
+int backend_slot(const struct backend *backend);                /* INSTANCE_SLOT, or the lowest free one */
 
-/* Verifies and spends tickets of sockets and streams (ticket.h). Lent; made at the first call, NULL with err when that fails. */
+/* Verifies and spends tickets of sockets and streams (ticket.h). Lent; made at the first call, NULL with err when that
+ * fails. */
 struct ticket_gate *backend_tickets(struct backend *backend, struct err *err);
-/* Announces a second address of this process under another name ("chat-ws": its sockets), beside the service's own: from when it is ready until it
- * drains. Before backend_serve(). The texts are copied. */
+/* Announces a second address of this process under another name ("chat-ws": its sockets), beside the service's own:
+ * from when it is ready until it drains. Before backend_serve(). The texts are copied. */
 bool backend_announce(struct backend *backend, const char *service, const char *address, struct err *err);
 
 struct backend_parts {
     const struct route *routes;
     const struct kafka_listening *listening; /* topics that every instance hears; may be NULL */
-    void (*draining)(void *app);             /* after the registry says so, before HTTP ends: sockets stop taking new ones; may be NULL */
-    void (*stopping)(void *app);             /* after the drain time, before HTTP, listeners and workers end: sockets close; may be NULL */
-    int connections_max;                     /* of HTTP; 0: http.h's default */
+    void (*draining)(
+        void *app); /* after the registry says so, before HTTP ends: sockets stop taking new ones; may be NULL */
+    void (*stopping)(
+        void *app);      /* after the drain time, before HTTP, listeners and workers end: sockets close; may be NULL */
+    int connections_max; /* of HTTP; 0: http.h's default */
     const struct kafka_subscription *subscriptions; /* may be NULL */
     const struct ready_check *checks;               /* more than the backend's own; may be NULL */
     const char *metrics_prefix;

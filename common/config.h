@@ -28,16 +28,29 @@ struct setting {
 };
 
 #define SETTING_TEXT(type, member, name, default_text, help)                                                           \
-    {name, SETTING_KIND_TEXT, offsetof(type, member), default_text, 0, 0, help}
-#define SETTING_REQUIRED(type, member, name, help) {name, SETTING_KIND_TEXT, offsetof(type, member), NULL, 0, 0, help}
+    {                                                                                                                  \
+        name, SETTING_KIND_TEXT, offsetof(type, member), default_text, 0, 0, help                                      \
+    }
+#define SETTING_REQUIRED(type, member, name, help)                                                                     \
+    {                                                                                                                  \
+        name, SETTING_KIND_TEXT, offsetof(type, member), NULL, 0, 0, help                                              \
+    }
 #define SETTING_I64(type, member, name, default_text, min, max, help)                                                  \
-    {name, SETTING_KIND_I64, offsetof(type, member), default_text, min, max, help}
+    {                                                                                                                  \
+        name, SETTING_KIND_I64, offsetof(type, member), default_text, min, max, help                                   \
+    }
 #define SETTING_BOOL(type, member, name, default_text, help)                                                           \
-    {name, SETTING_KIND_BOOL, offsetof(type, member), default_text, 0, 0, help}
+    {                                                                                                                  \
+        name, SETTING_KIND_BOOL, offsetof(type, member), default_text, 0, 0, help                                      \
+    }
 #define SETTING_SECRET(type, member, name, help)                                                                       \
-    {name, SETTING_KIND_SECRET, offsetof(type, member), NULL, 0, 0, help}
+    {                                                                                                                  \
+        name, SETTING_KIND_SECRET, offsetof(type, member), NULL, 0, 0, help                                            \
+    }
 #define SETTING_SECRET_OPTIONAL(type, member, name, help)                                                              \
-    {name, SETTING_KIND_SECRET, offsetof(type, member), "", 0, 0, help}
+    {                                                                                                                  \
+        name, SETTING_KIND_SECRET, offsetof(type, member), "", 0, 0, help                                              \
+    }
 
 /* Reads every setting of a {0}-ended table into `out`. On failure the message names the setting. */
 bool config_load(const struct setting *table, void *out, struct err *err);

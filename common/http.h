@@ -1,14 +1,14 @@
 /* http.h - an HTTP/1.1 server for services: libmicrohttpd behind a route table and a bounded pool of workers.
  *
- * A handler is a plain blocking function: decode, decide, store, reply. One thread turns MHD's epoll (in an outer epoll,
- * see docs/decisions: MHD 0.9.75 stalls otherwise); a request is suspended while it waits for a worker and while it
- * runs. Queue full: 503 overloaded with Retry-After, at once. A failed handler's err becomes problem+json.
+ * A handler is a plain blocking function: decode, decide, store, reply. One thread turns MHD's epoll (in an outer
+ * epoll, see docs/decisions: MHD 0.9.75 stalls otherwise); a request is suspended while it waits for a worker and while
+ * it runs. Queue full: 503 overloaded with Retry-After, at once. A failed handler's err becomes problem+json.
  *
  * The wrapper does for every route: the path and method (404, 405 with Allow), body cap (413), the access token
- * (AUTH_*; 401/403), request id and traceparent (made when missing, echoed as X-Request-Id, set for the log), metrics per
- * route template, Connection: close while draining.
- * Threads: handlers run on several threads at once; `app` must be constant after start.
- * Ownership: everything in struct request and what handlers take from req->arena dies with the request. */
+ * (AUTH_*; 401/403), request id and traceparent (made when missing, echoed as X-Request-Id, set for the log), metrics
+ * per route template, Connection: close while draining. Threads: handlers run on several threads at once; `app` must be
+ * constant after start. Ownership: everything in struct request and what handlers take from req->arena dies with the
+ * request. */
 #ifndef MADANG_HTTP_H
 #define MADANG_HTTP_H
 
@@ -31,25 +31,26 @@ struct request {
     struct arena *arena;
     const struct route *route;
     const char *method;
-    const char *path;               /* decoded */
+    const char *path;                /* decoded */
     const struct identity *identity; /* NULL: nobody */
     struct view body;
-    const char *content_type;       /* "" when absent */
-    const char *client_address;     /* the client's, behind a gateway that we believe */
+    const char *content_type;   /* "" when absent */
+    const char *client_address; /* the client's, behind a gateway that we believe */
     const char *request_id;
-    const char *traceparent;        /* to pass on: our own span */
-    bool korean;                    /* Accept-Language prefers ko */
-    int64_t arrived_ms;             /* monotonic */
-    int64_t waited_ms;              /* since the first run, for http_try_again and pending_wait; 0 at the first run */
-    bool asked;                     /* the run before this one ended with pending_wait: `answer` is what came of it */
-    struct view answer;             /* what pending_answer() brought; bytes NULL at the first run and when the time is over */
+    const char *traceparent; /* to pass on: our own span */
+    bool korean;             /* Accept-Language prefers ko */
+    int64_t arrived_ms;      /* monotonic */
+    int64_t waited_ms;       /* since the first run, for http_try_again and pending_wait; 0 at the first run */
+    bool asked;              /* the run before this one ended with pending_wait: `answer` is what came of it */
+    struct view answer;      /* what pending_answer() brought; bytes NULL at the first run and when the time is over */
     struct http_exchange *exchange; /* for http.c */
 };
 
-/* A reply that goes on: Server-Sent Events. The handler sets reply->stream (ownership passes) and returns true; the connection then belongs to the
- * stream until either side ends it. Memory: what waits in a stream is bounded by `cap` of http_stream_new; a reader that falls behind it is cut.
- * Threads: http_stream_write and _end from any thread; `ended` runs once, on the server's loop thread, when the connection is gone or was ended
- * (also at server release), and must not block; after it the stream must not be used. */
+/* A reply that goes on: Server-Sent Events. The handler sets reply->stream (ownership passes) and returns true; the
+ * connection then belongs to the stream until either side ends it. Memory: what waits in a stream is bounded by `cap`
+ * of http_stream_new; a reader that falls behind it is cut. Threads: http_stream_write and _end from any thread;
+ * `ended` runs once, on the server's loop thread, when the connection is gone or was ended (also at server release),
+ * and must not block; after it the stream must not be used. */
 struct http_stream;
 struct http_stream *http_stream_new(size_t cap, void (*ended)(void *payload), void *payload);
 bool http_stream_write(struct http_stream *stream, struct view bytes); /* false: over its cap or gone; it will be cut */
@@ -58,32 +59,35 @@ void http_stream_release(struct http_stream **stream);                 /* one th
 
 struct reply {
     struct http_stream *stream; /* NULL, or what the body comes from; content_type is then the stream's */
-    int status; /* 200 when the handler leaves it 0 */
-    const char *content_type; /* NULL: application/json */
-    struct str body;          /* the wrapper frees it */
+    int status;                 /* 200 when the handler leaves it 0 */
+    const char *content_type;   /* NULL: application/json */
+    struct str body;            /* the wrapper frees it */
     size_t header_count;
-    struct { const char *name, *value; } headers[12];
+    struct {
+        const char *name, *value;
+    } headers[12];
 };
 
 typedef bool (*handler_fn)(struct request *req, struct reply *reply, struct err *err);
 
 struct route {
     const char *method; /* NULL ends the table */
-    const char *path;   /* "/api/users/:id": a parameter is one segment; "/files/user/:key..": the rest, one or more segments */
+    const char
+        *path; /* "/api/users/:id": a parameter is one segment; "/files/user/:key..": the rest, one or more segments */
     enum auth_need who;
     handler_fn handler;
     size_t body_max; /* 0: 64 KiB; only methods with bodies */
 };
 
 struct http_options {
-    const char *listen;              /* host:port; port 0: any */
-    const struct route *routes;      /* {0}-ended; several tables are joined by the caller */
+    const char *listen;         /* host:port; port 0: any */
+    const struct route *routes; /* {0}-ended; several tables are joined by the caller */
     const void *app;
-    struct token_verifier *tokens;   /* NULL: no route may ask for more than AUTH_OPEN */
-    const char *gateway_addresses;   /* whose X-Forwarded-For is believed */
+    struct token_verifier *tokens; /* NULL: no route may ask for more than AUTH_OPEN */
+    const char *gateway_addresses; /* whose X-Forwarded-For is believed */
     int workers, queue;
-    int connections_max;             /* 0: 4096 */
-    const char *metrics_prefix;      /* "madang_auth" */
+    int connections_max;        /* 0: 4096 */
+    const char *metrics_prefix; /* "madang_auth" */
 };
 
 struct http_server;
@@ -95,18 +99,20 @@ void http_server_drain(struct http_server *server);
 void http_server_release(struct http_server **server);
 
 /* The percent-decoded value, valid UTF-8 without NUL, or NULL. */
-const char *http_param(const struct request *req, const char *name);       /* of the path; never NULL for a name in it */
-const char *http_query(const struct request *req, const char *name);       /* of the query string; the first of many */
-const char *http_header(const struct request *req, const char *name);      /* NULL when absent */
+const char *http_param(const struct request *req, const char *name);  /* of the path; never NULL for a name in it */
+const char *http_query(const struct request *req, const char *name);  /* of the query string; the first of many */
+const char *http_header(const struct request *req, const char *name); /* NULL when absent */
 const char *http_cookie(const struct request *req, const char *name);
 
-/* The path parameter as a UUID in lower case; 404 not_found when it is none (no such thing can exist). NULL on failure. */
+/* The path parameter as a UUID in lower case; 404 not_found when it is none (no such thing can exist). NULL on failure.
+ */
 const char *http_param_uuid(struct request *req, const char *name, struct err *err);
 /* `limit` (1..100, default 20) and other integers of the query; bad_input with the name when wrong. */
-bool http_query_i64(struct request *req, const char *name, int64_t default_value, int64_t min, int64_t max, int64_t *out,
-                    struct err *err);
+bool http_query_i64(struct request *req, const char *name, int64_t default_value, int64_t min, int64_t max,
+                    int64_t *out, struct err *err);
 
-void reply_header(struct reply *reply, const char *name, const char *value); /* value must live in req->arena or be static */
+void reply_header(struct reply *reply, const char *name,
+                  const char *value); /* value must live in req->arena or be static */
 /* Set-Cookie; may be called more than once. Parts must be cookie-safe. max_age_s 0 deletes, -1: session cookie. */
 void reply_cookie(struct request *req, struct reply *reply, const char *name, const char *value, const char *path,
                   int64_t max_age_s, bool secure, const char *same_site);

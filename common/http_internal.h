@@ -120,7 +120,7 @@ enum exchange_state {
 };
 
 struct http_exchange {
-    struct http_exchange *next; /* in the queue, the waiting list, the answered stack or the spare list */
+    struct http_exchange *next;     /* in the queue, the waiting list, the answered stack or the spare list */
     struct http_exchange *previous; /* in the waiting list */
     struct http_server *server;
     struct MHD_Connection *connection;
@@ -136,7 +136,7 @@ struct http_exchange {
     int64_t due_ms, first_run_ms, arrived_us;
     struct pending_entry *awaited; /* what pending_begin made in this run */
     void (*forget)(struct pending_entry *awaited);
-    bool parked, answered;       /* in the waiting list; `answer` came: both under the server's lock */
+    bool parked, answered;          /* in the waiting list; `answer` came: both under the server's lock */
     struct str answer, answer_read; /* what came; what the handler reads now */
     size_t body_max, discarded;
     struct str body;
@@ -184,7 +184,7 @@ struct http_server {
     struct http_exchange *spare, *pending; /* pending: read in this turn of the loop, not yet in the queue */
     int spare_count, pending_count;
     struct http_stream *streams;
-    bool streams_ended; /* those that were there when draining began */
+    bool streams_ended;   /* those that were there when draining began */
     int reading, working; /* exchanges whose body is on its way; those that are suspended */
     size_t body_bytes;
     int64_t peak; /* most in flight since memory was given back */
@@ -226,7 +226,8 @@ void http_server_wake(struct http_server *server);
 /* For pending.c. The exchange waits for `awaited`; `forget` is called once, before it runs again or ends. */
 void http_pending_begin(struct http_exchange *exchange, struct pending_entry *awaited,
                         void (*forget)(struct pending_entry *awaited));
-/* From any thread, while it is not forgotten: keeps a copy, and runs the exchange now if it waits. False: it has an answer already. */
+/* From any thread, while it is not forgotten: keeps a copy, and runs the exchange now if it waits. False: it has an
+ * answer already. */
 bool http_pending_answer(struct http_exchange *exchange, struct view answer);
 
 /* ---- http_stream.c: on the loop thread ---- */

@@ -12,7 +12,7 @@ struct httpclient;
 
 struct httpclient_options {
     bool allow_http;
-    const char *ca_file; /* NULL: the system's */
+    const char *ca_file;                /* NULL: the system's */
     int connect_timeout_ms, timeout_ms; /* 0: 3000 and 10000 */
     size_t body_max;                    /* 0: 1 MiB */
 };

@@ -8,9 +8,9 @@
  *     struct signup wish;
  *     if (!json_decode(arena, body, SIGNUP_FIELDS, &wish, err)) ...
  *
- * Decoding: RFC 8259, one object, at most JSON_DEPTH_MAX deep, valid UTF-8 without NUL, no doubled members, nothing after it.
- * An unknown member, a wrong type, a missing required one or one out of bounds is an err field with its JSON pointer;
- * all wrong fields are told at once. null counts as absent unless .nullable. Text is copied to the arena.
+ * Decoding: RFC 8259, one object, at most JSON_DEPTH_MAX deep, valid UTF-8 without NUL, no doubled members, nothing
+ * after it. An unknown member, a wrong type, a missing required one or one out of bounds is an err field with its JSON
+ * pointer; all wrong fields are told at once. null counts as absent unless .nullable. Text is copied to the arena.
  * Numbers: integers only where the table says i64; 1.0 and 1e3 are refused there. Thread-safe. */
 #ifndef MADANG_JSON_H
 #define MADANG_JSON_H
@@ -37,14 +37,17 @@ struct field {
     size_t offset;
     size_t seen_offset; /* of a bool that tells "was present (null included)"; 0 = none, so never the first member */
     bool required;
-    bool nullable;            /* JSON null is taken: text becomes NULL, and `seen` is set */
-    int64_t min, max;         /* i64: the value; text: code points; texts: items. max 0 = the default (text: 4000, texts: 100) */
+    bool nullable; /* JSON null is taken: text becomes NULL, and `seen` is set */
+    int64_t min,
+        max; /* i64: the value; text: code points; texts: items. max 0 = the default (text: 4000, texts: 100) */
     int64_t item_min, item_max; /* texts: code points of each item (item_max 0 = 200) */
     const char *const *one_of;  /* text: NULL-ended list of the values allowed */
 };
 
 #define FIELD_OF(type, member_, kind_, ...)                                                                            \
-    {.name = #member_, .kind = (kind_), .offset = offsetof(type, member_), ##__VA_ARGS__}
+    {                                                                                                                  \
+        .name = #member_, .kind = (kind_), .offset = offsetof(type, member_), ##__VA_ARGS__                            \
+    }
 /* const char * (NULL when absent) */
 #define FIELD_TEXT(type, member, ...) FIELD_OF(type, member, FIELD_KIND_TEXT, ##__VA_ARGS__)
 /* const char *: a UUID, lower-cased */

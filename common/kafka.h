@@ -2,14 +2,14 @@
  *
  * Producer: idempotent, acks=all, murmur2_random, bounded queue. After a fatal error a new producer is made and what is
  * unacknowledged is sent again, in order (receivers drop doubles).
- * Worker: a consumer group member (static: group.instance.id = service-slot, range assignor). It hands the handler a batch of records
- * of ONE partition, in order; the handler stores its work and the offset in one transaction (applied.h); then the
- * worker commits to Kafka. A handler that fails is called again with the same batch after a back-off (the partition
- * waits, others go on); ERR_BAD_INPUT from a handler means a poison record: see `poison`. A fenced or fatal consumer calls
- * service_fail().
- * Listener: every instance reads all partitions of a topic, without a group and without commits, for what it holds in memory (waiting requests, sockets,
- * tables). It starts at the end offsets that it asked for (OFFSET_END loses what is sent right after), or at the start for compacted topics.
- * Threads: a producer is thread-safe; each worker and each listener is one thread. */
+ * Worker: a consumer group member (static: group.instance.id = service-slot, range assignor). It hands the handler a
+ * batch of records of ONE partition, in order; the handler stores its work and the offset in one transaction
+ * (applied.h); then the worker commits to Kafka. A handler that fails is called again with the same batch after a
+ * back-off (the partition waits, others go on); ERR_BAD_INPUT from a handler means a poison record: see `poison`. A
+ * fenced or fatal consumer calls service_fail(). Listener: every instance reads all partitions of a topic, without a
+ * group and without commits, for what it holds in memory (waiting requests, sockets, tables). It starts at the end
+ * offsets that it asked for (OFFSET_END loses what is sent right after), or at the start for compacted topics. Threads:
+ * a producer is thread-safe; each worker and each listener is one thread. */
 #ifndef MADANG_KAFKA_H
 #define MADANG_KAFKA_H
 
@@ -26,8 +26,8 @@ struct kafka_header {
 struct kafka_message {
     const char *topic;
     struct view key;
-    struct view payload;                 /* bytes NULL: a tombstone */
-    const struct kafka_header *headers;  /* may be NULL */
+    struct view payload;                /* bytes NULL: a tombstone */
+    const struct kafka_header *headers; /* may be NULL */
 };
 
 struct kafka_producer;
@@ -37,13 +37,16 @@ void kafka_producer_release(struct kafka_producer **producer); /* flushes up to 
  * of a failed batch may still arrive: send the batch again. */
 bool kafka_send_all(struct kafka_producer *producer, const struct kafka_message *messages, size_t count, int timeout_ms,
                     struct err *err);
-/* One message without waiting. `done` (may be NULL) runs once on a thread of the producer when it is acknowledged (ok) or given up after the producer's
- * own retries (about 10 s); it must not block. False, without `done`, when the bounded queue is full (unavailable). Messages of one key
- * sent by one thread stay in order; after a fatal error what is unacknowledged is sent again, in order. The message is copied. */
+/* One message without waiting. `done` (may be NULL) runs once on a thread of the producer when it is acknowledged (ok)
+ * or given up after the producer's own retries (about 10 s); it must not block. False, without `done`, when the bounded
+ * queue is full (unavailable). Messages of one key sent by one thread stay in order; after a fatal error what is
+ * unacknowledged is sent again, in order. The message is copied. */
 typedef void (*kafka_sent_fn)(void *payload, bool ok);
-bool kafka_send(struct kafka_producer *producer, const struct kafka_message *message, kafka_sent_fn done, void *payload, struct err *err);
+bool kafka_send(struct kafka_producer *producer, const struct kafka_message *message, kafka_sent_fn done, void *payload,
+                struct err *err);
 /* The offset behind the last record of a partition, asked from its leader now. */
-bool kafka_end_offset(struct kafka_producer *producer, const char *topic, int32_t partition, int timeout_ms, int64_t *end, struct err *err);
+bool kafka_end_offset(struct kafka_producer *producer, const char *topic, int32_t partition, int timeout_ms,
+                      int64_t *end, struct err *err);
 bool kafka_producer_ready(void *producer); /* metadata answered within the last seconds; a ready_check */
 
 /* Creates the topics of the table (topics.h) that are missing; another partition count than the table's fails with the
@@ -71,11 +74,12 @@ struct kafka_subscription {
     bool (*apply)(void *app, const struct kafka_batch *batch, struct err *err);
     size_t batch_max; /* 0: 500 */
     enum {
-        POISON_DEAD_LETTER, /* a batch that fails with ERR_BAD_INPUT is tried record by record; the bad one goes to <topic>.dlq */
+        POISON_DEAD_LETTER, /* a batch that fails with ERR_BAD_INPUT is tried record by record; the bad one goes to
+                               <topic>.dlq */
         POISON_STOP,        /* the partition stops and alarms: compacted topics */
     } poison;
-    /* Runs on the worker's thread after a partition became ours and before its first batch; false: tried again after a back-off, the
-     * partition waits. May be NULL. */
+    /* Runs on the worker's thread after a partition became ours and before its first batch; false: tried again after a
+     * back-off, the partition waits. May be NULL. */
     bool (*assigned)(void *app, const char *topic, int32_t partition, struct err *err);
 };
 
@@ -94,13 +98,13 @@ void kafka_worker_release(struct kafka_worker **worker);
 bool kafka_worker_ready(void *worker);
 
 struct kafka_listening {
-    const char *topic; /* NULL ends the table */
+    const char *topic;                                        /* NULL ends the table */
     void (*hear)(void *app, const struct kafka_batch *batch); /* memory only: cannot fail, must not block */
     enum { LISTEN_FROM_NOW, LISTEN_FROM_START } from;         /* FROM_START: compacted topics */
 };
 struct kafka_listener;
-struct kafka_listener *kafka_listener_start(const char *brokers, const char *client_id, const struct kafka_listening *topics, void *app,
-                                            struct err *err);
+struct kafka_listener *kafka_listener_start(const char *brokers, const char *client_id,
+                                            const struct kafka_listening *topics, void *app, struct err *err);
 void kafka_listener_release(struct kafka_listener **listener);
 /* Its start offsets are known and, for FROM_START, what stood there then was heard: a ready_check. */
 bool kafka_listener_ready(void *listener);

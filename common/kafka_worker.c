@@ -149,7 +149,8 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topi
         take_parts(worker, list);
         worker->joined = worker->assigned = true;
         (void)rd_kafka_assign(rk, list);
-        /* librdkafka 2.0 remembers a pause beyond the assignment: a partition that had to wait when it was taken away would stay silent. */
+        /* librdkafka 2.0 remembers a pause beyond the assignment: a partition that had to wait when it was taken away
+         * would stay silent. */
         (void)rd_kafka_resume_partitions(rk, list);
     } else {
         if (!rd_kafka_assignment_lost(rk))

@@ -1,11 +1,14 @@
-/* market.h - the forms of the topics market.commands and market.events: what order-svc and game-svc send to a market's owner in match-svc, and what
- * comes back. Shared by three rooms, so it stands here; it knows bytes and bounds, no rules.
+/* market.h - the forms of the topics market.commands and market.events: what order-svc and game-svc send to a market's
+ * owner in match-svc, and what comes back. Shared by three rooms, so it stands here; it knows bytes and bounds, no
+ * rules.
  *
- * Both are keyed by the market (a UUID: one running round). Form: little-endian, fixed layout, version 1, at most MARKET_RECORD_MAX bytes; docs/asyncapi.yaml
- * describes each field. Every record is checked when decoded: lengths, kinds, enums, no bytes left over; fuzzed. Prices are whole won, quantities whole shares, int64.
- * A command carries (source, n): source is its sender's start id, n grows by one per command of that source and market; the owner skips what is not newer.
- * All events of one command are one record: (first_seq, count) without gaps per market. Header corr is passed through from command to events.
- * Ownership: decoded structs point into the record's bytes or the arena. Threads: pure functions. */
+ * Both are keyed by the market (a UUID: one running round). Form: little-endian, fixed layout, version 1, at most
+ * MARKET_RECORD_MAX bytes; market.c and market_events.c write the fields in the order of these structs. Every record is
+ * checked when decoded: lengths, kinds, enums, no bytes left over; fuzzed. Prices are whole won, quantities whole
+ * shares, int64. A command carries (source, n): source is its sender's start id, n grows by one per command of that
+ * source and market; the owner skips what is not newer. All events of one command are one record: (first_seq, count)
+ * without gaps per market. Header corr is passed through from command to events. Ownership: decoded structs point into
+ * the record's bytes or the arena. Threads: pure functions. */
 #ifndef MADANG_MARKET_H
 #define MADANG_MARKET_H
 
@@ -44,8 +47,9 @@ enum market_command_kind {
     MARKET_AMEND,
     MARKET_CANCEL,
     MARKET_CANCEL_ALL,
-    MARKET_HALT,     /* one company, on or off */
-    MARKET_CLOSE,    /* the one exact place after which nothing is accepted; cancels what is open, cashes shares at the last price */
+    MARKET_HALT,  /* one company, on or off */
+    MARKET_CLOSE, /* the one exact place after which nothing is accepted; cancels what is open, cashes shares at the
+                     last price */
     MARKET_COMMANDS
 };
 
@@ -59,8 +63,8 @@ struct market_order {
     uint8_t company; /* index in the market's list */
     uint8_t side, type, tif;
     bool post_only, bot;
-    int64_t price;    /* limit: a multiple of the tick; market: 0 */
-    int64_t quantity; /* AMEND: the new total, filled included */
+    int64_t price;               /* limit: a multiple of the tick; market: 0 */
+    int64_t quantity;            /* AMEND: the new total, filled included */
     struct view client_order_id; /* empty: none */
 };
 
@@ -82,7 +86,8 @@ struct market_command {
             uint8_t company_count;
             int64_t shares[MARKET_COMPANIES_MAX];
         } deposit;
-        struct market_order order; /* PLACE; AMEND and CANCEL use order_id, account (and price, quantity; 0: unchanged) */
+        struct market_order
+            order; /* PLACE; AMEND and CANCEL use order_id, account (and price, quantity; 0: unchanged) */
         struct {
             struct uuid account;
         } cancel_all;
@@ -95,37 +100,52 @@ struct market_command {
 
 /* Appends the record's payload. */
 void market_command_encode(struct str *out, const struct market_command *command);
-/* ERR_BAD_INPUT for what no command can be: lengths, kinds, enums, rules of OPEN that fit no book. What a player may get wrong (price, quantity,
- * company) is taken: the engine answers it. */
+/* ERR_BAD_INPUT for what no command can be: lengths, kinds, enums, rules of OPEN that fit no book. What a player may
+ * get wrong (price, quantity, company) is taken: the engine answers it. */
 bool market_command_decode(struct view bytes, struct market_command *command, struct err *err);
 
 /* ---- events ---- */
 
 enum market_reason {
     REASON_NONE,
-    REASON_MARKET_CLOSED, REASON_HALTED, REASON_UNKNOWN_COMPANY, REASON_BAD_TICK, REASON_BAD_PRICE, REASON_BAD_QUANTITY,
-    REASON_INSUFFICIENT_CASH, REASON_INSUFFICIENT_SHARES, REASON_TOO_LARGE, REASON_WOULD_CROSS,
-    REASON_NOT_FOUND,   /* amend, cancel: no such order of this account */
-    REASON_ORDER_DONE,  /* it ended before */
-    REASON_FILLED, REASON_CANCELLED, REASON_UNFILLED, REASON_SELF_TRADE, REASON_ROUND_CLOSED,
+    REASON_MARKET_CLOSED,
+    REASON_HALTED,
+    REASON_UNKNOWN_COMPANY,
+    REASON_BAD_TICK,
+    REASON_BAD_PRICE,
+    REASON_BAD_QUANTITY,
+    REASON_INSUFFICIENT_CASH,
+    REASON_INSUFFICIENT_SHARES,
+    REASON_TOO_LARGE,
+    REASON_WOULD_CROSS,
+    REASON_NOT_FOUND,  /* amend, cancel: no such order of this account */
+    REASON_ORDER_DONE, /* it ended before */
+    REASON_FILLED,
+    REASON_CANCELLED,
+    REASON_UNFILLED,
+    REASON_SELF_TRADE,
+    REASON_ROUND_CLOSED,
     REASON_OVERFLOW,
     REASONS
 };
 const char *market_reason_name(enum market_reason reason); /* "insufficient_cash", ... */
 
 enum market_event_kind {
-    MARKET_OPENED = 1, MARKET_STARTED, MARKET_DEPOSITED,
+    MARKET_OPENED = 1,
+    MARKET_STARTED,
+    MARKET_DEPOSITED,
     MARKET_ACCEPTED, /* order: rests or is about to match; what follows in the same record tells what became of it */
     MARKET_REPEATED, /* a client_order_id again: the order as it stands */
-    MARKET_REJECTED, /* order and reason; `limit` says the most that would have been taken (TOO_LARGE). Of a DEPOSIT: order_id is the deposit's */
+    MARKET_REJECTED, /* order and reason; `limit` says the most that would have been taken (TOO_LARGE). Of a DEPOSIT:
+                        order_id is the deposit's */
     MARKET_TRADE,
     MARKET_AMENDED,
-    MARKET_DONE,     /* an order left the book: filled, cancelled, unfilled, self_trade, round_closed */
+    MARKET_DONE, /* an order left the book: filled, cancelled, unfilled, self_trade, round_closed */
     MARKET_HALTED,
     MARKET_CANCELLED_ALL, /* how many */
-    MARKET_CLOSED,   /* last prices */
-    MARKET_ACCOUNTS, /* final accounts, sorted by id */
-    MARKET_HASH,     /* of the state after every N commands: replays are compared by it */
+    MARKET_CLOSED,        /* last prices */
+    MARKET_ACCOUNTS,      /* final accounts, sorted by id */
+    MARKET_HASH,          /* of the state after every N commands: replays are compared by it */
     MARKET_EVENTS
 };
 
@@ -139,10 +159,12 @@ struct market_event {
     enum market_event_kind kind;
     int64_t seq;
     union {
-        struct { /* ACCEPTED, REPEATED, REJECTED, AMENDED, DONE */
+        struct {                       /* ACCEPTED, REPEATED, REJECTED, AMENDED, DONE */
             struct market_order order; /* quantity: the total; client_order_id only in ACCEPTED, REPEATED, REJECTED */
-            int64_t remaining, filled, paid; /* remaining: quantity - filled; paid: sum of price x quantity of its fills */
-            uint8_t command; /* the kind of command that this comes from: REJECTED of an AMEND or CANCEL leaves the order as it stands */
+            int64_t remaining, filled,
+                paid;        /* remaining: quantity - filled; paid: sum of price x quantity of its fills */
+            uint8_t command; /* the kind of command that this comes from: REJECTED of an AMEND or CANCEL leaves the
+                                order as it stands */
             uint8_t reason;
             bool kept_priority;
             int64_t limit;
@@ -191,8 +213,10 @@ struct market_events {
 };
 
 /* A record is begun in an empty `out`; each add counts itself in the record's head. */
-void market_events_begin(struct str *out, const struct uuid *market, int64_t command_offset, int64_t at_ms, int64_t first_seq);
-void market_events_add(struct str *out, const struct market_event *event); /* seq is not written: it follows from first_seq */
+void market_events_begin(struct str *out, const struct uuid *market, int64_t command_offset, int64_t at_ms,
+                         int64_t first_seq);
+void market_events_add(struct str *out,
+                       const struct market_event *event); /* seq is not written: it follows from first_seq */
 /* ERR_BAD_INPUT for what no record can be, or for more than the arena's limit. */
 bool market_events_decode(struct arena *arena, struct view bytes, struct market_events *events, struct err *err);
 

@@ -11,12 +11,12 @@
 #include <stdint.h>
 
 struct objstore_config {
-    const char *data_dir;       /* local folder; "" with S3 */
-    const char *s3_endpoint;    /* http(s)://host:port as we reach it; "" = local folder */
+    const char *data_dir;           /* local folder; "" with S3 */
+    const char *s3_endpoint;        /* http(s)://host:port as we reach it; "" = local folder */
     const char *s3_public_endpoint; /* as browsers reach it; "" = the same */
     const char *s3_region, *s3_bucket, *s3_access_key, *s3_secret_key;
     bool s3_path_style;
-    const char *files_secret;   /* signs local links */
+    const char *files_secret; /* signs local links */
 };
 #define OBJSTORE_SETTINGS(type, member)                                                                                \
     SETTING_TEXT(type, member.data_dir, "DATA_DIR", "data", "folder for files when S3_ENDPOINT is empty"),             \
@@ -34,19 +34,23 @@ struct objstore *objstore_open(const struct objstore_config *config, struct err 
 void objstore_release(struct objstore **store);
 
 /* Durable when true: local files are written aside, synced and renamed. */
-bool objstore_put(struct objstore *store, const char *key, struct view bytes, const char *content_type, struct err *err);
+bool objstore_put(struct objstore *store, const char *key, struct view bytes, const char *content_type,
+                  struct err *err);
 /* The bytes from the arena (at most `max`), and the type; ERR_NOT_FOUND. */
 bool objstore_get(struct objstore *store, const char *key, size_t max, struct arena *arena, struct view *bytes,
                   const char **content_type, struct err *err);
 bool objstore_delete(struct objstore *store, const char *key, struct err *err); /* true when it was not there */
-/* A link that works until `until_s` (seconds since 1970): local "/files/<key>?expires=..&signature=.." or presigned S3. */
-bool objstore_link(struct objstore *store, const char *key, int64_t now_s, int64_t until_s, struct str *out, struct err *err);
+/* A link that works until `until_s` (seconds since 1970): local "/files/<key>?expires=..&signature=.." or presigned S3.
+ */
+bool objstore_link(struct objstore *store, const char *key, int64_t now_s, int64_t until_s, struct str *out,
+                   struct err *err);
 /* Checks a local link's query. */
-bool objstore_link_valid(struct objstore *store, const char *key, const char *expires, const char *signature, int64_t now_s);
+bool objstore_link_valid(struct objstore *store, const char *key, const char *expires, const char *signature,
+                         int64_t now_s);
 
 /* What the bytes are by their content, not their name; NULL when none of png, jpeg, webp (gif, mp4, pdf with `more`).
- * Width and height (may be NULL) are read from the header; 0 when unknown. Over 32,767 points a side or 2^28 in all, cut
- * short or with parts that do not fit together, it is none. Fuzzed. */
+ * Width and height (may be NULL) are read from the header; 0 when unknown. Over 32,767 points a side or 2^28 in all,
+ * cut short or with parts that do not fit together, it is none. Fuzzed. */
 const char *media_sniff(struct view bytes, bool more, int *width, int *height);
 
 #endif

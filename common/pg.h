@@ -34,8 +34,8 @@ struct pg_param {
     enum { PG_KIND_TEXT, PG_KIND_I64, PG_KIND_BOOL, PG_KIND_BYTES, PG_KIND_TEXTS, PG_KIND_I64S } kind;
     int64_t number;
     const void *bytes;
-    size_t length;              /* of bytes, or items */
-    const char *const *texts;   /* an item may be NULL */
+    size_t length;            /* of bytes, or items */
+    const char *const *texts; /* an item may be NULL */
     const int64_t *numbers;
 };
 #define PG_TEXT(value) ((struct pg_param){.kind = PG_KIND_TEXT, .text = (value)})
@@ -43,8 +43,10 @@ struct pg_param {
 #define PG_I64(value) ((struct pg_param){.kind = PG_KIND_I64, .number = (value)})
 #define PG_BOOL(value) ((struct pg_param){.kind = PG_KIND_BOOL, .number = (value) ? 1 : 0})
 #define PG_BYTES(pointer, size) ((struct pg_param){.kind = PG_KIND_BYTES, .bytes = (pointer), .length = (size)})
-#define PG_TEXTS(items, count) ((struct pg_param){.kind = PG_KIND_TEXTS, .texts = (items), .length = (count)}) /* text[] */
-#define PG_I64S(items, count) ((struct pg_param){.kind = PG_KIND_I64S, .numbers = (items), .length = (count)}) /* bigint[] */
+#define PG_TEXTS(items, count)                                                                                         \
+    ((struct pg_param){.kind = PG_KIND_TEXTS, .texts = (items), .length = (count)}) /* text[] */
+#define PG_I64S(items, count)                                                                                          \
+    ((struct pg_param){.kind = PG_KIND_I64S, .numbers = (items), .length = (count)}) /* bigint[] */
 
 struct pg_params {
     const struct pg_param *items;
@@ -60,17 +62,19 @@ struct pg_params {
 struct pg_pool *pg_pool_open(const char *url, const char *schema, int connections, struct err *err);
 void pg_pool_release(struct pg_pool **pool);
 bool pg_pool_ready(void *pool); /* SELECT 1 within 1 s; a ready_check; the answer is kept for 1 s */
-const char *pg_pool_url(const struct pg_pool *pool);    /* for a module that needs a connection of its own */
+const char *pg_pool_url(const struct pg_pool *pool); /* for a module that needs a connection of its own */
 const char *pg_pool_schema(const struct pg_pool *pool);
 
-/* One statement outside a transaction. A read (text begins with SELECT or WITH ... and is not a data-changing WITH) is sent once more
- * over a new connection when the old one turns out dead; a write whose reply was lost is ERR_UNAVAILABLE (unknown). */
+/* One statement outside a transaction. A read (text begins with SELECT or WITH ... and is not a data-changing WITH) is
+ * sent once more over a new connection when the old one turns out dead; a write whose reply was lost is ERR_UNAVAILABLE
+ * (unknown). */
 struct pg_result *pg_query(struct pg_pool *pool, const struct pg_statement *statement, struct pg_params params,
                            struct err *err);
 
 /* Runs `body` between BEGIN and COMMIT. When it returns false: ROLLBACK, and its err is the result. Serialization
  * failures, deadlocks and a connection that broke before COMMIT was sent run it again (3 times in all), so it may
- * touch only the database and *payload in a way that can be repeated. A COMMIT whose answer was lost: ERR_UNAVAILABLE. */
+ * touch only the database and *payload in a way that can be repeated. A COMMIT whose answer was lost: ERR_UNAVAILABLE.
+ */
 bool pg_transaction(struct pg_pool *pool, bool (*body)(struct pg_tx *tx, void *payload, struct err *err), void *payload,
                     struct err *err);
 struct pg_result *pg_tx_query(struct pg_tx *tx, const struct pg_statement *statement, struct pg_params params,
@@ -89,7 +93,7 @@ int64_t pg_changed(const struct pg_result *result);
 bool pg_is_null(const struct pg_result *result, int row, int column);
 const char *pg_text(const struct pg_result *result, int row, int column); /* lent; NULL for SQL NULL */
 size_t pg_text_length(const struct pg_result *result, int row, int column);
-int64_t pg_i64(const struct pg_result *result, int row, int column);      /* 0 for SQL NULL */
+int64_t pg_i64(const struct pg_result *result, int row, int column); /* 0 for SQL NULL */
 bool pg_bool(const struct pg_result *result, int row, int column);
 /* Bytes of a bytea from the arena. */
 struct view pg_bytes(const struct pg_result *result, int row, int column, struct arena *arena);
@@ -108,7 +112,8 @@ bool pg_violated(const struct err *err, const char *constraint);
 struct pg_lock;
 struct pg_lock *pg_lock_open(const char *url, struct err *err);
 void pg_lock_release(struct pg_lock **lock);
-bool pg_lock_try(struct pg_lock *lock, const char *name, int32_t number); /* false: someone else has it, or no connection */
-bool pg_lock_held(struct pg_lock *lock);                                  /* asks the server; false when the connection died */
+bool pg_lock_try(struct pg_lock *lock, const char *name,
+                 int32_t number);        /* false: someone else has it, or no connection */
+bool pg_lock_held(struct pg_lock *lock); /* asks the server; false when the connection died */
 
 #endif

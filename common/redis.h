@@ -8,16 +8,17 @@
 
 #include <stdint.h>
 
-struct redis;       /* a small pool of connections */
+struct redis; /* a small pool of connections */
 struct redis_reply;
 
 /* redis://[user:password@]host:port[/db]. Opening needs no server. */
 struct redis *redis_open(const char *url, int connections, struct err *err);
 void redis_release(struct redis **redis);
 
-/* One command as separate words (binary-safe by `lengths`, or NULL for C strings). NULL with ERR_UNAVAILABLE. A Redis error reply
- * is ERR_INTERNAL. */
-struct redis_reply *redis_call(struct redis *redis, int argc, const char *const *argv, const size_t *lengths, struct err *err);
+/* One command as separate words (binary-safe by `lengths`, or NULL for C strings). NULL with ERR_UNAVAILABLE. A Redis
+ * error reply is ERR_INTERNAL. */
+struct redis_reply *redis_call(struct redis *redis, int argc, const char *const *argv, const size_t *lengths,
+                               struct err *err);
 #define REDIS_CALL(redis, err, ...)                                                                                    \
     redis_call((redis), (int)(sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *)),                      \
                (const char *const[]){__VA_ARGS__}, NULL, (err))

@@ -1,6 +1,7 @@
-/* rounds.h - work that comes around: a thread that runs a function every `every_ms` until it is released. For sweeps and other upkeep; the function takes as
- * long as it takes, the next round comes every_ms later. Release wakes and joins the thread: a round under way is finished first.
- * Several instances of a service may run the same rounds: what must happen once is for the function (advisory lock, SKIP LOCKED). */
+/* rounds.h - work that comes around: a thread that runs a function every `every_ms` until it is released. For sweeps
+ * and other upkeep; the function takes as long as it takes, the next round comes every_ms later. Release wakes and
+ * joins the thread: a round under way is finished first. Several instances of a service may run the same rounds: what
+ * must happen once is for the function (advisory lock, SKIP LOCKED). */
 #ifndef MADANG_ROUNDS_H
 #define MADANG_ROUNDS_H
 

@@ -16,12 +16,12 @@ struct service_config {
     const char *profile; /* dev, bench, production */
     const char *redis_url;
     const char *kafka_brokers;
-    const char *auth_url; /* address of auth-svc when there is no registry; "" = ask the registry */
+    const char *auth_url;          /* address of auth-svc when there is no registry; "" = ask the registry */
     const char *gateway_addresses; /* peers whose X-Forwarded-For is believed: comma-separated addresses */
-    int64_t instance_slot; /* 0: take the lowest free number */
-    int64_t drain_seconds; /* goes on serving this long after SIGTERM */
-    int64_t workers;       /* threads that run handlers */
-    int64_t queue;         /* requests that may wait for a worker; more get 503 */
+    int64_t instance_slot;         /* 0: take the lowest free number */
+    int64_t drain_seconds;         /* goes on serving this long after SIGTERM */
+    int64_t workers;               /* threads that run handlers */
+    int64_t queue;                 /* requests that may wait for a worker; more get 503 */
 };
 
 #define SERVICE_SETTINGS(type, member, default_port, default_admin_port, default_workers)                              \
@@ -31,13 +31,16 @@ struct service_config {
         SETTING_TEXT(type, member.advertise, "ADVERTISE", "", "host:port told to the registry; empty: LISTEN"),        \
         SETTING_TEXT(type, member.instance, "INSTANCE", "", "instance id; empty: host name and a random part"),        \
         SETTING_TEXT(type, member.log_level, "LOG_LEVEL", "info", "debug, info, warn or error"),                       \
-        SETTING_TEXT(type, member.profile, "PROFILE", "production", "production, dev, or bench (no limits per address)"), \
-        SETTING_TEXT(type, member.redis_url, "REDIS_URL", "redis://127.0.0.1:6379", "Redis: the registry and counters"), \
+        SETTING_TEXT(type, member.profile, "PROFILE", "production",                                                    \
+                     "production, dev, or bench (no limits per address)"),                                             \
+        SETTING_TEXT(type, member.redis_url, "REDIS_URL", "redis://127.0.0.1:6379",                                    \
+                     "Redis: the registry and counters"),                                                              \
         SETTING_TEXT(type, member.kafka_brokers, "KAFKA_BROKERS", "127.0.0.1:9092", "Kafka brokers, host:port,..."),   \
         SETTING_TEXT(type, member.auth_url, "AUTH_URL", "", "auth-svc as http://host:port; empty: by the registry"),   \
         SETTING_TEXT(type, member.gateway_addresses, "GATEWAY_ADDRESSES", "127.0.0.1,::1",                             \
                      "peers whose X-Forwarded-For and X-Request-Id are believed"),                                     \
-        SETTING_I64(type, member.instance_slot, "INSTANCE_SLOT", "0", 0, 999, "slot for Kafka membership; 0: lowest free"), \
+        SETTING_I64(type, member.instance_slot, "INSTANCE_SLOT", "0", 0, 999,                                          \
+                    "slot for Kafka membership; 0: lowest free"),                                                      \
         SETTING_I64(type, member.drain_seconds, "DRAIN_SECONDS", "6", 0, 300, "serves on this long after SIGTERM"),    \
         SETTING_I64(type, member.workers, "WORKERS", default_workers, 1, 256, "threads that run handlers"),            \
         SETTING_I64(type, member.queue, "QUEUE", "1024", 1, 65536, "requests that may wait for a worker")

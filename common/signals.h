@@ -1,8 +1,9 @@
-/* signals.h - tells presence-svc which connections of a user are open: up, beat every beat_seconds, down (topic presence.signals, key: user id).
- * A connection is a socket or a stream. The table of open connections is here; one thread sends the beats, spread over the time. Signals may be lost with
- * this process (the lease at presence-svc then ends the connection); what is sent in order stays in order.
- * Payload: {v, id, at, kind: up|beat|down, user_id, connection, n, lease_seconds}; n grows by one per signal of a connection, from 1.
- * Threads: thread-safe; no call blocks. */
+/* signals.h - tells presence-svc which connections of a user are open: up, beat every beat_seconds, down (topic
+ * presence.signals, key: user id). A connection is a socket or a stream. The table of open connections is here; one
+ * thread sends the beats, spread over the time. Signals may be lost with this process (the lease at presence-svc then
+ * ends the connection); what is sent in order stays in order. Payload: {v, id, at, kind: up|beat|down, user_id,
+ * connection, n, lease_seconds}; n grows by one per signal of a connection, from 1. Threads: thread-safe; no call
+ * blocks. */
 #ifndef MADANG_SIGNALS_H
 #define MADANG_SIGNALS_H
 

@@ -1,4 +1,5 @@
-/* sigv4.h - AWS Signature Version 4 for S3 (no double encoding of the path). Pure; tested with the published vectors. */
+/* sigv4.h - AWS Signature Version 4 for S3 (no double encoding of the path). Pure; tested with the published vectors.
+ */
 #ifndef MADANG_SIGV4_H
 #define MADANG_SIGV4_H
 
@@ -14,13 +15,14 @@ struct sigv4_pair {
     const char *name, *value; /* not encoded yet; a list ends with name NULL */
 };
 struct sigv4_request {
-    const char *method, *path;         /* path not encoded */
-    const struct sigv4_pair *query;    /* may be NULL */
-    const struct sigv4_pair *headers;  /* host included; may hold x-amz-date, x-amz-content-sha256 */
-    const char *payload_hash;          /* hex, or "UNSIGNED-PAYLOAD" */
+    const char *method, *path;        /* path not encoded */
+    const struct sigv4_pair *query;   /* may be NULL */
+    const struct sigv4_pair *headers; /* host included; may hold x-amz-date, x-amz-content-sha256 */
+    const char *payload_hash;         /* hex, or "UNSIGNED-PAYLOAD" */
 };
 
-/* The value of the Authorization header. The caller adds x-amz-date (sigv4_date) and x-amz-content-sha256 to the headers. */
+/* The value of the Authorization header. The caller adds x-amz-date (sigv4_date) and x-amz-content-sha256 to the
+ * headers. */
 void sigv4_authorization(const struct sigv4 *sigv4, const struct sigv4_request *request, struct str *out);
 /* Path and query of a presigned URL, valid for `expires_s`. Headers: host only. */
 void sigv4_presign(const struct sigv4 *sigv4, const struct sigv4_request *request, int64_t expires_s, struct str *out);

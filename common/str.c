@@ -106,8 +106,8 @@ static bool json_plain(unsigned char c)
 
 static void json_escape(struct str *str, unsigned char c)
 {
-    static const char SHORT[] = {['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r',
-                                 ['"'] = '"',  ['\\'] = '\\'};
+    static const char SHORT[] = {
+        ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r', ['"'] = '"', ['\\'] = '\\'};
     if (c < sizeof SHORT && SHORT[c]) {
         str_add_char(str, '\\');
         str_add_char(str, SHORT[c]);

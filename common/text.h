@@ -8,8 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* NFC of valid UTF-8 without control characters; NULL otherwise. When `multiline`, tab, newline and what turns the writing
- * direction are allowed. */
+/* NFC of valid UTF-8 without control characters; NULL otherwise. When `multiline`, tab, newline and what turns the
+ * writing direction are allowed. */
 char *text_nfc(struct arena *arena, const char *utf8, bool multiline);
 /* NFC and case-folded, for comparing (NFKC_Casefold, so full-width forms and ligatures meet their plain forms, and what
  * shows nothing, such as a zero-width joiner, is gone). NULL when it is not valid UTF-8. */
@@ -19,7 +19,8 @@ char *text_trim(struct arena *arena, const char *utf8);
 /* The distinct two-code-point pieces of the folded text, in order of first sight: what the search index stores.
  * Fewer than two code points: none. *count is set. At most 256. */
 const char **text_bigrams(struct arena *arena, const char *folded, size_t *count);
-/* local@domain as clients mean it (RFC 5321 sizes, no quoting, no address literals, ASCII domain), at most 254 bytes. */
+/* local@domain as clients mean it (RFC 5321 sizes, no quoting, no address literals, ASCII domain), at most 254 bytes.
+ */
 bool text_is_email(const char *text);
 /* j***@example.com: what strangers see. */
 char *text_mask_email(struct arena *arena, const char *email);

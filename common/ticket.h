@@ -1,6 +1,7 @@
-/* ticket.h - who opens a socket or a stream: an access token in the Authorization header, or a ticket (?ticket=), which works once.
- * A ticket is an ES256 token with aud "ticket" and a jti; it is redeemed by Redis SET NX on the jti. Redis away: unavailable, so a ticket never works twice.
- * The session and role version are looked up as for access tokens. Thread-safe. */
+/* ticket.h - who opens a socket or a stream: an access token in the Authorization header, or a ticket (?ticket=), which
+ * works once. A ticket is an ES256 token with aud "ticket" and a jti; it is redeemed by Redis SET NX on the jti. Redis
+ * away: unavailable, so a ticket never works twice. The session and role version are looked up as for access tokens.
+ * Thread-safe. */
 #ifndef MADANG_TICKET_H
 #define MADANG_TICKET_H
 

@@ -1,10 +1,11 @@
 /* token.h - who is calling: verifies access tokens (ES256 JWT, RFC 7515/7518/7519) against the key set, with a cache.
  *
- * A token is good when: three strict base64url parts, header {alg: ES256, kid known, no crit}, signature right, iss and aud
- * ours, exp in the future and iat not in the future (leeway 10 s), claims complete and bounded - and its session has
- * not ended and its role version is not below the least one (revoked.h). A verified token is kept in a 4-way set
+ * A token is good when: three strict base64url parts, header {alg: ES256, kid known, no crit}, signature right, iss and
+ * aud ours, exp in the future and iat not in the future (leeway 10 s), claims complete and bounded - and its session
+ * has not ended and its role version is not below the least one (revoked.h). A verified token is kept in a 4-way set
  * associative cache until it expires (the whole token is compared), but sid and rv are looked up each time.
- * Threads: a verifier is thread-safe; the gateway opens one per loop, with its own cache, sharing keys and revocations. */
+ * Threads: a verifier is thread-safe; the gateway opens one per loop, with its own cache, sharing keys and revocations.
+ */
 #ifndef MADANG_TOKEN_H
 #define MADANG_TOKEN_H
 
@@ -50,13 +51,14 @@ int64_t revoked_least_role_version(const struct revoked *revoked, const struct u
 size_t revoked_count(const struct revoked *revoked);
 
 struct token_options {
-    struct keyset *keys;       /* lent */
-    struct revoked *revoked;   /* lent */
-    const char *issuer;        /* "madang" */
-    const char *audience;      /* "madang" for access tokens, "ticket" for socket tickets */
-    size_t cache_entries;      /* 0: no cache; rounded up to a power of two; about 1.2 kB each when filled */
+    struct keyset *keys;                /* lent */
+    struct revoked *revoked;            /* lent */
+    const char *issuer;                 /* "madang" */
+    const char *audience;               /* "madang" for access tokens, "ticket" for socket tickets */
+    size_t cache_entries;               /* 0: no cache; rounded up to a power of two; about 1.2 kB each when filled */
     void (*unknown_kid)(void *payload); /* asks for a fresh key set (auth_feed_refresh); may be NULL */
-    bool (*ready)(void *payload); /* keys and revocations are known (auth_feed_ready); until then: unavailable. NULL: always */
+    bool (*ready)(
+        void *payload); /* keys and revocations are known (auth_feed_ready); until then: unavailable. NULL: always */
     void *payload;
 };
 #define TOKEN_ISSUER "madang"
@@ -68,11 +70,12 @@ struct token_verifier *token_verifier_open(const struct token_options *options, 
 void token_verifier_release(struct token_verifier **verifier);
 
 /* `token` is the compact form without "Bearer ". err: token_invalid, token_expired, session_ended, token_stale.
- * An expired token with a good signature says token_expired, all other faults token_invalid. Before the first key set and the first list of
- * revocations nobody can be believed or refused: unavailable. */
+ * An expired token with a good signature says token_expired, all other faults token_invalid. Before the first key set
+ * and the first list of revocations nobody can be believed or refused: unavailable. */
 bool token_verify(struct token_verifier *verifier, struct view token, struct identity *identity, struct err *err);
 
-/* True when this very token was verified before and is remembered: to verify it again costs nothing. It may have expired or ended since. */
+/* True when this very token was verified before and is remembered: to verify it again costs nothing. It may have
+ * expired or ended since. */
 bool token_remembered(struct token_verifier *verifier, struct view token);
 
 /* Splits and decodes a token without believing it (fuzzed): the three parts, alg and kid. */
@@ -102,7 +105,7 @@ struct auth_feed_options {
 };
 struct auth_feed *auth_feed_start(const struct auth_feed_options *options, struct err *err);
 void auth_feed_release(struct auth_feed **feed);
-bool auth_feed_ready(void *feed); /* both have answered once; a ready_check */
+bool auth_feed_ready(void *feed);   /* both have answered once; a ready_check */
 void auth_feed_refresh(void *feed); /* asks for keys soon; never waits */
 
 #endif

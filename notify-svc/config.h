@@ -8,7 +8,7 @@
 struct notify_config {
     struct service_config service;
     const char *db_url;
-    const char *public_url;     /* the gateway as clients see it */
+    const char *public_url; /* the gateway as clients see it */
     int64_t db_connections;
     int64_t keep_days;          /* notices */
     int64_t delivery_keep_days; /* rows of deliveries that are over */

@@ -1,7 +1,7 @@
 /* delay_proxy - a TCP proxy that delivers what the server says DELAY_MS later: a store that is far away.
  *     delay_proxy LISTEN_PORT TARGET_PORT DELAY_MS
- * Loopback only. The client's bytes pass at once, so a round trip costs one delay. One epoll loop; what waits is bounded by what the
- * two ends have in flight. */
+ * Loopback only. The client's bytes pass at once, so a round trip costs one delay. One epoll loop; what waits is
+ * bounded by what the two ends have in flight. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -60,7 +60,8 @@ static void watch(struct side *side)
 static void on_connect(int listener)
 {
     int client = accept(listener, NULL, NULL), server = socket(AF_INET, SOCK_STREAM, 0);
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)target_port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)target_port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     if (client < 0 || server < 0 || connect(server, (struct sockaddr *)&to, sizeof to) < 0) {
         perror("connect");
         close(client);
@@ -118,7 +119,8 @@ int main(int argc, char **argv)
     delay_us = (int64_t)atoi(argv[3]) * 1000;
     int listener = socket(AF_INET, SOCK_STREAM, 0);
     (void)setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in at = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     if (bind(listener, (struct sockaddr *)&at, sizeof at) < 0 || listen(listener, 256) < 0) {
         perror("listen");
         return 1;

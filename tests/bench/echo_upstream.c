@@ -25,8 +25,9 @@ static size_t reply_length;
 
 static void build_reply(size_t body)
 {
-    int n = snprintf(reply, sizeof reply,
-                     "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n{\"pad\":\"", body);
+    int n =
+        snprintf(reply, sizeof reply,
+                 "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n{\"pad\":\"", body);
     reply_length = (size_t)n - 8 + body;
     memset(reply + n, 'x', body - 10);
     memcpy(reply + reply_length - 2, "\"}", 2);
@@ -72,7 +73,8 @@ int main(int argc, char **argv)
     build_reply(body);
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     (void)setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in at = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     if (bind(listener, (struct sockaddr *)&at, sizeof at) < 0 || listen(listener, 4096) < 0) {
         perror("listen");
         return 1;

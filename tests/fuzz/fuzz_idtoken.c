@@ -1,5 +1,6 @@
-/* Any bytes as an id_token of an outside provider, against a key set; behind the byte 0x1e stands another key set. After the
- * letter S, "header LF payload" is signed by the key that the set holds, so that the claims are reached too. */
+/* Any bytes as an id_token of an outside provider, against a key set; behind the byte 0x1e stands another key set.
+ * After the letter S, "header LF payload" is signed by the key that the set holds, so that the claims are reached too.
+ */
 #include "crypto.h"
 #include "idtoken.h"
 #include "key_of_all.h"

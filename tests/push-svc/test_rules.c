@@ -440,7 +440,7 @@ TEST(settings_are_read, "P-42")
 {
     struct preference p;
     REQUIRE(preference("{" USER ",\"quiet_hours\":{\"from\":\"22:00\",\"to\":\"07:30\",\"time_zone\":\"Asia/"
-                                "Seoul\"},\"push_off\":[\"x\",\"chat_message\"],\"version\":3}",
+                       "Seoul\"},\"push_off\":[\"x\",\"chat_message\"],\"version\":3}",
                        &p));
     EXPECT_I64(1320, p.quiet_start);
     EXPECT_I64(450, p.quiet_end);

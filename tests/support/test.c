@@ -79,8 +79,8 @@ int main(int argc, char **argv)
             continue;
         failures_of_this_test = 0;
         test->run();
-        printf("%s %s%s%s%s\n", failures_of_this_test ? "not ok" : "ok", test->name, *test->shows ? " [" : "", test->shows,
-               *test->shows ? "]" : "");
+        printf("%s %s%s%s%s\n", failures_of_this_test ? "not ok" : "ok", test->name, *test->shows ? " [" : "",
+               test->shows, *test->shows ? "]" : "");
         failures_of_this_test ? failed++ : passed++;
     }
     printf("%d passed, %d failed\n", passed, failed);

@@ -42,7 +42,8 @@ bool test_equal_text(const char *expected, const char *actual, const char *file,
     })
 #define EXPECT_TEXT(expected, actual) test_equal_text((expected), (actual), __FILE__, __LINE__)
 /* The err carries this problem code. */
-#define EXPECT_PROBLEM(code_, err_) test_equal_text((code_), (err_)->problem ? (err_)->problem->code : "(none)", __FILE__, __LINE__)
+#define EXPECT_PROBLEM(code_, err_)                                                                                    \
+    test_equal_text((code_), (err_)->problem ? (err_)->problem->code : "(none)", __FILE__, __LINE__)
 #define REQUIRE(condition)                                                                                             \
     do {                                                                                                               \
         if (!test_check((condition), __FILE__, __LINE__, "%s", #condition))                                            \
@@ -51,8 +52,8 @@ bool test_equal_text(const char *expected, const char *actual, const char *file,
 /* For calls that set an err: prints it. */
 #define REQUIRE_OK(call, err_)                                                                                         \
     do {                                                                                                               \
-        if (!test_check((call), __FILE__, __LINE__, "%s: %s %s %s", #call, (err_)->problem ? (err_)->problem->code : "", \
-                        (err_)->message, (err_)->detail))                                                              \
+        if (!test_check((call), __FILE__, __LINE__, "%s: %s %s %s", #call,                                             \
+                        (err_)->problem ? (err_)->problem->code : "", (err_)->message, (err_)->detail))                \
             return;                                                                                                    \
     } while (0)
 
@@ -71,7 +72,8 @@ void test_pause(void); /* 5 ms between two looks at a condition */
 /* A random-number generator with a printed seed (TEST_SEED sets it), so a failure can be run again. */
 uint64_t test_random(void);
 
-/* From the environment (tests/run.sh and .run/env set them); ends the program with a clear message when it is missing. */
+/* From the environment (tests/run.sh and .run/env set them); ends the program with a clear message when it is missing.
+ */
 const char *test_env(const char *name);
 
 #endif
