@@ -137,9 +137,12 @@ export async function judgeRealtime({ base, talks, listeners }) {
   await verdict('[M-54][K-45] every notice that was asked for is in its inbox once, and sequences have no holes', () =>
     settles(async () => {
       const asked = new Map();
+      // Who withdrew has no inbox: tests that ran before on the same stack do such things.
+      const gone = new Set((await sql('SELECT id FROM auth.accounts WHERE withdrawn_at IS NOT NULL')).map(({ id }) => id));
       for (const { value } of await readTopic('notify.requests')) {
         const inbox = value?.channels?.includes('inbox');
-        for (const user of inbox ? (value.to.users ?? [value.to.user]) : []) if (user) asked.set(`${user} ${value.dedupe_id}`, true);
+        for (const user of inbox ? (value.to.users ?? [value.to.user]) : [])
+          if (user && !gone.has(user)) asked.set(`${user} ${value.dedupe_id}`, true);
       }
       const rows = await sql('SELECT user_id, dedupe_id, seq FROM notify.notices ORDER BY user_id, seq');
       const wrong = [];
