@@ -60,6 +60,7 @@ struct kafka_record {
     const char *request_id;   /* header x-request-id, or NULL */
     const char *traceparent;  /* header traceparent, or NULL */
     const char *corr;         /* header corr, or NULL: who waits for this (pending.h) */
+    const char *users;        /* header users, or NULL: whom it concerns, ids joined by ',' (market.events) */
 };
 
 struct kafka_batch {
@@ -108,5 +109,13 @@ struct kafka_listener *kafka_listener_start(const char *brokers, const char *cli
 void kafka_listener_release(struct kafka_listener **listener);
 /* Its start offsets are known and, for FROM_START, what stood there then was heard: a ready_check. */
 bool kafka_listener_ready(void *listener);
+
+/* Reads a stretch of one partition: the records from offset `from` (or from the first that is kept) to below `to`, in
+ * order, in batches. For those who rebuild what they hold: no group, no commits. `take` may fail, which ends it.
+ * False (unavailable) when
+ * the brokers do not answer within `timeout_ms` between two batches. Blocks. */
+bool kafka_read(const char *brokers, const char *topic, int32_t partition, int64_t from, int64_t to, int timeout_ms,
+                bool (*take)(void *payload, const struct kafka_batch *batch, struct err *err), void *payload,
+                struct err *err);
 
 #endif

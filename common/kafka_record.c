@@ -22,5 +22,6 @@ void kafka_record_fill(struct kafka_record *record, const rd_kafka_message_t *me
         .request_id = header(headers, "x-request-id"),
         .traceparent = header(headers, "traceparent"),
         .corr = header(headers, "corr"),
+        .users = header(headers, "users"),
     };
 }

@@ -59,6 +59,8 @@ static rd_kafka_NewTopic_t *describe(const struct topic *topic, int partitions, 
     (void)rd_kafka_NewTopic_set_config(wish, "cleanup.policy", topic->compacted ? "compact" : "delete");
     if (!topic->compacted)
         (void)rd_kafka_NewTopic_set_config(wish, "retention.ms", retention);
+    if (topic->broker_time)
+        (void)rd_kafka_NewTopic_set_config(wish, "message.timestamp.type", "LogAppendTime");
     if (replicas == 3)
         (void)rd_kafka_NewTopic_set_config(wish, "min.insync.replicas", "2");
     return wish;

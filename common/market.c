@@ -135,6 +135,50 @@ void wire_order(struct wire *wire, struct market_order *order)
     order->client_order_id = wire_text(wire);
 }
 
+void wire_put_rules(struct str *out, const struct market_rules *rules)
+{
+    wire_put(out, (uint64_t)rules->seed_cash, 8);
+    wire_put(out, (uint64_t)rules->tick, 8);
+    wire_put(out, (uint64_t)rules->price_min, 8);
+    wire_put(out, (uint64_t)rules->price_max, 8);
+    wire_put(out, rules->size_rule, 1);
+    wire_put(out, rules->company_count, 1);
+    for (unsigned i = 0; i < rules->company_count; i++) {
+        wire_put_uuid(out, &rules->companies[i].id);
+        wire_put(out, (uint64_t)rules->companies[i].initial_price, 8);
+    }
+}
+
+/* False for rules that no book can follow: prices off the ladder, a ladder too long. */
+static bool rules_fit(const struct market_rules *rules)
+{
+    const int64_t tick = rules->tick, least = rules->price_min, most = rules->price_max;
+    if (tick < 1 || least < 1 || most < least || least % tick || (most - least) / tick >= MARKET_LEVELS_MAX)
+        return false;
+    for (unsigned i = 0; i < rules->company_count; i++) {
+        const int64_t price = rules->companies[i].initial_price;
+        if (price < least || price > most || price % tick)
+            return false;
+    }
+    return rules->company_count > 0;
+}
+
+void wire_rules(struct wire *wire, struct market_rules *rules)
+{
+    rules->seed_cash = wire_count(wire);
+    rules->tick = wire_i64(wire);
+    rules->price_min = wire_i64(wire);
+    rules->price_max = wire_i64(wire);
+    rules->size_rule = wire_bool(wire);
+    rules->company_count = wire_enum(wire, MARKET_COMPANIES_MAX + 1);
+    for (unsigned i = 0; i < rules->company_count; i++) {
+        rules->companies[i].id = wire_uuid(wire);
+        rules->companies[i].initial_price = wire_i64(wire);
+    }
+    if (!wire->bad && !rules_fit(rules))
+        wire->bad = true;
+}
+
 /* ---- commands: what follows the head, per kind ---- */
 
 static void put_nothing(struct str *out, const struct market_command *command)
@@ -151,46 +195,12 @@ static void take_nothing(struct wire *wire, struct market_command *command)
 
 static void put_open(struct str *out, const struct market_command *command)
 {
-    wire_put(out, (uint64_t)command->open.seed_cash, 8);
-    wire_put(out, (uint64_t)command->open.tick, 8);
-    wire_put(out, (uint64_t)command->open.price_min, 8);
-    wire_put(out, (uint64_t)command->open.price_max, 8);
-    wire_put(out, command->open.size_rule, 1);
-    wire_put(out, command->open.company_count, 1);
-    for (unsigned i = 0; i < command->open.company_count; i++) {
-        wire_put_uuid(out, &command->open.companies[i].id);
-        wire_put(out, (uint64_t)command->open.companies[i].initial_price, 8);
-    }
-}
-
-/* Rules that no book can follow: prices off the ladder, a ladder too long. */
-static bool rules_fit(const struct market_command *command)
-{
-    const int64_t tick = command->open.tick, least = command->open.price_min, most = command->open.price_max;
-    if (tick < 1 || least < 1 || most < least || least % tick || (most - least) / tick >= MARKET_LEVELS_MAX)
-        return false;
-    for (unsigned i = 0; i < command->open.company_count; i++) {
-        const int64_t price = command->open.companies[i].initial_price;
-        if (price < least || price > most || price % tick)
-            return false;
-    }
-    return command->open.company_count > 0;
+    wire_put_rules(out, &command->open);
 }
 
 static void take_open(struct wire *wire, struct market_command *command)
 {
-    command->open.seed_cash = wire_count(wire);
-    command->open.tick = wire_i64(wire);
-    command->open.price_min = wire_i64(wire);
-    command->open.price_max = wire_i64(wire);
-    command->open.size_rule = wire_bool(wire);
-    command->open.company_count = wire_enum(wire, MARKET_COMPANIES_MAX + 1);
-    for (unsigned i = 0; i < command->open.company_count; i++) {
-        command->open.companies[i].id = wire_uuid(wire);
-        command->open.companies[i].initial_price = wire_i64(wire);
-    }
-    if (!wire->bad && !rules_fit(command))
-        wire->bad = true;
+    wire_rules(wire, &command->open);
 }
 
 static void put_deposit(struct str *out, const struct market_command *command)

@@ -58,6 +58,15 @@ struct market_company {
     int64_t initial_price;
 };
 
+/* The rules of one market, said once in OPEN and told again in OPENED, so that either topic is enough to follow it. */
+struct market_rules {
+    int64_t seed_cash; /* of an account at its first command */
+    int64_t tick, price_min, price_max;
+    bool size_rule; /* S-27: quantity below the opposite side's total */
+    uint8_t company_count;
+    struct market_company companies[MARKET_COMPANIES_MAX];
+};
+
 struct market_order {
     struct uuid order_id, account;
     uint8_t company; /* index in the market's list */
@@ -73,13 +82,7 @@ struct market_command {
     struct uuid market;
     uint64_t source, n;
     union {
-        struct {
-            int64_t seed_cash; /* of an account at its first command */
-            int64_t tick, price_min, price_max;
-            bool size_rule; /* S-27: quantity below the opposite side's total */
-            uint8_t company_count;
-            struct market_company companies[MARKET_COMPANIES_MAX];
-        } open;
+        struct market_rules open;
         struct {
             struct uuid deposit_id, account;
             int64_t cash;
@@ -159,6 +162,7 @@ struct market_event {
     enum market_event_kind kind;
     int64_t seq;
     union {
+        struct market_rules opened;
         struct {                       /* ACCEPTED, REPEATED, REJECTED, AMENDED, DONE */
             struct market_order order; /* quantity: the total; client_order_id only in ACCEPTED, REPEATED, REJECTED */
             int64_t remaining, filled,

@@ -47,6 +47,17 @@ static void take_nothing(struct arena *arena, struct wire *wire, struct market_e
     (void)event;
 }
 
+static void put_opened(struct str *out, const struct market_event *event)
+{
+    wire_put_rules(out, &event->opened);
+}
+
+static void take_opened(struct arena *arena, struct wire *wire, struct market_event *event)
+{
+    (void)arena;
+    wire_rules(wire, &event->opened);
+}
+
 static void put_order(struct str *out, const struct market_event *event)
 {
     wire_put_order(out, &event->order.order);
@@ -205,7 +216,7 @@ static const struct {
     void (*put)(struct str *out, const struct market_event *event);
     void (*take)(struct arena *arena, struct wire *wire, struct market_event *event);
 } EVENT_FORMS[MARKET_EVENTS] = {
-    [MARKET_OPENED] = {put_nothing, take_nothing},
+    [MARKET_OPENED] = {put_opened, take_opened},
     [MARKET_STARTED] = {put_nothing, take_nothing},
     [MARKET_DEPOSITED] = {put_deposit, take_deposit},
     [MARKET_ACCEPTED] = {put_order, take_order},

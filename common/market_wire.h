@@ -33,4 +33,8 @@ void wire_put_shares(struct str *out, uint8_t count, const int64_t *shares);
 void wire_put_order(struct str *out, const struct market_order *order);
 void wire_order(struct wire *wire, struct market_order *order);
 
+/* The rules of a market, as OPEN and OPENED carry them; rules that no book can follow are bad. */
+void wire_put_rules(struct str *out, const struct market_rules *rules);
+void wire_rules(struct wire *wire, struct market_rules *rules);
+
 #endif

@@ -13,6 +13,7 @@ struct topic {
     int64_t retention_ms; /* of delete-policy topics */
     bool compacted;
     const char *key;
+    bool broker_time; /* records carry the broker's time of appending (LogAppendTime), not their sender's */
 };
 
 #define TOPIC_ACCOUNTS "accounts"
@@ -26,23 +27,32 @@ struct topic {
 #define TOPIC_NOTIFY_REQUESTS "notify.requests"
 #define TOPIC_NOTIFY_SETTINGS "notify.settings"
 #define TOPIC_PUSH_REQUESTS "push.requests"
+#define TOPIC_MARKET_COMMANDS "market.commands"
+#define TOPIC_MARKET_EVENTS "market.events"
+#define TOPIC_MARKET_DEPTH "market.depth"
+#define TOPIC_GAME_EVENTS "game.events"
 
 #define HOURS_MS(n) ((int64_t)(n)*3600 * 1000)
 
 static const struct topic TOPICS[] = {
     /* name                partitions retention       compacted key */
-    {TOPIC_ACCOUNTS, 6, 0, true, "user id"},
-    {TOPIC_PROFILES, 6, 0, true, "user id"},
-    {TOPIC_RELATIONS, 6, 0, true, "both user ids, smaller first, joined by ':'"},
-    {TOPIC_SESSIONS_ENDED, 6, HOURS_MS(24), false, "user id"},
-    {TOPIC_CHAT_INBOUND, 6, HOURS_MS(24 * 7), false, "room id"},
-    {TOPIC_CHAT_EVENTS, 6, HOURS_MS(24 * 3), false, "room id"},
-    {TOPIC_PRESENCE_SIGNALS, 6, HOURS_MS(1), false, "user id"},
-    {TOPIC_PRESENCE_CHANGES, 6, 0, true, "user id"},
-    {TOPIC_NOTIFY_REQUESTS, 6, HOURS_MS(24 * 7), false, "user id, or hash of an address"},
-    {TOPIC_NOTIFY_SETTINGS, 6, 0, true, "user id"},
-    {TOPIC_PUSH_REQUESTS, 6, HOURS_MS(24), false, "user id"},
-    {NULL, 0, 0, false, NULL},
+    {TOPIC_ACCOUNTS, 6, 0, true, "user id", false},
+    {TOPIC_PROFILES, 6, 0, true, "user id", false},
+    {TOPIC_RELATIONS, 6, 0, true, "both user ids, smaller first, joined by ':'", false},
+    {TOPIC_SESSIONS_ENDED, 6, HOURS_MS(24), false, "user id", false},
+    {TOPIC_CHAT_INBOUND, 6, HOURS_MS(24 * 7), false, "room id", false},
+    {TOPIC_CHAT_EVENTS, 6, HOURS_MS(24 * 3), false, "room id", false},
+    {TOPIC_PRESENCE_SIGNALS, 6, HOURS_MS(1), false, "user id", false},
+    {TOPIC_PRESENCE_CHANGES, 6, 0, true, "user id", false},
+    {TOPIC_NOTIFY_REQUESTS, 6, HOURS_MS(24 * 7), false, "user id, or hash of an address", false},
+    {TOPIC_NOTIFY_SETTINGS, 6, 0, true, "user id", false},
+    {TOPIC_PUSH_REQUESTS, 6, HOURS_MS(24), false, "user id", false},
+    /* As many partitions each: the events of a command stand in the partition of its number. */
+    {TOPIC_MARKET_COMMANDS, 6, HOURS_MS(24 * 30), false, "market id", true},
+    {TOPIC_MARKET_EVENTS, 6, HOURS_MS(24 * 30), false, "market id", false},
+    {TOPIC_MARKET_DEPTH, 6, 0, true, "company id", false},
+    {TOPIC_GAME_EVENTS, 6, HOURS_MS(24 * 30), false, "market id", false},
+    {NULL, 0, 0, false, NULL, false},
 };
 
 #endif

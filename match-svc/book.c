@@ -115,7 +115,7 @@ static void apply_open(struct book *book, const struct market_command *command)
     }
     book_make_ladders(book);
     book->phase = BOOK_SET_UP;
-    book_tell(book, &(struct market_event){.kind = MARKET_OPENED});
+    book_tell(book, &(struct market_event){.kind = MARKET_OPENED, .opened = command->open});
 }
 
 static void apply_start(struct book *book, const struct market_command *command)

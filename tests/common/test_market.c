@@ -207,6 +207,9 @@ static struct market_event event_of(enum market_event_kind kind)
 {
     struct market_event event = {.kind = kind};
     switch (kind) {
+    case MARKET_OPENED:
+        event.opened = command_of(MARKET_OPEN).open;
+        break;
     case MARKET_ACCEPTED:
     case MARKET_REPEATED:
     case MARKET_REJECTED:

@@ -572,7 +572,7 @@ static void open_market(struct model *model, const struct market_command *comman
     model->companies = command->open.company_count;
     for (int i = 0; i < model->companies; i++)
         model->last[i] = command->open.companies[i].initial_price;
-    tell(model, &(struct market_event){.kind = MARKET_OPENED});
+    tell(model, &(struct market_event){.kind = MARKET_OPENED, .opened = command->open});
 }
 
 static enum market_reason no_deposit(struct model *model, const struct market_command *command, size_t *account)
