@@ -39,7 +39,7 @@ endif
 LDFLAGS += -Wl,-z,relro,-z,now -Wl,--as-needed
 VERSION := 0.1.0
 
-.PHONY: all build check test soak trace tidy format format-check headers fuzz bench help install clean
+.PHONY: all build settings check test soak trace tidy format format-check headers fuzz bench help install clean
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
 
@@ -146,6 +146,8 @@ headers: ## each header compiles alone
 		$(CC) $(ALL_CFLAGS) -MF /dev/null -I$$(dirname $$h) -fsyntax-only -x c $$h || exit 1; done; echo "headers: ok"
 tidy: ## clang-tidy
 	clang-tidy --quiet $(filter %.c,$(SOURCES)) -- -std=gnu11 -D_GNU_SOURCE -DVERSION='""' -Icommon -Igateway $(addprefix -I,$(ROOMS)) -Itests/support $(PACKAGE_CFLAGS) 2>/dev/null
+settings: build ## docs/settings.md, from what the daemons say of themselves
+	node deploy/build/settings.mjs $(BUILD) docs/settings.md
 format: ## clang-format, in place
 	clang-format -i $(SOURCES)
 format-check:

@@ -175,10 +175,11 @@ void config_print_help(const struct setting *table, FILE *file)
     (void)fprintf(file, "Settings, from the environment (secrets also from the file named by NAME_FILE):\n");
     for (const struct setting *setting = table; setting->name; setting++) {
         (void)fprintf(file, "  %-*s  %s", width, setting->name, setting->help);
+        const char *secret = setting->kind == SETTING_KIND_SECRET ? "; secret" : "";
         if (!setting->default_text)
-            (void)fprintf(file, " (required)\n");
-        else if (setting->kind == SETTING_KIND_SECRET || !*setting->default_text)
-            (void)fprintf(file, " (optional)\n");
+            (void)fprintf(file, " (required%s)\n", secret);
+        else if (*secret || !*setting->default_text)
+            (void)fprintf(file, " (optional%s)\n", secret);
         else
             (void)fprintf(file, " (default %s)\n", setting->default_text);
     }
