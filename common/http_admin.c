@@ -51,10 +51,15 @@ static bool tell_ready(struct request *req, struct reply *reply, struct err *err
     return true;
 }
 
+/* The checks stand here too, so that an alarm can name the one that fails. */
 static bool tell_metrics(struct request *req, struct reply *reply, struct err *err)
 {
-    (void)req, (void)err;
+    (void)err;
     metrics_print(&reply->body);
+    str_add(&reply->body, "# HELP madang_ready What /readyz says of each check\n# TYPE madang_ready gauge\n");
+    str_printf(&reply->body, "madang_ready{check=\"running\"} %d\n", !service_stopping());
+    for (const struct ready_check *check = admin_of(req)->checks; check && check->name; check++)
+        str_printf(&reply->body, "madang_ready{check=\"%s\"} %d\n", check->name, check->check(check->payload));
     reply->content_type = "text/plain; version=0.0.4; charset=utf-8";
     return true;
 }

@@ -42,12 +42,14 @@ test    kcat                        kcat
 test    redis-tools                 redis-cli
 test    iproute2                    ss
 test    python3-aiosmtpd            -
+test    prometheus                  promtool
+test    prometheus-alertmanager     amtool
 bench   haproxy                     haproxy
 bench   nginx                       nginx
 bench   wrk                         wrk
 bench   linux-perf                  perf
 '
-SERVERS="postgresql redis-server haproxy nginx" # packages whose install would start a server of the same name
+SERVERS="postgresql redis-server haproxy nginx prometheus prometheus-alertmanager" # packages whose install would start a server of the same name
 JAVA_MIN=17
 
 die() { echo "install.sh: $*" >&2; exit 1; }
