@@ -223,5 +223,8 @@ void market_events_add(struct str *out,
                        const struct market_event *event); /* seq is not written: it follows from first_seq */
 /* ERR_BAD_INPUT for what no record can be, or for more than the arena's limit. */
 bool market_events_decode(struct arena *arena, struct view bytes, struct market_events *events, struct err *err);
+/* The head alone: `events` without its events, and the kind of the first one (0: none). For those who look at every
+ * record and decode few. False for what has no such head. */
+bool market_events_head(struct view bytes, struct market_events *events, int *first_kind);
 
 #endif

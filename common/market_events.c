@@ -263,21 +263,40 @@ static bool take_event(struct arena *arena, struct wire *wire, struct market_eve
     return !wire->bad;
 }
 
-bool market_events_decode(struct arena *arena, struct view bytes, struct market_events *events, struct err *err)
+/* What stands before the events. False when it is none, or counts events that can't be there. */
+static bool take_head(struct wire *wire, struct market_events *events)
+{
+    *events = (struct market_events){0};
+    if (wire_take(wire, 1) != MARKET_VERSION)
+        wire->bad = true;
+    events->market = wire_uuid(wire);
+    events->command_offset = wire_count(wire);
+    events->at_ms = wire_count(wire);
+    events->first_seq = wire_count(wire);
+    events->count = (uint32_t)wire_take(wire, COUNT_BYTES);
+    /* An event has at least its kind, so a count above the bytes left is a lie, found before memory is taken for it. */
+    return !wire->bad && events->first_seq > 0 && events->first_seq <= INT64_MAX - events->count &&
+           events->count <= (size_t)(wire->end - wire->at);
+}
+
+static struct wire wire_over(struct view bytes)
 {
     const unsigned char *start = (const unsigned char *)bytes.bytes;
-    struct wire wire = {start, start + bytes.length, bytes.length > MARKET_RECORD_MAX};
-    *events = (struct market_events){0};
-    if (wire_take(&wire, 1) != MARKET_VERSION)
-        wire.bad = true;
-    events->market = wire_uuid(&wire);
-    events->command_offset = wire_count(&wire);
-    events->at_ms = wire_count(&wire);
-    events->first_seq = wire_count(&wire);
-    events->count = (uint32_t)wire_take(&wire, COUNT_BYTES);
-    /* An event has at least its kind, so a count above the bytes left is a lie, found before memory is taken for it. */
-    bool ok = !wire.bad && events->first_seq > 0 && events->first_seq <= INT64_MAX - events->count &&
-              events->count <= (size_t)(wire.end - wire.at);
+    return (struct wire){start, start + bytes.length, bytes.length > MARKET_RECORD_MAX};
+}
+
+bool market_events_head(struct view bytes, struct market_events *events, int *first_kind)
+{
+    struct wire wire = wire_over(bytes);
+    const bool ok = take_head(&wire, events);
+    *first_kind = ok && events->count ? *wire.at : 0;
+    return ok;
+}
+
+bool market_events_decode(struct arena *arena, struct view bytes, struct market_events *events, struct err *err)
+{
+    struct wire wire = wire_over(bytes);
+    bool ok = take_head(&wire, events);
     if (ok && events->count)
         ok = (events->events = arena_try(arena, events->count * sizeof *events->events)) != NULL;
     for (uint32_t i = 0; ok && i < events->count; i++) {
