@@ -110,10 +110,10 @@ void kafka_listener_release(struct kafka_listener **listener);
 /* Its start offsets are known and, for FROM_START, what stood there then was heard: a ready_check. */
 bool kafka_listener_ready(void *listener);
 
-/* Reads a stretch of one partition: the records from offset `from` (or from the first that is kept) to below `to`, in
- * order, in batches. For those who rebuild what they hold: no group, no commits. `take` may fail, which ends it.
- * False (unavailable) when
- * the brokers do not answer within `timeout_ms` between two batches. Blocks. */
+/* Reads a stretch of one partition: the records from offset `from` (or from the first that is kept) to below `to` (or
+ * to the end of now, when that comes first), in order, in batches of at most 500 records and about 1 MB. For those who
+ * rebuild what they hold: no group, no commits. `take` may fail, which ends it. False (unavailable) when the brokers do
+ * not answer within `timeout_ms` between two batches. Blocks. */
 bool kafka_read(const char *brokers, const char *topic, int32_t partition, int64_t from, int64_t to, int timeout_ms,
                 bool (*take)(void *payload, const struct kafka_batch *batch, struct err *err), void *payload,
                 struct err *err);
