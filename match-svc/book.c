@@ -235,6 +235,21 @@ bool book_is_open(const struct book *book)
     return book->phase == BOOK_TRADING;
 }
 
+bool book_is_closed(const struct book *book)
+{
+    return book->phase == BOOK_CLOSED;
+}
+
+const struct uuid *book_market(const struct book *book)
+{
+    return &book->market;
+}
+
+const struct uuid *book_company_id(const struct book *book, int company)
+{
+    return &book->companies[company].id;
+}
+
 bool book_company_changed(struct book *book, int company)
 {
     const bool changed = book->companies[company].changed;

@@ -57,6 +57,9 @@ struct book_depth {
 void book_depth_of(const struct book *book, int company, size_t levels, struct book_depth *depth);
 int book_companies(const struct book *book);
 bool book_is_open(const struct book *book);
+bool book_is_closed(const struct book *book);
+const struct uuid *book_market(const struct book *book);
+const struct uuid *book_company_id(const struct book *book, int company);
 bool book_company_changed(struct book *book, int company); /* since the last call */
 
 /* Snapshots: a byte form with a version and a checksum; restore refuses what is cut short, changed or of another
