@@ -2,6 +2,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "service.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -147,13 +148,16 @@ struct registry_lease *registry_announce(const char *redis_url, const char *serv
 {
     AUTO(registry_lease) lease = MEM_NEW(registry_lease);
     struct registry_entry *entry = &lease->entry;
+    char reachable[96];
+    if (!service_reachable_address(address, reachable, err))
+        return NULL;
     lease->first = true;
     lease->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     entry->weight = 1;
     entry->started_ms = clock_now_ms();
     if (!fill(entry->service, sizeof entry->service, service, "service", err) ||
         !fill(entry->instance, sizeof entry->instance, instance, "INSTANCE", err) ||
-        !fill(entry->address, sizeof entry->address, address, "ADVERTISE", err) ||
+        !fill(entry->address, sizeof entry->address, reachable, "ADVERTISE", err) ||
         !fill(entry->version, sizeof entry->version, VERSION, "version", err))
         return NULL;
     (void)snprintf(lease->key, sizeof lease->key, REGISTRY_PREFIX "%s:%s", service, instance);

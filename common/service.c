@@ -217,9 +217,10 @@ static bool common_check(const char *name, struct service_config *common, struct
 
 static void print_help(const char *name, const struct setting *settings)
 {
-    printf("%s %s\nUsage: %s [--help | --version]\n\n", name, VERSION, name);
+    printf("%s %s\nUsage: %s [--help | --version | --health]\n\n", name, VERSION, name);
     config_print_help(settings, stdout);
-    printf("\nSIGTERM, SIGINT: drain and stop. SIGHUP: reload what can be reloaded.\n");
+    printf("\n--health: 0 when the process with these settings answers on its admin port.\nSIGTERM, SIGINT: drain and "
+           "stop. SIGHUP: reload what can be reloaded.\n");
 }
 
 int service_main(const char *name, int argc, char **argv, const struct setting *settings, void *config,
@@ -233,7 +234,8 @@ int service_main(const char *name, int argc, char **argv, const struct setting *
         printf("%s %s\n", name, VERSION);
         return 0;
     }
-    if (argc != 1) {
+    const bool asks = argc == 2 && strcmp(argv[1], "--health") == 0;
+    if (argc != 1 && !asks) {
         (void)fprintf(stderr, "%s: unknown argument %s (see --help)\n", name, argv[1]);
         return 2;
     }
@@ -243,6 +245,8 @@ int service_main(const char *name, int argc, char **argv, const struct setting *
         log_event(LOG_ERROR, "wrong_setting", LOG_TEXT("message", err.message));
         return 2;
     }
+    if (asks)
+        return service_ask_health(common->admin_listen, &err) ? 0 : 1;
     memory_open();
     descriptors_open();
     signals_open();

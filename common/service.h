@@ -28,7 +28,8 @@ struct service_config {
     SETTING_TEXT(type, member.listen, "LISTEN", "127.0.0.1:" default_port, "host:port this service listens on"),       \
         SETTING_TEXT(type, member.admin_listen, "ADMIN_LISTEN", "127.0.0.1:" default_admin_port,                       \
                      "host:port of /healthz, /readyz and /metrics; never public"),                                     \
-        SETTING_TEXT(type, member.advertise, "ADVERTISE", "", "host:port told to the registry; empty: LISTEN"),        \
+        SETTING_TEXT(type, member.advertise, "ADVERTISE", "",                                                          \
+                     "host:port told to the registry; empty: LISTEN, of 0.0.0.0 this host's own"),                     \
         SETTING_TEXT(type, member.instance, "INSTANCE", "", "instance id; empty: host name and a random part"),        \
         SETTING_TEXT(type, member.log_level, "LOG_LEVEL", "info", "debug, info, warn or error"),                       \
         SETTING_TEXT(type, member.profile, "PROFILE", "production",                                                    \
@@ -45,9 +46,9 @@ struct service_config {
         SETTING_I64(type, member.workers, "WORKERS", default_workers, 1, 256, "threads that run handlers"),            \
         SETTING_I64(type, member.queue, "QUEUE", "1024", 1, 65536, "requests that may wait for a worker")
 
-/* Parses --help and --version, loads settings (config_load into `config`), opens the log, blocks SIGTERM, SIGINT and
- * SIGHUP, ignores SIGPIPE, fixes a missing instance id, raises RLIMIT_NOFILE, calls run. The exit status for main().
- * `common` points into *config. */
+/* Parses --help, --version and --health (asks the process with the same settings; status 0 or 1), loads settings
+ * (config_load into `config`), opens the log, blocks SIGTERM, SIGINT and SIGHUP, ignores SIGPIPE, fixes a missing
+ * instance id, raises RLIMIT_NOFILE, calls run. The exit status for main(). `common` points into *config. */
 int service_main(const char *name, int argc, char **argv, const struct setting *settings, void *config,
                  struct service_config *common, bool (*run)(void *config, struct err *err));
 
@@ -61,6 +62,12 @@ void service_fail(const char *reason_format, ...) __attribute__((format(printf, 
 /* For waits of our own: readable (POLLIN) once the service was told to stop. */
 int service_stop_fd(void);
 bool service_stopping(void);
+
+/* Where others reach what listens at `address`: the same, but for the wildcards 0.0.0.0 and [::], which become this
+ * host's own address (of its name: containers and pods have one). ERR_BAD_INPUT when there is none. */
+bool service_reachable_address(const char *address, char out[96], struct err *err);
+/* GET /healthz of the process that listens there, within 2 s: what --health does. */
+bool service_ask_health(const char *admin_listen, struct err *err);
 
 /* Splits "host:port" or "[v6]:port"; ERR_BAD_INPUT otherwise. `host` has room for 64 bytes. */
 bool service_split_address(const char *address, char host[64], int *port, struct err *err);

@@ -1,6 +1,7 @@
 /* The frame of a daemon: each case runs as a process of its own and is watched from outside. */
 #include "service.h"
 
+#include "http.h"
 #include "mem.h"
 #include "test.h"
 
@@ -260,4 +261,55 @@ TEST(service_splits_addresses, "I10")
     }
     for (size_t i = 0; i < ARRAY_LENGTH(BAD); i++)
         test_check(!service_split_address(BAD[i], host, &port, &err), __FILE__, __LINE__, "taken: %s", BAD[i]);
+}
+
+static bool run_admin_side(void *cfg, struct err *err)
+{
+    struct probe_config *it = cfg;
+    AUTO(http_server) admin = admin_server_start(it->service.admin_listen, NULL, NULL, NULL, "dev", err);
+    if (!admin)
+        return false;
+    char line[40];
+    (void)snprintf(line, sizeof line, "port %d;", http_server_port(admin));
+    (void)!write(STDERR_FILENO, line, strlen(line));
+    return service_wait_for_stop(NULL, NULL, err);
+}
+
+/* What a container's health check runs: a second process with the same settings. */
+TEST(health_asks_the_process_with_the_same_settings, "S-51")
+{
+    struct child *served AUTO_FREE = mem_new(1, sizeof *served), *asking AUTO_FREE = mem_new(1, sizeof *asking);
+    char address[40];
+    environment();
+    (void)setenv("ADMIN_LISTEN", "127.0.0.1:0", 1);
+    child_start(served, run_admin_side, NULL);
+    REQUIRE(EVENTUALLY(10000, child_said(served, "port ") && child_said(served, ";")));
+    (void)snprintf(address, sizeof address, "0.0.0.0:%ld", strtol(strstr(served->output, "port ") + 5, NULL, 10));
+    (void)setenv("ADMIN_LISTEN", address, 1);
+    child_start(asking, never_run, "--health");
+    EXPECT_I64(0, child_end(asking));
+    EXPECT(!child_said(asking, "RAN"));
+    (void)kill(served->pid, SIGTERM);
+    EXPECT_I64(0, child_end(served));
+    child_start(asking, never_run, "--health");
+    EXPECT_I64(1, child_end(asking));
+    environment();
+}
+
+TEST(a_wildcard_is_told_as_the_hosts_own_address, "S-53")
+{
+    char out[96], host[64];
+    int port;
+    struct err err = {0};
+    REQUIRE_OK(service_reachable_address("user-svc:8040", out, &err), &err);
+    EXPECT_TEXT("user-svc:8040", out);
+    REQUIRE_OK(service_reachable_address("[::1]:80", out, &err), &err);
+    EXPECT_TEXT("[::1]:80", out);
+    if (service_reachable_address("0.0.0.0:8040", out, &err)) { /* a host whose name has an address */
+        REQUIRE_OK(service_split_address(out, host, &port, &err), &err);
+        EXPECT(strcmp(host, "0.0.0.0") != 0 && strncmp(host, "127.", 4) != 0);
+        EXPECT_I64(8040, port);
+    } else {
+        EXPECT(err_is(&err, &ERR_BAD_INPUT) && strstr(err.message, "ADVERTISE"));
+    }
 }
