@@ -17,6 +17,7 @@
 enum {
     EVENTS_MAX = 1000,          /* of one statement, and of one look of the relay */
     PAYLOAD_BYTES_MAX = 262144, /* an event is a fact, not a document; the broker takes 1 MB at most */
+    ROWS_BYTES_MAX = 4 << 20,   /* of binary payloads in one look: see NEXT */
     LOOK_MS = 500,              /* without a wake-up */
     SOON_MS = 10,               /* behind a batch: what committed beside it did not call (see the trigger) */
     SOON_LOOKS = 20,
@@ -58,29 +59,55 @@ struct outbox_event event_close(struct arena *arena, struct str *out, const char
 
 /* ids are given in the order of the list */
 static const struct pg_statement ADD = {
-    "outbox_add", "INSERT INTO outbox (topic, key, payload, request_id, traceparent) SELECT topic, key, payload, "
-                  "request_id, traceparent "
-                  "FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) WITH ORDINALITY "
-                  "AS event (topic, key, payload, request_id, traceparent, place) ORDER BY place"};
+    "outbox_add", "INSERT INTO outbox (topic, key, payload, bytes, request_id, traceparent) SELECT topic, key, "
+                  "payload, decode(hex, 'hex'), request_id, traceparent "
+                  "FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[]) WITH "
+                  "ORDINALITY AS event (topic, key, payload, hex, request_id, traceparent, place) ORDER BY place"};
+
+static char *hex_of(struct arena *arena, struct view bytes)
+{
+    static const char DIGITS[] = "0123456789abcdef";
+    char *hex = arena_alloc(arena, bytes.length * 2 + 1);
+    for (size_t i = 0; i < bytes.length; i++) {
+        hex[2 * i] = DIGITS[(unsigned char)bytes.bytes[i] >> 4];
+        hex[2 * i + 1] = DIGITS[bytes.bytes[i] & 15];
+    }
+    return hex;
+}
+
+static size_t event_length(const struct outbox_event *event)
+{
+    return event->payload ? strlen(event->payload) : event->bytes.length;
+}
+
+static size_t bytes_of_all(const struct outbox_event *events, size_t count)
+{
+    size_t length = 0;
+    for (size_t i = 0; i < count; i++)
+        length += events[i].payload ? 0 : events[i].bytes.length;
+    return length;
+}
 
 static bool add_portion(struct pg_tx *tx, const struct outbox_event *events, size_t count, struct err *err)
 {
-    enum { TOPIC, KEY, PAYLOAD, REQUEST_ID, TRACEPARENT, COLUMNS };
+    enum { TOPIC, KEY, PAYLOAD, HEX, REQUEST_ID, TRACEPARENT, COLUMNS, HEX_SLACK = 32 };
     AUTO_FREE const char **cells = mem_new(count * COLUMNS, sizeof *cells);
+    AUTO(arena) arena = arena_open(bytes_of_all(events, count) * 2 + count * HEX_SLACK + 4096);
     for (size_t i = 0; i < count; i++) {
-        if (strlen(events[i].payload) > PAYLOAD_BYTES_MAX)
+        if (event_length(&events[i]) > PAYLOAD_BYTES_MAX)
             return err_set_internal(err, &ERR_INTERNAL, "an event for %s is longer than %d bytes", events[i].topic,
                                     PAYLOAD_BYTES_MAX);
         cells[TOPIC * count + i] = events[i].topic;
         cells[KEY * count + i] = events[i].key;
         cells[PAYLOAD * count + i] = events[i].payload;
+        cells[HEX * count + i] = events[i].payload ? NULL : hex_of(arena, events[i].bytes);
         cells[REQUEST_ID * count + i] = events[i].request_id;
         cells[TRACEPARENT * count + i] = events[i].traceparent;
     }
     return pg_tx_exec(tx, &ADD,
                       PARAMS(PG_TEXTS(cells + TOPIC * count, count), PG_TEXTS(cells + KEY * count, count),
-                             PG_TEXTS(cells + PAYLOAD * count, count), PG_TEXTS(cells + REQUEST_ID * count, count),
-                             PG_TEXTS(cells + TRACEPARENT * count, count)),
+                             PG_TEXTS(cells + PAYLOAD * count, count), PG_TEXTS(cells + HEX * count, count),
+                             PG_TEXTS(cells + REQUEST_ID * count, count), PG_TEXTS(cells + TRACEPARENT * count, count)),
                       NULL, err);
 }
 
@@ -120,10 +147,11 @@ struct outbox_relay {
 static const struct pg_statement TRY_LOCK = {"outbox_lock", "SELECT pg_try_advisory_lock($1::int, $2::int)"};
 /* In order of id, up to 1000 rows or 1 MB, but one at least. */
 static const struct pg_statement NEXT = {"outbox_next",
-                                         "SELECT id, topic, key, payload, request_id, traceparent FROM ("
-                                         "SELECT *, sum(length(payload)) OVER (ORDER BY id) - length(payload) AS "
-                                         "before FROM (SELECT * FROM outbox ORDER BY id LIMIT $1) AS oldest"
-                                         ") AS sized WHERE before < 1000000 ORDER BY id"};
+                                         "SELECT id, topic, key, payload, request_id, traceparent, bytes FROM ("
+                                         "SELECT *, sum(size) OVER (ORDER BY id) - size AS before FROM ("
+                                         "SELECT *, coalesce(length(payload), length(bytes)) AS size FROM outbox "
+                                         "ORDER BY id LIMIT $1) AS oldest) AS sized WHERE before < 1000000 ORDER BY "
+                                         "id"};
 static const struct pg_statement DONE = {"outbox_done", "DELETE FROM outbox WHERE id = ANY ($1::bigint[])"};
 static const struct pg_statement COUNT = {
     "outbox_count", "SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at))::bigint, 0) FROM (SELECT "
@@ -168,7 +196,13 @@ struct row_headers {
     struct kafka_header list[3];
 };
 
-static void fill_message(const struct pg_result *rows, int row, struct kafka_message *message,
+static struct view payload_of(const struct pg_result *rows, int row, struct arena *arena)
+{
+    const char *text = pg_text(rows, row, 3);
+    return text ? (struct view){text, pg_text_length(rows, row, 3)} : pg_bytes(rows, row, 6, arena);
+}
+
+static void fill_message(const struct pg_result *rows, int row, struct arena *arena, struct kafka_message *message,
                          struct row_headers *headers)
 {
     size_t count = 0;
@@ -181,7 +215,7 @@ static void fill_message(const struct pg_result *rows, int row, struct kafka_mes
     *message = (struct kafka_message){
         .topic = pg_text(rows, row, 1),
         .key = {pg_text(rows, row, 2), pg_text_length(rows, row, 2)},
-        .payload = {pg_text(rows, row, 3), pg_text_length(rows, row, 3)},
+        .payload = payload_of(rows, row, arena),
         .headers = headers->list,
     };
 }
@@ -192,8 +226,9 @@ static bool send_rows(struct outbox_relay *relay, const struct pg_result *rows, 
     AUTO_FREE struct kafka_message *messages = mem_new(count, sizeof *messages);
     AUTO_FREE struct row_headers *headers = mem_new(count, sizeof *headers);
     AUTO_FREE int64_t *ids = mem_new(count, sizeof *ids);
+    AUTO(arena) arena = arena_open(ROWS_BYTES_MAX);
     for (size_t i = 0; i < count; i++) {
-        fill_message(rows, (int)i, &messages[i], &headers[i]);
+        fill_message(rows, (int)i, arena, &messages[i], &headers[i]);
         ids[i] = pg_i64(rows, (int)i, 0);
     }
     int64_t left_ms = relay->stop ? relay->stop_ms - clock_monotonic_ms() : SEND_MS;

@@ -12,7 +12,8 @@
 
 struct outbox_event {
     const char *topic, *key;
-    const char *payload;                  /* JSON */
+    const char *payload;                  /* JSON; NULL: `bytes` instead */
+    struct view bytes;                    /* a binary payload; not looked at where `payload` is set */
     const char *request_id, *traceparent; /* become headers; NULL leaves them out */
 };
 

@@ -125,6 +125,36 @@ TEST(an_event_leaves_when_its_transaction_commits_and_only_then, "I1")
     test_reader_release(&reader);
 }
 
+static bool add_binary(struct pg_tx *tx, void *topic, struct err *err)
+{
+    const struct outbox_event events[] = {
+        {.topic = topic, .key = "k", .bytes = {"\0\x01\xff\\\0z", 6}},
+        {.topic = topic, .key = "k", .payload = "{}"},
+        {.topic = topic, .key = "k", .bytes = {"", 0}},
+    };
+    return outbox_add_all(tx, events, 3, err);
+}
+
+TEST(a_binary_payload_leaves_as_it_is_in_the_order_of_the_list, "I1 I2")
+{
+    AUTO(pg_pool) db = pool_of(2);
+    AUTO(kafka_producer) producer = test_producer(NULL);
+    char topic[160];
+    (void)snprintf(topic, sizeof topic, "%s", test_topic("binary", 1, false));
+    AUTO(outbox_relay) relay = relay_of(db, producer);
+    struct err err = {0};
+    REQUIRE_OK(pg_transaction(db, add_binary, topic, &err), &err);
+    struct test_reader *reader = test_reader_open(topic, 1);
+    EVENTUALLY(10000, test_reader_count(reader) >= 3);
+    EXPECT_I64(3, reader->count);
+    EXPECT(memcmp(test_reader_at(reader, 0)->payload, "\0\x01\xff\\\0z", 7) == 0);
+    EXPECT_TEXT("{}", test_reader_at(reader, 1)->payload);
+    EXPECT(test_reader_at(reader, 2)->payload != NULL);
+    EXPECT_TEXT("", test_reader_at(reader, 2)->payload);
+    EVENTUALLY(10000, waiting() == 0);
+    test_reader_release(&reader);
+}
+
 /* ---- many writers, relays that come and go
  * ------------------------------------------------------------------------------ */
 
