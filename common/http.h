@@ -43,6 +43,7 @@ struct request {
     int64_t waited_ms;       /* since the first run, for http_try_again and pending_wait; 0 at the first run */
     bool asked;              /* the run before this one ended with pending_wait: `answer` is what came of it */
     struct view answer;      /* what pending_answer() brought; bytes NULL at the first run and when the time is over */
+    int64_t kept;            /* the handler's own: 0 at the first run, then what the run before left here */
     struct http_exchange *exchange; /* for http.c */
 };
 

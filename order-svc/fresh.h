@@ -1,0 +1,41 @@
+/* fresh.h - how far the schema is behind market.events, so that a read shows what its caller wrote, on any instance.
+ *
+ *     if (!fresh_wait(app->fresh, req, partition, err)) return false;   // first thing of a read: the schema holds what
+ *     ... read ...                                                      // stood in the log when the request came
+ *
+ * The log's end is asked from the partition's leader, once for all requests that came before the asking began (0.3 ms),
+ * and at most once in FRESH_EVERY_MS per partition; the applied offset is read from the schema in the same way. Both
+ * only grow. No worker of HTTP waits longer than one such asking: fresh_wait goes on by http_try_again. Threads: all
+ * functions are thread-safe. */
+#ifndef MADANG_ORDER_FRESH_H
+#define MADANG_ORDER_FRESH_H
+
+#include "http.h"
+#include "kafka.h"
+#include "pg.h"
+
+enum {
+    FRESH_EVERY_MS = 5,
+    FRESH_WAIT_MS = 1000, /* then 503 not_yet */
+    FRESH_PARTITIONS_MAX = 1024,
+};
+
+struct fresh;
+struct fresh *fresh_open(struct pg_pool *db, struct kafka_producer *producer);
+void fresh_release(struct fresh **fresh);
+
+/* In a handler, before it reads: true when the schema holds all that stood in the partition when the request came.
+ * False: the handler ends here and runs again in a few milliseconds, or ERR_NOT_YET after FRESH_WAIT_MS, or Kafka or
+ * PostgreSQL does not answer (unavailable). */
+bool fresh_wait(struct fresh *fresh, struct request *req, int32_t partition, struct err *err);
+
+/* Before an order is sent: ERR_OVERLOADED with Retry-After while more than max_lag records wait for settlement. Costs
+ * nothing but a look at figures that are at most FRESH_LAG_MS old. */
+enum { FRESH_LAG_MS = 100 };
+bool fresh_keeps_up(struct fresh *fresh, int32_t partition, int64_t max_lag, struct err *err);
+
+/* The parts: the end of the log, asked after this call began; how far the schema is, at most FRESH_EVERY_MS old. */
+bool fresh_end(struct fresh *fresh, int32_t partition, int64_t *end, struct err *err);
+bool fresh_applied(struct fresh *fresh, int32_t partition, int64_t *next_offset, struct err *err);
+
+#endif

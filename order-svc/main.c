@@ -1,0 +1,47 @@
+/* order-svc: takes orders for the trading game and settles what became of them. README.md lists routes, events, tables
+ * and settings. */
+#include "app.h"
+#include "backend.h"
+#include "events.h"
+#include "fresh.h"
+#include "routes.h"
+
+extern const struct migration ORDER_MIGRATIONS[];
+
+enum { WAITING_MAX = 16384 };
+
+static bool run(void *settings, struct err *err)
+{
+    const struct order_config *config = settings;
+    struct order_app app = {.config = config}; /* declared first, so it outlives all that point to it */
+    const struct backend_options options = {
+        .name = "order-svc",
+        .config = &config->service,
+        .db_url = config->db_url,
+        .schema = "orders",
+        .db_connections = (int)config->db_connections,
+        .migrations = ORDER_MIGRATIONS,
+        .topics = ORDER_TOPICS,
+    };
+    AUTO(pending) pending = app.pending = pending_open(WAITING_MAX, err);
+    AUTO(backend) backend = pending ? backend_open(&options, err) : NULL;
+    if (!backend)
+        return false;
+    app.db = backend_db(backend);
+    app.producer = backend_producer(backend);
+    AUTO(fresh) fresh = app.fresh = fresh_open(app.db, app.producer);
+    const struct backend_parts parts = {
+        .routes = ORDER_ROUTES,
+        .subscriptions = ORDER_SUBSCRIPTIONS,
+        .listening = ORDER_LISTENING,
+        .metrics_prefix = "madang_order",
+        .app = &app,
+    };
+    return backend_serve(backend, &parts, err);
+}
+
+int main(int argc, char **argv)
+{
+    static struct order_config config;
+    return service_main("order-svc", argc, argv, ORDER_SETTINGS, &config, &config.service, run);
+}
