@@ -1,5 +1,6 @@
 #include "events.h"
 
+#include "announce.h"
 #include "copies.h"
 #include "hub.h"
 #include "owner.h"
@@ -15,6 +16,8 @@ const char *const CHAT_TOPICS[] = {TOPIC_ACCOUNTS,
                                    TOPIC_PRESENCE_CHANGES,
                                    TOPIC_NOTIFY_REQUESTS,
                                    TOPIC_PUSH_REQUESTS,
+                                   TOPIC_MARKET_EVENTS,
+                                   TOPIC_GAME_EVENTS,
                                    NULL};
 
 const struct kafka_subscription CHAT_SUBSCRIPTIONS[] = {
@@ -22,6 +25,7 @@ const struct kafka_subscription CHAT_SUBSCRIPTIONS[] = {
     {.topic = TOPIC_PROFILES, .apply = copies_profiles, .batch_max = 200, .poison = POISON_STOP},
     {.topic = TOPIC_RELATIONS, .apply = copies_relations, .batch_max = 200, .poison = POISON_STOP},
     {.topic = TOPIC_CHAT_INBOUND, .apply = owner_apply, .poison = POISON_DEAD_LETTER, .assigned = owner_assigned},
+    {.topic = TOPIC_GAME_EVENTS, .apply = announce_apply, .batch_max = 200, .poison = POISON_DEAD_LETTER},
     {0},
 };
 
@@ -30,5 +34,7 @@ const struct kafka_listening CHAT_LISTENING[] = {
     {TOPIC_PRESENCE_CHANGES, hub_hear_presence, LISTEN_FROM_START},
     {TOPIC_RELATIONS, hub_hear_relations, LISTEN_FROM_NOW},
     {TOPIC_SESSIONS_ENDED, hub_hear_ended, LISTEN_FROM_NOW},
+    {TOPIC_MARKET_EVENTS, hub_hear_market, LISTEN_FROM_NOW},
+    {TOPIC_GAME_EVENTS, hub_hear_game, LISTEN_FROM_NOW},
     {0},
 };

@@ -85,10 +85,7 @@ struct heard {
 static void heard_free(struct heard *heard)
 {
     struct hub *hub = heard->hub;
-    (void)pthread_mutex_lock(&hub->flow.lock);
-    hub->flow.events -= heard->count;
-    (void)pthread_cond_signal(&hub->flow.room);
-    (void)pthread_mutex_unlock(&hub->flow.lock);
+    hub_flow_give(hub, heard->count);
     arena_release(&heard->arena);
     free(heard);
 }
@@ -101,13 +98,20 @@ static void fan_heard(void *app, void *payload)
     heard_free(heard);
 }
 
-/* When the loop is far behind, the listener waits here, and what comes stays in Kafka. */
-static void wait_for_room(struct hub *hub, size_t more)
+void hub_flow_take(struct hub *hub, size_t more)
 {
     (void)pthread_mutex_lock(&hub->flow.lock);
     while (hub->flow.events > EVENTS_IN_FLIGHT && !hub->flow.stopping)
         (void)pthread_cond_wait(&hub->flow.room, &hub->flow.lock);
     hub->flow.events += more;
+    (void)pthread_mutex_unlock(&hub->flow.lock);
+}
+
+void hub_flow_give(struct hub *hub, size_t done)
+{
+    (void)pthread_mutex_lock(&hub->flow.lock);
+    hub->flow.events -= done;
+    (void)pthread_cond_signal(&hub->flow.room);
     (void)pthread_mutex_unlock(&hub->flow.lock);
 }
 
@@ -129,7 +133,7 @@ static void hear(struct hub *hub, const struct kafka_record *records, size_t cou
         else if (heard->events[heard->count].rev > 0)
             heard->count++;
     }
-    wait_for_room(hub, heard->count);
+    hub_flow_take(hub, heard->count);
     if (heard->count == 0 || !ws_post(hub->server, fan_heard, heard))
         heard_free(heard);
 }
@@ -253,6 +257,8 @@ struct hub *hub_start(struct chat_app *app, struct backend *backend, struct err 
     hub->door = door_open(hub);
     hub->beat = ws_frame_new(VIEW("\n"), false);
     hub->arena = arena_open((size_t)64 << 20);
+    hub->audience = audience_open();
+    hub->markets = market_watch_open();
     (void)pthread_mutex_init(&hub->flow.lock, NULL);
     (void)pthread_cond_init(&hub->flow.room, NULL);
     metrics_open(hub);
@@ -314,6 +320,8 @@ void hub_release(struct hub **hub)
     signals_release(&h->signals);
     free_what_is_left(h);
     ws_frame_release(&h->beat);
+    audience_release(&h->audience);
+    market_watch_release(&h->markets);
     arena_release(&h->arena);
     str_free(&h->scratch);
     (void)pthread_cond_destroy(&h->flow.room);

@@ -19,7 +19,10 @@ void hub_drain(void *payload); /* struct chat_app; no new sockets; the open ones
 void hub_hear_events(void *payload, const struct kafka_batch *batch);   /* chat.events: also answers app->pending */
 void hub_hear_presence(void *payload, const struct kafka_batch *batch); /* presence.changes: also fills app->presence */
 void hub_hear_relations(void *payload,
-                        const struct kafka_batch *batch);            /* relations: who is whose friend from now on */
+                        const struct kafka_batch *batch); /* relations: who is whose friend from now on */
+/* market.events: fills and changes of orders go to the sockets of those whom they concern, and to nobody else. */
+void hub_hear_market(void *payload, const struct kafka_batch *batch);
+void hub_hear_game(void *payload, const struct kafka_batch *batch);  /* game.events: the countdown */
 void hub_hear_ended(void *payload, const struct kafka_batch *batch); /* sessions.ended: closes sockets with a notice */
 
 #endif

@@ -12,11 +12,13 @@
  *     live_fan.c       what is heard on chat.events goes to subscriptions
  *     live_marks.c     what was delivered is read; unread
  *     live_user.c      rooms and friends of a user, presence, sessions that end
+ *     live_market.c    fills, orders and the countdown of the trading game
  *     live_typing.c    who types: between instances by Redis */
 #ifndef MADANG_CHAT_LIVE_H
 #define MADANG_CHAT_LIVE_H
 
 #include "app.h"
+#include "audience.h"
 #include "desk.h"
 #include "hub.h"
 #include "metrics.h"
@@ -186,6 +188,7 @@ struct hub_session {
 };
 
 struct hub_door;
+struct market_watch;
 
 struct hub {
     struct chat_app *app;
@@ -196,6 +199,8 @@ struct hub {
     struct desk *desk;
     struct hub_door *door;
     struct typing *typing;
+    struct audience *audience;    /* users with a subscription to their events */
+    struct market_watch *markets; /* the listener's thread */
     char *advertise;
     struct id_map users, rooms, watched;
     struct shape **shapes;
@@ -228,6 +233,12 @@ struct hub {
     } flow;
     struct metric_child *m_events, *m_delivered, *m_gaps, *m_loads, *m_marks, *m_errors, *m_sessions;
 };
+
+/* ---- hub.c ---- */
+/* What is heard and not given yet: when the loop is far behind, the listener waits here, and what comes stays in Kafka.
+ */
+void hub_flow_take(struct hub *hub, size_t more);
+void hub_flow_give(struct hub *hub, size_t done);
 
 /* ---- live_session.c ---- */
 bool session_open(void *app, struct ws_connection *connection, const struct ws_upgrade *upgrade, void **user,
@@ -304,6 +315,10 @@ void hear_presence_on_loop(void *app, void *payload);
 void hear_relation_on_loop(void *app, void *payload);
 void hear_ended_on_loop(void *app, void *payload);
 bool ended_recently(const struct hub *hub, const char *session_id, const char **reason);
+
+/* ---- live_market.c ---- */
+struct market_watch *market_watch_open(void);
+void market_watch_release(struct market_watch **watch);
 
 /* ---- live_typing.c ---- */
 struct typing *typing_open(struct hub *hub, const char *redis_url, struct err *err);

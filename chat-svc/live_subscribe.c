@@ -104,8 +104,10 @@ void sub_end(struct hub_sub *sub)
             sub->room_next->room_previous = sub->room_previous;
         room_rest(hub, sub->room);
     }
-    if (sub->target == TO_EVENTS && --session->user->event_subs == 0)
+    if (sub->target == TO_EVENTS && --session->user->event_subs == 0) {
+        audience_remove(hub->audience, &session->user->node.id);
         user_unload(hub, session->user);
+    }
     drop_kept(sub);
     shape_let_go(hub, sub->shape);
     if (sub->acks)
@@ -345,9 +347,10 @@ static void subscribe_room(struct hub_session *session, const struct stomp_frame
 static void subscribe_queue(struct hub_session *session, const char *id, enum sub_target target, const char *receipt)
 {
     (void)sub_new(session, id, target);
+    if (target == TO_EVENTS && session->user->event_subs++ == 0)
+        audience_add(session->hub->audience, &session->user->node.id); /* before it is told that it hears */
     session_receipt(session, receipt, 0, NULL);
     if (target == TO_EVENTS) {
-        session->user->event_subs++;
         user_load(session->hub, session->user);
     }
 }

@@ -159,6 +159,10 @@ bool act_send(struct act *act)
         return answer_with_message(act, before);
     if (!may_send(act, &file))
         return false;
+    if (!act->asker && !scene_say(act->scene, command->message_id)) {
+        (void)act_answer(act); /* the server's words come once, however often the command does */
+        return true;
+    }
     if (file)
         file->used = file->changed = true;
     if (act->seat)

@@ -27,6 +27,7 @@ struct scene *scene_open(struct arena *arena, bool friends_only)
         .reactions = lookup_open(arena),
         .files = lookup_open(arena),
         .recent = lookup_open(arena),
+        .said = lookup_open(arena),
     };
     return scene;
 }
@@ -117,6 +118,19 @@ struct recent *scene_recent(struct scene *scene, const char *room_id, const char
     *SCENE_ADD(scene, scene->recent_list) = recent;
     lookup_put(scene->recent, KEY(room_id, user_id), recent);
     return recent;
+}
+
+void scene_add_said(struct scene *scene, const char *message_id)
+{
+    (void)lookup_add(scene->said, KEY(message_id), scene);
+}
+
+bool scene_say(struct scene *scene, const char *message_id)
+{
+    const bool fresh = lookup_add(scene->said, KEY(message_id), scene);
+    if (fresh)
+        *SCENE_ADD(scene, scene->said_list) = message_id;
+    return fresh;
 }
 
 /* ---- looking ---- */

@@ -86,7 +86,7 @@ struct scene_event {
 struct scene {
     struct arena *arena;
     bool friends_only;
-    struct lookup *rooms, *people, *relations, *messages, *sent, *reactions, *files, *recent;
+    struct lookup *rooms, *people, *relations, *messages, *sent, *reactions, *files, *recent, *said;
     /* in the order in which they came */
     LIST(struct chat_room *) room_list;
     LIST(struct chat_message *) message_list;
@@ -94,6 +94,7 @@ struct scene {
     LIST(struct chat_file *) file_list;
     LIST(const char *) released_files; /* of deleted messages */
     LIST(struct recent *) recent_list;
+    LIST(const char *) said_list; /* new lines of the server */
     LIST(struct scene_event) events;
 };
 
@@ -119,6 +120,10 @@ struct chat_reaction *scene_add_reaction(struct scene *scene, const char *room_i
 struct chat_file *scene_add_file(struct scene *scene, const struct chat_file *file);
 struct recent *scene_recent(struct scene *scene, const char *room_id,
                             const char *user_id); /* made when it is not there */
+
+/* A line of the server, by its message id. True when it is new; then it counts as said. */
+bool scene_say(struct scene *scene, const char *message_id);
+void scene_add_said(struct scene *scene, const char *message_id); /* said in an earlier batch */
 
 /* ---- looking: NULL when unknown ---- */
 struct chat_room *scene_room(const struct scene *scene, const char *room_id);

@@ -56,6 +56,9 @@ static const struct pg_statement LOAD_RECENT = {
         "x.at") " AS at FROM messages x WHERE x.room_id = w.room_id"
                 "  AND x.sender_id = w.sender_id ORDER BY x.seq DESC LIMIT $3::bigint) m ORDER BY m.at"};
 
+static const struct pg_statement LOAD_SAID = {"owner_said",
+                                              "SELECT message_id FROM said WHERE message_id = ANY ($1::uuid[])"};
+
 /* ---- what is asked for ---- */
 
 /* Texts in columns of equal length, each row once. */
@@ -87,7 +90,7 @@ static void want(struct wants *wants, const char *a, const char *b, const char *
 #define WANTED_NUMBERS(wants) PG_I64S((wants).numbers.items, (wants).count)
 
 struct needs {
-    struct wants rooms, people, pairs, speakers, numbered, named, reactions, files, recent;
+    struct wants rooms, people, pairs, speakers, numbered, named, reactions, files, recent, said;
 };
 
 static void need_meeting(struct needs *needs, const struct command *command)
@@ -117,6 +120,8 @@ static void need_for(struct needs *needs, const struct command *command)
     case COMMAND_SEND:
         if (command->user_id)
             want(&needs->named, command->room_id, command->user_id, command->client_id, 0);
+        else
+            want(&needs->said, command->message_id, NULL, NULL, 0);
         want(&needs->files, command->file_id, NULL, NULL, 0);
         want(&needs->speakers, command->user_id, NULL, NULL, 0);
         break;
@@ -313,6 +318,16 @@ static bool load_recent(struct pg_tx *tx, struct scene *scene, const struct want
     return rows != NULL;
 }
 
+static bool load_said(struct pg_tx *tx, struct scene *scene, const struct wants *wants, struct err *err)
+{
+    if (wants->count == 0)
+        return true;
+    AUTO(pg_result) rows = pg_tx_query(tx, &LOAD_SAID, PARAMS(WANTED(*wants, 0)), err);
+    for (int row = 0; rows && row < pg_rows(rows); row++)
+        scene_add_said(scene, text_of(scene, rows, row, 0));
+    return rows != NULL;
+}
+
 static void need_recent(struct needs *needs, struct scene *scene, const struct command *command)
 {
     const struct chat_room *room =
@@ -328,7 +343,7 @@ bool store_owner_load(struct pg_tx *tx, struct scene *scene, const struct owner_
 {
     struct needs needs;
     struct wants *const all[] = {&needs.rooms, &needs.people, &needs.pairs,     &needs.speakers, &needs.numbered,
-                                 &needs.named, &needs.files,  &needs.reactions, &needs.recent};
+                                 &needs.named, &needs.files,  &needs.reactions, &needs.recent,   &needs.said};
     for (size_t i = 0; i < ARRAY_LENGTH(all); i++)
         wants_open(all[i], scene->arena);
     for (size_t i = 0; i < count; i++)
@@ -336,7 +351,7 @@ bool store_owner_load(struct pg_tx *tx, struct scene *scene, const struct owner_
     if (!load_rooms(tx, scene, &needs.rooms, err) || !load_seats(tx, scene, &needs.rooms, err) ||
         !load_messages(tx, scene, &needs, err) || !load_people(tx, scene, &needs.people, err) ||
         !load_relations(tx, scene, &needs, err) || !load_reactions(tx, scene, &needs.reactions, err) ||
-        !load_files(tx, scene, &needs.files, err))
+        !load_files(tx, scene, &needs.files, err) || !load_said(tx, scene, &needs.said, err))
         return false;
     for (size_t i = 0; i < count; i++)
         need_recent(&needs, scene, &commands[i].command);

@@ -92,6 +92,9 @@ static const struct pg_statement EMPTY_ROOMS = {"owner_empty_rooms",
 static const struct pg_statement FREE_FILES = {
     "owner_free_files", "UPDATE files SET used = false WHERE room_id = ANY ($1::uuid[]) AND used"};
 
+static const struct pg_statement INSERT_SAID = {
+    "owner_insert_said", "INSERT INTO said (message_id) SELECT unnest($1::uuid[]) ON CONFLICT DO NOTHING"};
+
 /* ---- columns ---- */
 
 enum { COLUMNS_MAX = 14 };
@@ -382,10 +385,16 @@ static bool drop_old(struct pg_tx *tx, const struct scene *scene, struct err *er
            RUN(tx, emptied, FREE_FILES, err, TEXTS(emptied, 0));
 }
 
+static bool write_said(struct pg_tx *tx, const struct scene *scene, struct err *err)
+{
+    return scene->said_list.count == 0 ||
+           pg_tx_exec(tx, &INSERT_SAID, PARAMS(PG_TEXTS(scene->said_list.items, scene->said_list.count)), NULL, err);
+}
+
 bool store_owner_write(struct pg_tx *tx, const struct scene *scene, struct err *err)
 {
     return insert_rooms(tx, scene, err) && update_rooms(tx, scene, err) && write_seats(tx, scene, err) &&
            insert_messages(tx, scene, err) && update_messages(tx, scene, err) && write_reactions(tx, scene, err) &&
            clear_deleted(tx, scene, err) && write_search(tx, scene, err) && write_files(tx, scene, err) &&
-           drop_old(tx, scene, err);
+           drop_old(tx, scene, err) && write_said(tx, scene, err);
 }

@@ -3,6 +3,7 @@
 #include "app.h"
 #include "log.h"
 #include "store_files.h"
+#include "store_game.h"
 #include "store_rooms.h"
 
 enum { KEYS_EVERY_ROUNDS = 30, SWEEP_ARENA_BYTES = 256 * 1024 };
@@ -38,4 +39,7 @@ void sweep_round(void *payload, unsigned round)
     err_clear(&err);
     if (round % KEYS_EVERY_ROUNDS == 0 && !store_room_keys_sweep(app->db, &err))
         log_err("room_keys_sweep_failed", &err);
+    err_clear(&err);
+    if (round % KEYS_EVERY_ROUNDS == 0 && !store_game_sweep(app->db, &err))
+        log_err("game_sweep_failed", &err);
 }

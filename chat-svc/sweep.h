@@ -1,4 +1,5 @@
-/* sweep.h - upkeep, as rounds (rounds.h): files that no message names, and Idempotency-Keys older than a day.
+/* sweep.h - upkeep, as rounds (rounds.h): files that no message names, Idempotency-Keys older than a day, and
+ * what is left of rounds of the game (store_game.h).
  * Several instances may sweep at once: what one has claimed the others skip. */
 #ifndef MADANG_CHAT_SWEEP_H
 #define MADANG_CHAT_SWEEP_H

@@ -36,6 +36,8 @@ enum {
 
 /* ---- rooms ---- */
 
+#define ROOM_EVERYBODY "00000000-0000-7000-8000-000000000001" /* the one global room; made by the first migration */
+
 enum room_kind { ROOM_DM, ROOM_GROUP, ROOM_GLOBAL, ROOM_COMPANY, ROOM_MEETUP, ROOM_KINDS };
 const char *room_kind_name(enum room_kind kind);
 bool room_kind_parse(const char *name, enum room_kind *kind);
