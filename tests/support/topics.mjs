@@ -1,33 +1,70 @@
-// topics.mjs - reads topics to their ends by kcat.
-import { execFile } from 'node:child_process';
+// topics.mjs - reads topics to their ends, and writes market.commands, by kcat.
+import { execFile, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { promisify } from 'node:util';
+import { decodeCommand, decodeEvents, encodeCommand } from './market.mjs';
 import { env } from './stack.mjs';
 
 const run = promisify(execFile);
 
-/** All records of a topic, partition by partition in order: {partition, offset, key, value} (value parsed from JSON; null: a tombstone). */
+/** All records of a topic as bytes, partition by partition in order: {partition, offset, at_ms, key, headers: {name: text}, bytes} (bytes null: a tombstone). */
+export async function readBytes(topic, { from = 'beginning' } = {}) {
+  const format = '%p %o %T %K %S %h\n%k%s\n';
+  const { stdout } = await run('kcat', ['-C', '-q', '-e', '-b', env.KAFKA_BROKERS, '-t', topic, '-o', String(from), '-f', format, '-X', 'isolation.level=read_committed'], {
+    maxBuffer: 1 << 30,
+    timeout: 120000,
+    encoding: 'buffer',
+  });
+  const records = [];
+  for (let at = 0; at < stdout.length; ) {
+    const start = stdout.indexOf(10, at) + 1;
+    const [partition, offset, at_ms, keyLength, length, ...headers] = stdout.toString('utf8', at, start - 1).split(' ');
+    const middle = start + Math.max(0, Number(keyLength)), end = middle + Math.max(0, Number(length));
+    records.push({
+      partition: Number(partition),
+      offset: Number(offset),
+      at_ms: Number(at_ms),
+      key: stdout.toString('utf8', start, middle),
+      headers: Object.fromEntries(headers.join(' ').split(/,(?=[a-z-]+=)/).filter(Boolean).map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)])),
+      bytes: Number(length) < 0 ? null : stdout.subarray(middle, end),
+    });
+    at = end + 1;
+  }
+  return records.sort((a, b) => a.partition - b.partition || a.offset - b.offset);
+}
+
+/** Topics whose records are no JSON: how each is read. */
+const BINARY = { 'market.commands': decodeCommand, 'market.events': decodeEvents };
+
+/** All records of a topic, partition by partition in order: {partition, offset, key, value} (value parsed from JSON or from the market's binary forms; null: a tombstone). */
 export async function readTopic(topic) {
-  const { stdout } = await run(
-    'kcat',
-    ['-C', '-q', '-e', '-b', env.KAFKA_BROKERS, '-t', topic, '-o', 'beginning', '-J', '-X', 'isolation.level=read_committed'],
-    { maxBuffer: 1 << 30, timeout: 120000 },
-  );
-  return stdout
-    .split('\n')
-    .filter((line) => line.startsWith('{'))
-    .map((line) => JSON.parse(line))
-    .map(({ partition, offset, key, payload }) => ({ partition, offset, key, value: valueOf(payload) }))
-    .sort((a, b) => a.partition - b.partition || a.offset - b.offset);
+  return (await readBytes(topic)).map(({ partition, offset, key, bytes }) => ({ partition, offset, key, value: valueOf(topic, bytes) }));
 }
 
 /** What is no JSON (the inbox has a test that sends such things) becomes {unreadable}. */
-function valueOf(payload) {
-  if (payload === null) return null;
+function valueOf(topic, bytes) {
+  if (bytes === null) return null;
   try {
-    return JSON.parse(payload);
+    return BINARY[topic] ? BINARY[topic](bytes) : JSON.parse(bytes.toString('utf8'));
   } catch {
-    return { unreadable: payload };
+    return { unreadable: bytes.toString('utf8') };
   }
+}
+
+/** Sends commands of markets (see market.mjs), in order, and comes back when the brokers have them. `headers` go with each. */
+export async function sendCommands(commands, headers = {}) {
+  const end = `<<${randomUUID()}>>`, keyEnd = `<:${randomUUID()}:>`;
+  const child = spawn('kcat', ['-P', '-b', env.KAFKA_BROKERS, '-t', 'market.commands', '-D', end, '-K', keyEnd, '-X', 'partitioner=murmur2_random', '-X', 'enable.idempotence=true',
+    ...Object.entries(headers).flatMap(([name, value]) => ['-H', `${name}=${value}`])], { stdio: ['pipe', 'ignore', 'pipe'] });
+  let words = '';
+  child.stderr.on('data', (chunk) => (words += chunk));
+  const done = new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (status) => (status === 0 ? resolve() : reject(new Error(`kcat: ${words}`))));
+  });
+  child.stdin.on('error', () => {}); // the status tells
+  child.stdin.end(Buffer.concat(commands.flatMap((command) => [Buffer.from(command.market + keyEnd), encodeCommand(command), Buffer.from(end)])));
+  await done;
 }
 
 /** The last value of each key. */
