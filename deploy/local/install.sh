@@ -44,6 +44,8 @@ test    iproute2                    ss
 test    python3-aiosmtpd            -
 test    prometheus                  promtool
 test    prometheus-alertmanager     amtool
+test    docker-compose              docker-compose
+test    kubernetes-client           kubectl
 bench   haproxy                     haproxy
 bench   nginx                       nginx
 bench   wrk                         wrk
