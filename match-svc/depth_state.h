@@ -72,6 +72,7 @@ static inline int64_t trades_last(const struct depth_trades *trades) /* number; 
 {
     return trades->count ? trades->items[trades->count - 1].number : 0;
 }
+/* To an empty list number 1 is what comes next; another one is behind a hole. */
 enum trades_news trades_add(struct depth_trades *trades, const struct depth_trade *trade);
 /* Both lists in one, holes as above: the list with the higher numbers wins. */
 enum trades_news trades_merge(struct depth_trades *trades, const struct depth_trades *other);

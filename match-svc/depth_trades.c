@@ -3,8 +3,8 @@
 enum trades_news trades_add(struct depth_trades *trades, const struct depth_trade *trade)
 {
     const int64_t last = trades_last(trades);
-    const bool hole = trades->count > 0 && trade->number > last + 1;
-    if (trades->count > 0 && trade->number <= last)
+    const bool hole = trade->number > last + 1;
+    if (trade->number <= last)
         return TRADES_SAME;
     if (hole)
         trades->count = 0;
