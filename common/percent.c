@@ -1,35 +1,35 @@
 #include "percent.h"
 
-#include "json.h"
+#include "utf8.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
-int64_t percent_change(int64_t now, int64_t base)
+static int hex_value(char c)
 {
-    const __int128 difference = (__int128)now - base;
-    const __int128 scaled = (difference < 0 ? -difference : difference) * 10000;
-    const __int128 rounded = (scaled + base / 2) / base;
-    const int64_t size = rounded > INT64_MAX ? INT64_MAX : (int64_t)rounded;
-    return difference < 0 ? -size : size;
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = (char)(c | 0x20);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-const char *percent_text(int64_t hundredths, char text[PERCENT_TEXT_BYTES])
+bool percent_decode(const char *text, size_t length, bool plus, char *out, size_t room)
 {
-    const uint64_t size = hundredths < 0 ? -(uint64_t)hundredths : (uint64_t)hundredths;
-    const unsigned rest = (unsigned)(size % 100);
-    const int digits = rest == 0 ? 0 : rest % 10 == 0 ? 1 : 2;
-    const int length =
-        snprintf(text, PERCENT_TEXT_BYTES, "%s%" PRIu64, hundredths < 0 && size ? "-" : "", (uint64_t)(size / 100));
-    if (digits == 1)
-        (void)snprintf(text + length, PERCENT_TEXT_BYTES - (size_t)length, ".%u", rest / 10);
-    else if (digits == 2)
-        (void)snprintf(text + length, PERCENT_TEXT_BYTES - (size_t)length, ".%02u", rest);
-    return text;
-}
-
-void percent_json(struct str *out, const char *name, int64_t hundredths)
-{
-    char text[PERCENT_TEXT_BYTES];
-    json_raw(out, name, percent_text(hundredths, text));
+    size_t used = 0;
+    for (size_t at = 0; at < length; at++) {
+        int c = (unsigned char)text[at];
+        if (c == '%') {
+            int high = at + 2 < length ? hex_value(text[at + 1]) : -1, low = high < 0 ? -1 : hex_value(text[at + 2]);
+            if (low < 0)
+                return false;
+            c = high * 16 + low;
+            at += 2;
+        } else if (plus && c == '+') {
+            c = ' ';
+        }
+        if (c == 0 || used + 1 >= room)
+            return false;
+        out[used++] = (char)c;
+    }
+    if (room == 0)
+        return false;
+    out[used] = '\0';
+    return utf8_valid(out, used);
 }

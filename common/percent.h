@@ -1,18 +1,12 @@
-/* percent.h - percentages by integers: hundredths of a percent, rounded half away from zero, and how JSON shows them.
- * No floating point: every reader of the same log comes to the same numbers. Pure. */
+/* percent.h - percent-decoding (RFC 3986) of what strangers send. Pure functions. */
 #ifndef MADANG_PERCENT_H
 #define MADANG_PERCENT_H
 
-#include "str.h"
+#include <stdbool.h>
+#include <stddef.h>
 
-#include <stdint.h>
-
-/* (now - base) / base in hundredths of a percent. base > 0, now >= 0; exact for all int64. */
-int64_t percent_change(int64_t now, int64_t base);
-
-enum { PERCENT_TEXT_BYTES = 24 };
-/* "12.34", "-0.5", "0": a JSON number with at most two decimals. */
-const char *percent_text(int64_t hundredths, char text[PERCENT_TEXT_BYTES]);
-void percent_json(struct str *out, const char *name, int64_t hundredths);
+/* Decodes %XX (and '+' as a space when `plus`) to out[room], NUL-terminated. False for bad escapes, NUL bytes, invalid
+ * UTF-8, or when there is no room; `out` is undefined then. */
+bool percent_decode(const char *text, size_t length, bool plus, char *out, size_t room);
 
 #endif

@@ -1,7 +1,7 @@
 #include "ranking.h"
 
 #include "mem.h"
-#include "percent.h"
+#include "ratio.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +27,7 @@ static int compare(const void *left, const void *right)
 void ranking_place(struct ranked *list, size_t count, int64_t seed_cash)
 {
     for (size_t i = 0; i < count; i++)
-        list[i].return_bp = percent_change(list[i].cash, seed_cash);
+        list[i].return_bp = ratio_change(list[i].cash, seed_cash);
     if (count > 0)
         qsort(list, count, sizeof *list, compare);
     for (size_t i = 0; i < count; i++) {

@@ -2,7 +2,7 @@
 
 #include "json.h"
 #include "outbox.h"
-#include "percent.h"
+#include "ratio.h"
 #include "store_ranking.h"
 
 enum { TOLD_MAX = 50 }; /* of those who share the last place that is told */
@@ -24,7 +24,7 @@ static struct outbox_event tell_ranking(struct arena *arena, const struct round 
         json_i64(&out, "place", list[i].place);
         json_text(&out, "user_id", list[i].user_id);
         json_text(&out, "nickname", nicknames[i]);
-        percent_json(&out, "return_pct", list[i].return_bp);
+        ratio_json(&out, "return_pct", list[i].return_bp);
         json_i64(&out, "total_asset", list[i].cash);
         json_close(&out, '}');
     }
@@ -68,7 +68,7 @@ static struct outbox_event ask_notice(struct arena *arena, const struct round *r
     json_i64(&out, "number", round->number);
     json_close(&out, '}');
     json_i64(&out, "rank", one->place);
-    percent_json(&out, "return_pct", one->return_bp);
+    ratio_json(&out, "return_pct", one->return_bp);
     json_i64(&out, "points", one->points);
     json_i64(&out, "participants", participants);
     json_close(&out, '}');
