@@ -159,16 +159,18 @@ static int64_t time_ms(const char *text)
     return (int64_t)timegm(&parts) * 1000 + millis;
 }
 
-struct span { /* "5 minutes", "5분"; empty when unknown */
+struct span { /* until the phase ends: "5 minutes", "5분"; empty when unknown */
     char en[32], ko[32];
 };
 
-static struct span span_until(const struct game_event *event)
+static struct span span_of(const struct game_event *event)
 {
     struct span span = {"", ""};
-    const int64_t ms = time_ms(event->next_at) - time_ms(event->at);
+    const int phase = phase_of(event->phase);
+    const char *end = phase == PHASE_SETUP ? event->opens_at : phase == PHASE_OPEN ? event->closes_at : event->next_at;
+    const int64_t ms = time_ms(end) - time_ms(event->at);
     const long long seconds = (ms + 500) / 1000;
-    if (!event->next_at || ms <= 0)
+    if (!end || ms <= 0)
         return span;
     if (seconds % 60 == 0) {
         (void)snprintf(span.en, sizeof span.en, "%lld minute%s", seconds / 60, seconds == 60 ? "" : "s");
@@ -201,7 +203,7 @@ static void put_round(struct arena *arena, struct str *out, const struct game_ev
                           " 다음 라운드는 %s 후에 시작합니다."},
     };
     const int phase = phase_of(event->phase);
-    const struct span span = span_until(event);
+    const struct span span = span_of(event);
     char en[160], ko[240], en_more[80] = "", ko_more[120] = "";
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"

@@ -2,6 +2,7 @@
 
 #include "json.h"
 #include "mem.h"
+#include "ratio.h"
 
 struct news {
     struct arena *arena;
@@ -91,7 +92,7 @@ static void put_order(const struct news *news, struct str *out, const struct mar
     json_i64(out, "remaining", event->order.remaining);
     json_i64(out, "filled", filled);
     if (filled > 0)
-        json_i64(out, "average_price", (event->order.paid + filled / 2) / filled);
+        ratio_json_average(out, "average_price", event->order.paid, filled);
     json_text(out, "status", status_of(event));
     if (event->order.reason != REASON_NONE && event->order.reason != REASON_FILLED)
         json_text(out, "reason", market_reason_name((enum market_reason)event->order.reason));

@@ -33,3 +33,9 @@ void ratio_json(struct str *out, const char *name, int64_t hundredths)
     char text[RATIO_TEXT_BYTES];
     json_raw(out, name, ratio_text(hundredths, text));
 }
+
+void ratio_json_average(struct str *out, const char *name, int64_t sum, int64_t count)
+{
+    const __int128 hundredths = ((__int128)sum * 100 + count / 2) / count;
+    ratio_json(out, name, hundredths > INT64_MAX ? INT64_MAX : (int64_t)hundredths);
+}

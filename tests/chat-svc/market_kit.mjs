@@ -70,8 +70,10 @@ export class Round {
     return this.world.event(kind, { market: this.id, ...more });
   }
   phase(phase, inMs = 60_000) {
-    const next_at = new Date(Date.now() + inMs).toISOString();
-    return { ...this.event('round', { number: this.number, phase, next_at, seed_cash: 10_000_000, companies: this.companies }), at: new Date(Date.parse(next_at) - inMs).toISOString() };
+    const at = Date.now();
+    const after = (ms) => new Date(at + ms).toISOString();
+    const times = { setup: { opens_at: after(inMs), closes_at: null, next_at: null }, open: { opens_at: after(0), closes_at: after(inMs), next_at: after(2 * inMs) }, closed: { opens_at: after(-9e5), closes_at: after(0), next_at: after(inMs) } };
+    return { ...this.event('round', { number: this.number, phase, ...times[phase], seed_cash: 10_000_000, companies: this.companies }), at: after(0) };
   }
   news(company = this.companies[0], en = 'record sales') {
     return this.event('news', { company: company.id, company_name: company.name, line: 'record_sales', text: { en: `${company.name}: ${en}`, ko: `${company.name}: 사상 최대 매출` }, good: true });
