@@ -8,9 +8,9 @@ CC := $(if $(filter default undefined,$(origin CC)),gcc,$(CC))
 SAN ?=
 BUILD := build/$(notdir $(CC))$(if $(SAN),-$(SAN))
 
-SERVICES := auth-svc user-svc chat-svc presence-svc push-svc notify-svc order-svc
+SERVICES := auth-svc user-svc chat-svc presence-svc push-svc notify-svc match-svc order-svc
 DAEMONS := gateway $(SERVICES)
-ROOMS := $(SERVICES) match-svc # match-svc has no daemon yet
+ROOMS := $(SERVICES)
 
 PACKAGES := libmicrohttpd libwebsockets rdkafka hiredis libpq libcjson libjwt libcurl openssl libargon2 libutf8proc
 ifneq ($(MAKECMDGOALS),$(filter help install run up down status inbox clean,$(MAKECMDGOALS)))

@@ -82,6 +82,9 @@ struct kafka_subscription {
     /* Runs on the worker's thread after a partition became ours and before its first batch; false: tried again after a
      * back-off, the partition waits. May be NULL. */
     bool (*assigned)(void *app, const char *topic, int32_t partition, struct err *err);
+    /* Runs on the worker's thread when a partition for which `assigned` went well is ours no longer (or the worker
+     * ends): what was kept for it can go. May be NULL. */
+    void (*revoked)(void *app, const char *topic, int32_t partition);
 };
 
 struct kafka_worker;

@@ -105,9 +105,12 @@ static void commit_now(struct kafka_worker *worker)
 static void drop_parts(struct kafka_worker *worker)
 {
     for (size_t i = 0; i < worker->part_count; i++) {
-        if (worker->parts[i].stopped)
-            metric_add(worker->parts[i].metrics->stopped, -1);
-        kafka_work_drop(worker, &worker->parts[i]);
+        struct part *part = &worker->parts[i];
+        if (part->stopped)
+            metric_add(part->metrics->stopped, -1);
+        kafka_work_drop(worker, part);
+        if (part->subscription->revoked && !part->untold)
+            part->subscription->revoked(worker->app, part->subscription->topic, part->partition);
     }
     free(worker->parts);
     worker->parts = NULL;

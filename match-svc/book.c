@@ -235,6 +235,24 @@ bool book_is_open(const struct book *book)
     return book->phase == BOOK_TRADING;
 }
 
+uint64_t book_commands(const struct book *book)
+{
+    return book->commands;
+}
+
+size_t book_bytes(const struct book *book)
+{
+    enum { BYTES_PER_ORDER = 104, BYTES_PER_ACCOUNT = 33 + MARKET_COMPANIES_MAX * 16, BYTES_BESIDE = 4096 };
+    return BYTES_BESIDE + (size_t)book->order_count * BYTES_PER_ORDER +
+           (size_t)book->account_count * BYTES_PER_ACCOUNT + (size_t)book->text_chunks * TEXT_CHUNK;
+}
+
+bool book_is_bot(const struct book *book, const struct uuid *account)
+{
+    const uint32_t ref = accounts_find(book, account);
+    return ref != NONE && account_at(book, ref)->bot;
+}
+
 bool book_is_closed(const struct book *book)
 {
     return book->phase == BOOK_CLOSED;

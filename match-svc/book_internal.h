@@ -254,7 +254,6 @@ static inline uint64_t hash_uuid(const struct uuid *uuid)
     memcpy(halves, uuid->bytes, sizeof halves);
     return hash_mix(halves[0], halves[1]);
 }
-uint64_t hash_bytes(const char *bytes, size_t length);
 uint64_t hash_order(uint32_t ref, const struct order *order);
 uint64_t hash_account(const struct book *book, uint32_t ref, const struct account *account);
 /* Brings the sum of terms up to date and forgets what had changed. */

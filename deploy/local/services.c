@@ -37,6 +37,7 @@ static const struct service {
     {"presence-svc", 40, "PRESENCE", {NULL},       {NULL}},
     {"push-svc", 50, "PUSH",   {NULL},             {NULL}},
     {"notify-svc", 60, "NOTIFY", {NULL},           {NULL}},
+    {"match-svc", 70, "MATCH", {NULL},             {NULL}},
     {"order-svc", 80, "ORDER", {NULL},             {NULL}},
 };
 #define SERVICES_COUNT (sizeof SERVICES / sizeof *SERVICES)

@@ -1,0 +1,36 @@
+#include "events.h"
+
+#include "app.h"
+#include "feed.h"
+#include "owner.h"
+#include "topics.h"
+
+const char *const MATCH_TOPICS[] = {TOPIC_MARKET_COMMANDS, TOPIC_MARKET_EVENTS, TOPIC_MARKET_DEPTH, NULL};
+
+const struct kafka_subscription MATCH_SUBSCRIPTIONS[] = {
+    {.topic = TOPIC_MARKET_COMMANDS,
+     .apply = owner_apply,
+     .batch_max = 1000,
+     .poison = POISON_STOP,
+     .assigned = owner_assigned,
+     .revoked = owner_revoked},
+    {0},
+};
+
+static void hear_depth(void *payload, const struct kafka_batch *batch)
+{
+    const struct match_app *app = payload;
+    feed_hear_depth(app->feed, batch);
+}
+
+static void hear_events(void *payload, const struct kafka_batch *batch)
+{
+    const struct match_app *app = payload;
+    feed_hear_events(app->feed, batch);
+}
+
+const struct kafka_listening MATCH_LISTENING[] = {
+    {.topic = TOPIC_MARKET_DEPTH, .hear = hear_depth, .from = LISTEN_FROM_START},
+    {.topic = TOPIC_MARKET_EVENTS, .hear = hear_events, .from = LISTEN_FROM_NOW},
+    {0},
+};
