@@ -1,5 +1,6 @@
 /* pg_wire.c - parameters on their way out, results and failures on their way in. */
 #include "pg_conn.h"
+#include "uuid.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,6 +45,31 @@ static const char *array_literal(struct str *out, const struct pg_param *param)
     return out->bytes;
 }
 
+static void add_i32(struct str *out, uint32_t value)
+{
+    const unsigned char bytes[4] = {(unsigned char)(value >> 24), (unsigned char)(value >> 16),
+                                    (unsigned char)(value >> 8), (unsigned char)value};
+    str_add_bytes(out, bytes, sizeof bytes);
+}
+
+/* The binary form of an array: dimensions, "has NULLs", the type of items, how many, from which index; each with its
+ * length. */
+static void add_uuids(struct str *out, const struct uuid *items, size_t count)
+{
+    enum { UUID_OID = 2950 };
+    static const struct uuid NONE;
+    str_reserve(out, 20 + count * (4 + sizeof *items));
+    const uint32_t head[5] = {count ? 1 : 0, 1, UUID_OID, (uint32_t)count, 1};
+    for (int i = 0; i < (count ? 5 : 3); i++)
+        add_i32(out, head[i]);
+    for (size_t i = 0; i < count; i++) {
+        const bool none = memcmp(&items[i], &NONE, sizeof NONE) == 0;
+        add_i32(out, none ? UINT32_MAX : sizeof *items);
+        if (!none)
+            str_add_bytes(out, items[i].bytes, sizeof *items);
+    }
+}
+
 bool pg_wire_fill(struct pg_wire *wire, struct pg_params params, struct err *err)
 {
     wire->count = 0;
@@ -68,6 +94,12 @@ bool pg_wire_fill(struct pg_wire *wire, struct pg_params params, struct err *err
         case PG_KIND_BYTES:
             wire->values[i] = param->bytes ? param->bytes : param->length ? NULL : "";
             wire->lengths[i] = (int)param->length;
+            wire->formats[i] = 1;
+            break;
+        case PG_KIND_UUIDS:
+            add_uuids(&wire->arrays[i], param->bytes, param->length);
+            wire->values[i] = wire->arrays[i].bytes;
+            wire->lengths[i] = (int)wire->arrays[i].length;
             wire->formats[i] = 1;
             break;
         case PG_KIND_TEXTS:

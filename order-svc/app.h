@@ -13,7 +13,8 @@
 #include "pending.h"
 #include "pg.h"
 
-struct fresh; /* fresh.h: how far the schema is behind the log */
+struct fresh;  /* fresh.h: how far the schema is behind the log */
+struct settle; /* settle.h: the worker that settles */
 
 struct order_app {
     const struct order_config *config;
@@ -21,6 +22,7 @@ struct order_app {
     struct kafka_producer *producer;
     struct pending *pending;
     struct fresh *fresh;
+    struct settle *settle;
 };
 
 #endif

@@ -1,10 +1,46 @@
 #include "events.h"
 
+#include "app.h"
+#include "copies.h"
+#include "settle.h"
 #include "topics.h"
 
 const char *const ORDER_TOPICS[] = {TOPIC_ACCOUNTS, TOPIC_MARKET_COMMANDS, TOPIC_MARKET_EVENTS, TOPIC_GAME_EVENTS,
                                     NULL};
 
+enum { ACCOUNTS_BATCH = 200, GAME_BATCH = 200, SETTLE_BATCH = 2000 };
+
+static bool accounts_apply(void *payload, const struct kafka_batch *batch, struct err *err)
+{
+    return copies_accounts(((const struct order_app *)payload)->db, batch, err);
+}
+
+static bool game_apply(void *payload, const struct kafka_batch *batch, struct err *err)
+{
+    return copies_game(((const struct order_app *)payload)->db, batch, err);
+}
+
+static bool market_apply(void *payload, const struct kafka_batch *batch, struct err *err)
+{
+    return settle_batch(((const struct order_app *)payload)->settle, batch, err);
+}
+
+static bool market_assigned(void *payload, const char *topic, int32_t partition, struct err *err)
+{
+    (void)topic;
+    (void)err;
+    settle_took_over(((const struct order_app *)payload)->settle, partition);
+    return true;
+}
+
+/* Money is never skipped: a record of market.events that can't be settled stops its partition. */
 const struct kafka_subscription ORDER_SUBSCRIPTIONS[] = {
+    {.topic = TOPIC_ACCOUNTS, .apply = accounts_apply, .batch_max = ACCOUNTS_BATCH, .poison = POISON_STOP},
+    {.topic = TOPIC_GAME_EVENTS, .apply = game_apply, .batch_max = GAME_BATCH, .poison = POISON_DEAD_LETTER},
+    {.topic = TOPIC_MARKET_EVENTS,
+     .apply = market_apply,
+     .batch_max = SETTLE_BATCH,
+     .poison = POISON_STOP,
+     .assigned = market_assigned},
     {0},
 };

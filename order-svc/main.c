@@ -5,6 +5,7 @@
 #include "events.h"
 #include "fresh.h"
 #include "routes.h"
+#include "settle.h"
 
 extern const struct migration ORDER_MIGRATIONS[];
 
@@ -30,6 +31,7 @@ static bool run(void *settings, struct err *err)
     app.db = backend_db(backend);
     app.producer = backend_producer(backend);
     AUTO(fresh) fresh = app.fresh = fresh_open(app.db, app.producer);
+    AUTO(settle) settle = app.settle = settle_open(app.db, config->service.kafka_brokers);
     const struct backend_parts parts = {
         .routes = ORDER_ROUTES,
         .subscriptions = ORDER_SUBSCRIPTIONS,

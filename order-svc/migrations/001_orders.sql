@@ -86,15 +86,15 @@ CREATE TABLE orders (                                       -- every order that 
     client_order_id  text,
     price            bigint,                                -- NULL: a market order
     quantity         bigint NOT NULL,                       -- the total, what is filled included
-    remaining        bigint NOT NULL,                       -- quantity - filled, also when the order has ended
     filled           bigint NOT NULL CHECK (filled >= 0),
+    remaining        bigint NOT NULL GENERATED ALWAYS AS (quantity - filled) STORED, -- also when the order has ended
     paid             bigint NOT NULL CHECK (paid >= 0),     -- sum of price x quantity of its fills
     status           text NOT NULL CHECK (status IN ('open', 'filled', 'cancelled', 'rejected')), -- open with fills: partial
     reason           text,                                  -- of the end: filled, cancelled, unfilled, self_trade, round_closed; or of the refusal
     seq              bigint NOT NULL,                       -- of the last event that changed it
     created_at       timestamptz NOT NULL,                  -- times are those of the log
     updated_at       timestamptz NOT NULL,
-    CONSTRAINT order_sums CHECK (remaining = quantity - filled AND (remaining >= 0 OR status = 'rejected'))
+    CONSTRAINT not_overfilled CHECK (filled <= quantity OR status = 'rejected')
 ) WITH (fillfactor = 80);
 CREATE INDEX orders_user ON orders (user_id, id DESC) WHERE NOT bot;   -- a list of mine: say NOT bot
 CREATE INDEX orders_open ON orders (market_id, user_id) WHERE status = 'open';

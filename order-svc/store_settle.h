@@ -1,0 +1,31 @@
+/* store_settle.h - what settlement reads and writes: a constant number of statements per portion, whatever it holds.
+ * All inside the transaction that moves `applied`. */
+#ifndef MADANG_ORDER_STORE_SETTLE_H
+#define MADANG_ORDER_STORE_SETTLE_H
+
+#include "fold.h"
+#include "pg.h"
+
+/* Plans for a few rows of large tables, whatever the statistics say: for the rest of the transaction. */
+bool store_settle_begin(struct pg_tx *tx, struct err *err);
+/* Fills in the markets that are named. */
+bool store_settle_markets(struct pg_tx *tx, struct arena *arena, struct fold *fold, struct err *err);
+/* Fills in the accounts and holdings that are named. */
+bool store_settle_load(struct pg_tx *tx, struct arena *arena, struct fold *fold, struct err *err);
+bool store_settle_write(struct pg_tx *tx, struct arena *arena, const struct fold *fold, int32_t partition,
+                        struct err *err);
+
+/* What CLOSED does: open orders end, shares go back to the issuer at the last price. */
+bool store_settle_close(struct pg_tx *tx, const struct uuid *market, int64_t seq, int64_t at_ms, struct err *err);
+/* The engine's final accounts against ours: those who never had an order taken are made, with the seed. *differences:
+ * accounts whose cash is another. */
+bool store_settle_compare(struct pg_tx *tx, struct arena *arena, const struct uuid *market,
+                          const struct market_event *accounts, int64_t seq, int64_t *differences, struct err *err);
+/* Notes the differences, and how many accounts there are. */
+bool store_settle_compared(struct pg_tx *tx, const struct uuid *market, int64_t differences, int64_t *accounts,
+                           struct err *err);
+
+/* The next offset of the partition; 0 when nothing of it was ever applied. */
+bool store_settle_next_offset(struct pg_pool *db, int32_t partition, int64_t *next_offset, struct err *err);
+
+#endif
