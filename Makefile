@@ -8,7 +8,7 @@ CC := $(if $(filter default undefined,$(origin CC)),gcc,$(CC))
 SAN ?=
 BUILD := build/$(notdir $(CC))$(if $(SAN),-$(SAN))
 
-SERVICES := auth-svc user-svc chat-svc presence-svc push-svc notify-svc match-svc order-svc
+SERVICES := auth-svc user-svc chat-svc presence-svc push-svc notify-svc match-svc order-svc game-svc
 DAEMONS := gateway $(SERVICES)
 ROOMS := $(SERVICES)
 

@@ -39,6 +39,7 @@ static const struct service {
     {"notify-svc", 60, "NOTIFY", {NULL},           {NULL}},
     {"match-svc", 70, "MATCH", {NULL},             {NULL}},
     {"order-svc", 80, "ORDER", {NULL},             {NULL}},
+    {"game-svc", 90, "GAME",   {NULL},             {NULL}},
 };
 #define SERVICES_COUNT (sizeof SERVICES / sizeof *SERVICES)
 #define DEVELOPER_PORT 9

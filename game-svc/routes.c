@@ -1,0 +1,5 @@
+#include "api.h"
+
+const struct route GAME_ROUTES[] = {
+    {0},
+};
