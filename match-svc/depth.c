@@ -263,12 +263,12 @@ void depth_event(struct depth_market *market, const struct market_event *event, 
 {
     if (event->kind != MARKET_TRADE)
         return;
-    (void)trades_add(&market->trades[event->trade.company], &(struct depth_trade){.number = event->trade.number,
-                                                                                  .price = event->trade.price,
-                                                                                  .quantity = event->trade.quantity,
-                                                                                  .at_ms = at_ms,
-                                                                                  .taker_side =
-                                                                                      event->trade.taker_side});
+    (void)trades_add(&market->trades[event->trade.company],
+                     &(struct depth_trade){.number = event->trade.number,
+                                           .price = event->trade.price,
+                                           .quantity = event->trade.quantity,
+                                           .at_ms = at_ms,
+                                           .taker_side = event->trade.taker_side});
 }
 
 /* A snapshot knows no trades: those that were published before stand in the table. */

@@ -7,7 +7,8 @@
  * A record that could not be sent, or was given up by the producer, is sent again in its newest form. A note that is
  * older than what the table already has (a takeover that replays) is not sent. Tombstones: a company whose market has
  * been closed for keep_ms leaves the topic. Every instance looks for those in its table, so it needs no owner that
- * remembers; doubles are harmless. Threads: depth_market_* , depth_event and depth_note belong to the owner's thread. */
+ * remembers; doubles are harmless. Threads: depth_market_* , depth_event and depth_note belong to the owner's thread.
+ */
 #ifndef MADANG_MATCH_DEPTH_H
 #define MADANG_MATCH_DEPTH_H
 

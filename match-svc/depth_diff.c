@@ -27,28 +27,3 @@ void depth_diff(const struct depth_side *before, const struct depth_side *after,
         }
     }
 }
-
-bool depth_patch(struct depth_side *side, bool falling, const struct depth_changes *changes)
-{
-    struct depth_level levels[3 * DEPTH_LEVELS];
-    size_t count = 0, at = 0, change = 0;
-    while (at < side->count || change < changes->count) {
-        const struct depth_level *old = at < side->count ? &side->levels[at] : NULL,
-                                 *new = change < changes->count ? &changes->levels[change] : NULL;
-        if (!new || (old && better(old->price, new->price, falling))) {
-            levels[count++] = *old;
-            at++;
-            continue;
-        }
-        if (old && old->price == new->price)
-            at++;
-        if (new->quantity > 0)
-            levels[count++] = *new;
-        change++;
-    }
-    if (count > DEPTH_LEVELS)
-        return false;
-    side->count = count;
-    memcpy(side->levels, levels, count * sizeof levels[0]);
-    return true;
-}

@@ -79,7 +79,8 @@ enum trades_news trades_merge(struct depth_trades *trades, const struct depth_tr
 
 /* ---- from one state to the next (depth_diff.c) ---- */
 
-/* Levels that differ: their new quantity, 0 for those that are gone. Best first. */
+/* Levels that differ: their new quantity, 0 for those that are gone (or no longer among the best). Best first. Who puts
+ * them over the side before has the side after. */
 struct depth_changes {
     size_t count;
     struct depth_level levels[2 * DEPTH_LEVELS];
@@ -87,7 +88,5 @@ struct depth_changes {
 /* `falling`: bids, whose best price is the highest. */
 void depth_diff(const struct depth_side *before, const struct depth_side *after, bool falling,
                 struct depth_changes *changes);
-/* What a viewer does with them. False when they don't fit this side (more than DEPTH_LEVELS are left). */
-bool depth_patch(struct depth_side *side, bool falling, const struct depth_changes *changes);
 
 #endif

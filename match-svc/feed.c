@@ -194,8 +194,8 @@ static void metrics_open(struct feed *feed)
     feed->m_viewers = METRIC_CHILD(metric_gauge("madang_match_feed_viewers", "Open sockets of /ws/market", NULL));
     feed->m_delivered =
         METRIC_CHILD(metric_counter("madang_match_feed_delivered_total", "Frames given to viewers", NULL));
-    feed->m_conflated = METRIC_CHILD(metric_counter("madang_match_feed_conflated_total",
-                                                    "Frames not given to viewers that were behind", NULL));
+    feed->m_conflated = METRIC_CHILD(
+        metric_counter("madang_match_feed_conflated_total", "Frames not given to viewers that were behind", NULL));
     feed->m_cut =
         METRIC_CHILD(metric_counter("madang_match_feed_cut_total", "Viewers that stayed behind and were cut", NULL));
     feed->m_refused =

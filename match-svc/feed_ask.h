@@ -1,6 +1,6 @@
 /* feed_ask.h - what a viewer may say: one JSON object per text frame, nothing else.
- *     {"op": "subscribe" | "unsubscribe", "channel": "book" | "trades" | "ticker", "company": "<id>"}     {"op": "ping"}
- * Pure; the arena holds what is read. */
+ *     {"op": "subscribe" | "unsubscribe", "channel": "book" | "trades" | "ticker", "company": "<id>"}     {"op":
+ * "ping"} Pure; the arena holds what is read. */
 #ifndef MADANG_MATCH_FEED_ASK_H
 #define MADANG_MATCH_FEED_ASK_H
 

@@ -116,7 +116,8 @@ void session_drop_sub(struct feed_sub *sub); /* frees it */
 struct feed_company *company_get(struct feed *feed, const struct uuid *id);
 void company_add_sub(struct feed *feed, struct feed_company *company, struct feed_sub *sub);
 void company_remove_sub(struct feed *feed, struct feed_sub *sub); /* the company too, when nobody looks any more */
-struct ws_frame *company_snapshot(struct feed *feed, struct feed_company *company, enum feed_channel channel); /* lent */
+struct ws_frame *company_snapshot(struct feed *feed, struct feed_company *company,
+                                  enum feed_channel channel); /* lent */
 /* The table says something else of it. */
 void company_changed(struct feed *feed, struct feed_company *company, int64_t now_ms);
 void company_trade(struct feed *feed, struct feed_company *company, const struct depth_trade *trade);
