@@ -8,6 +8,7 @@
 #include "mem.h"
 #include "owner.h"
 #include "routes.h"
+#include "tools.h"
 
 extern const struct migration MATCH_MIGRATIONS[];
 
@@ -85,5 +86,8 @@ static bool run(void *settings, struct err *err)
 int main(int argc, char **argv)
 {
     static struct match_config config;
+    int status;
+    if (tools_run(argc, argv, &status))
+        return status;
     return service_main("match-svc", argc, argv, MATCH_SETTINGS, &config, &config.service, run);
 }
