@@ -8,7 +8,9 @@
 #ifndef MADANG_ORDER_APP_H
 #define MADANG_ORDER_APP_H
 
+#include "catalog.h"
 #include "config.h"
+#include "entry.h"
 #include "kafka.h"
 #include "pending.h"
 #include "pg.h"
@@ -22,6 +24,8 @@ struct order_app {
     struct kafka_producer *producer;
     struct pending *pending;
     struct fresh *fresh;
+    struct catalog *catalog; /* the markets that this instance knows */
+    struct entry *entry;     /* the sending path */
     struct settle *settle;
 };
 

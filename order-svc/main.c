@@ -25,11 +25,14 @@ static bool run(void *settings, struct err *err)
         .topics = ORDER_TOPICS,
     };
     AUTO(pending) pending = app.pending = pending_open(WAITING_MAX, err);
-    AUTO(backend) backend = pending ? backend_open(&options, err) : NULL;
+    AUTO(entry) entry = app.entry = pending ? entry_open(pending, err) : NULL;
+    AUTO(catalog) catalog = app.catalog = catalog_open();
+    AUTO(backend) backend = entry ? backend_open(&options, err) : NULL;
     if (!backend)
         return false;
     app.db = backend_db(backend);
     app.producer = backend_producer(backend);
+    entry_start(entry, app.producer);
     AUTO(fresh) fresh = app.fresh = fresh_open(app.db, app.producer);
     AUTO(settle) settle = app.settle = settle_open(app.db, config->service.kafka_brokers);
     const struct backend_parts parts = {
