@@ -143,7 +143,7 @@ TEST(config_help_lists_settings_without_secrets, "")
     EXPECT(strstr(text, "T_TEXT    a text (default standard)\n") != NULL);
     EXPECT(strstr(text, "T_NEEDED  what is needed (required)\n") != NULL);
     EXPECT(strstr(text, "T_SECRET  the secret (required; secret)\n") != NULL);
-    EXPECT(strstr(text, "T_OTHER   another secret (optional)\n") != NULL);
+    EXPECT(strstr(text, "T_OTHER   another secret (optional; secret)\n") != NULL);
     EXPECT(!strstr(text, "s3cret"));
     free(text);
 }
