@@ -57,10 +57,6 @@ void depth_encode(struct str *out, const struct depth_state *state);
 /* ERR_BAD_INPUT for what no record can be. `state` is undefined then. */
 bool depth_decode(struct view bytes, struct depth_state *state, struct err *err);
 
-/* How far the price is from the initial one in percent, at most two decimals, half away from zero: "-3.5", "0". */
-enum { CHANGE_TEXT_BYTES = 32 };
-void depth_change_pct(int64_t price, int64_t initial_price, char text[CHANGE_TEXT_BYTES]);
-
 /* ---- the last trades (depth_trades.c) ---- */
 
 enum trades_news {

@@ -5,7 +5,6 @@
 #include "mem.h"
 
 #include <cjson/cJSON.h>
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <time.h>
@@ -238,25 +237,4 @@ bool depth_decode(struct view bytes, struct depth_state *state, struct err *err)
         return bad(err, "at is no time");
     return read_side(form.bids, true, &state->bids, err) && read_side(form.asks, false, &state->asks, err) &&
            read_trades(form.trades, &state->trades, err);
-}
-
-/* ---- figures ---- */
-
-void depth_change_pct(int64_t price, int64_t initial_price, char text[CHANGE_TEXT_BYTES])
-{
-    if (initial_price <= 0) {
-        (void)snprintf(text, CHANGE_TEXT_BYTES, "0");
-        return;
-    }
-    const __int128 change = ((__int128)price - initial_price) * 10000;
-    const __int128 size = change < 0 ? -change : change;
-    const int64_t hundredths = (int64_t)((2 * size + initial_price) / ((__int128)2 * initial_price));
-    const char *sign = change < 0 && hundredths > 0 ? "-" : "";
-    const int64_t whole = hundredths / 100, part = hundredths % 100;
-    if (part == 0)
-        (void)snprintf(text, CHANGE_TEXT_BYTES, "%s%" PRId64, sign, whole);
-    else if (part % 10 == 0)
-        (void)snprintf(text, CHANGE_TEXT_BYTES, "%s%" PRId64 ".%" PRId64, sign, whole, part / 10);
-    else
-        (void)snprintf(text, CHANGE_TEXT_BYTES, "%s%" PRId64 ".%02" PRId64, sign, whole, part);
 }

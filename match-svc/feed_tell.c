@@ -2,6 +2,7 @@
 
 #include "json.h"
 #include "market.h"
+#include "ratio.h"
 
 static void open_frame(struct str *out, const char *type, enum feed_channel channel, const struct uuid *company)
 {
@@ -76,11 +77,9 @@ bool tell_ticker_differs(const struct depth_state *before, const struct depth_st
 
 void tell_figures(struct str *out, const struct depth_state *state)
 {
-    char change[CHANGE_TEXT_BYTES];
-    depth_change_pct(state->price, state->initial_price, change);
     json_i64(out, "price", state->price);
     json_i64(out, "initial_price", state->initial_price);
-    json_raw(out, "change_pct", change);
+    ratio_json(out, "change_pct", ratio_change(state->price, state->initial_price));
     json_i64(out, "volume", state->volume);
     json_i64(out, "high", state->high);
     json_i64(out, "low", state->low);

@@ -1,5 +1,5 @@
 /* What viewers see, as data: differences that always lead from one state to the next, the record of market.depth there
- * and back, the last trades without holes, percent without floating point. */
+ * and back, the last trades without holes. */
 #include "book.h"
 #include "depth_state.h"
 #include "market.h"
@@ -309,37 +309,5 @@ TEST(the_last_trades_have_no_holes_and_no_doubles, "S-43")
         EXPECT_I64(CASES[i].then[1] - CASES[i].then[0] + 1, ours.count);
         for (size_t at = 0; at < ours.count; at++)
             EXPECT_I64(CASES[i].then[0] + (int64_t)at, ours.items[at].number);
-    }
-}
-
-/* ---- figures ---- */
-
-TEST(change_is_percent_with_two_decimals_half_away_from_zero, "S-43")
-{
-    static const struct {
-        int64_t price, initial;
-        const char *text;
-    } CASES[] = {
-        {500000, 500000, "0"},
-        {510000, 500000, "2"},
-        {490000, 500000, "-2"},
-        {515000, 500000, "3"},
-        {517500, 500000, "3.5"},
-        {482500, 500000, "-3.5"},
-        {333333, 500000, "-33.33"},
-        {20001, 20000, "0.01"},
-        {19999, 20000, "-0.01"},
-        {40001, 40000, "0"},
-        {20003, 20000, "0.02"},
-        {19997, 20000, "-0.02"},
-        {10000000, 10000, "99900"},
-        {1, 10000, "-99.99"},
-        {INT64_MAX, 10000, "92233720368547658.07"},
-        {5, 0, "0"},
-    };
-    for (size_t i = 0; i < ARRAY_LENGTH(CASES); i++) {
-        char text[CHANGE_TEXT_BYTES];
-        depth_change_pct(CASES[i].price, CASES[i].initial, text);
-        EXPECT_TEXT(CASES[i].text, text);
     }
 }

@@ -1,0 +1,155 @@
+// feeds.test.mjs - book, trades and ticker as everybody may look at them: REST and /ws/market, on instances that own the market and on those that don't.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { Feeds, Market, TICK, get, showsBook, uuid } from './feed_kit.mjs';
+import { eventually } from '../support/wait.mjs';
+
+const world = new Feeds();
+before(() => world.start());
+after(() => world.stop());
+
+/** A market that both instances know. */
+async function market(options) {
+  const one = new Market(options);
+  await one.open();
+  for (const instance of world.instances) for (const { id } of one.companies) await showsBook(instance, id, () => true, 'the company is known');
+  return one;
+}
+
+test('[S-42] the book is the same on every instance, best first, as deep as it is asked for', async () => {
+  const round = await market();
+  const prices = Array.from({ length: 70 }, (_, i) => i + 1);
+  await round.send(...prices.map((i) => round.order('buy', 500_000 - (i % 40) * TICK, i)), ...prices.map((i) => round.order('sell', 510_000 + i * TICK, i)), round.order('buy', 500_000, 5));
+  const expected = (side) => side.asks.length === 64 && side.bids[0]?.[0] === 500_000 && side.bids[0][1] === 45;
+  const books = await Promise.all(world.instances.map((instance) => showsBook(instance, round.company, expected)));
+  assert.deepEqual(books[0], books[1]);
+  assert.equal(books[0].bids.length, 40);
+  assert.deepEqual(books[0].asks[0], [520_000, 1]);
+  const { json: eleven, headers } = await get(world.instances[1], `/api/market/${round.company}/book`);
+  assert.deepEqual(eleven, { seq: books[0].seq, bids: books[0].bids.slice(0, 11), asks: books[0].asks.slice(0, 11) });
+  assert.match(headers.etag, /^"[0-9a-f]{32}"$/);
+  assert.equal((await get(world.instances[0], `/api/market/${round.company}/book`, { 'If-None-Match': headers.etag })).status, 304);
+  assert.equal((await get(world.instances[0], `/api/market/${round.company}/book?depth=1`)).json.bids.length, 1);
+});
+
+test('[S-43] the ticker has the figures of the round so far, change in percent with two decimals', async () => {
+  const round = await market();
+  const ticker = async (instance) => (await get(instance, `/api/market/${round.company}/ticker`)).json;
+  assert.deepEqual({ ...(await ticker(world.instances[0])), seq: 0 }, { seq: 0, price: 500_000, initial_price: 500_000, change_pct: 0, volume: 0, high: 0, low: 0, halted: false, phase: 'open' });
+  await round.send(round.order('sell', 510_000, 3), round.order('sell', 530_000, 5), round.take('buy', 4), { kind: 'halt', company: 0, on: true });
+  for (const instance of world.instances) {
+    const now = await eventually(10000, async () => ((await ticker(instance)).halted ? ticker(instance) : undefined), 'the halt is shown');
+    assert.deepEqual({ ...now, seq: 0 }, { seq: 0, price: 530_000, initial_price: 500_000, change_pct: 6, volume: 4, high: 530_000, low: 510_000, halted: true, phase: 'open' });
+  }
+  await round.send({ kind: 'close' });
+  await eventually(10000, async () => (await ticker(world.instances[1])).phase === 'closed', 'the close is shown');
+});
+
+test('[S-42][I-10] wrong requests get clear answers', async () => {
+  const round = await market();
+  for (const [path, status, code] of [
+    [`/api/market/${uuid()}/book`, 404, 'not_found'], [`/api/market/${uuid()}/ticker`, 404, 'not_found'], ['/api/market/2/book', 404, 'not_found'],
+    [`/api/market/${round.company}/book?depth=0`, 400, 'bad_input'], [`/api/market/${round.company}/book?depth=65`, 400, 'bad_input'], [`/api/market/${round.company}/book?depth=x`, 400, 'bad_input'],
+    [`/api/market/${round.company}/book?depth=99999999999999999999`, 400, 'bad_input'], [`/api/market/${round.company}`, 404, 'not_found'],
+  ]) {
+    const reply = await get(world.instances[0], path);
+    assert.equal(reply.status, status, path);
+    assert.equal(reply.json.code, code, path);
+  }
+});
+
+test('[S-42][S-43] viewers on both instances, early and late, follow one market without gap or double', async () => {
+  const round = await market();
+  const early = await Promise.all(world.instances.map((instance) => world.viewer(instance)));
+  for (const viewer of early) for (const channel of ['book', 'trades', 'ticker']) await viewer.subscribe(channel, round.company);
+  const late = [];
+  for (let i = 0; i < 60; i++) {
+    const price = 480_000 + (i % 7) * TICK;
+    await round.send(round.order('buy', price, 1 + (i % 5)), round.order('sell', price + 20 * TICK, 2), ...(i % 3 ? [] : [round.take('sell', 2), round.take('buy', 1)]));
+    if (i % 20 === 10) {
+      const viewer = await world.viewer(world.instances[i % 2]);
+      for (const channel of ['trades', 'book']) await viewer.subscribe(channel, round.company);
+      late.push(viewer);
+    }
+  }
+  await round.send(round.order('buy', 10_000, 7777));
+  const end = await showsBook(world.instances[0], round.company, ({ bids }) => bids.at(-1)?.[1] === 7777);
+  for (const viewer of [...early, ...late]) {
+    await eventually(10000, () => viewer.state('book', round.company).bids.at(-1)?.[1] === 7777 && viewer.state('trades', round.company).seq >= 40, 'the viewer has the last state');
+    const { seq, ...book } = viewer.state('book', round.company);
+    assert.deepEqual(book, { bids: end.bids, asks: end.asks });
+    assert.equal(seq, end.seq);
+    assert.deepEqual(viewer.faults, []);
+  }
+  const [a, b] = early.map((viewer) => viewer.state('trades', round.company).trades);
+  assert.deepEqual(a, b);
+  assert.equal(a[0].seq, 1);
+  const numbers = late.map((viewer) => viewer.frames.find((frame) => frame.channel === 'trades'));
+  for (const snapshot of numbers) assert.ok(snapshot.type === 'snapshot' && snapshot.trades.length <= 20 && snapshot.trades.length > 0);
+  const { json: ticker } = await get(world.instances[1], `/api/market/${round.company}/ticker`);
+  for (const viewer of early) await eventually(5000, () => viewer.state('ticker', round.company).volume === ticker.volume, 'the ticker has the last volume');
+});
+
+test('[S-43] each trade comes at once, with both instances giving the same numbers', async () => {
+  const round = await market();
+  const viewers = await Promise.all(world.instances.map((instance) => world.viewer(instance)));
+  for (const viewer of viewers) assert.deepEqual((await viewer.subscribe('trades', round.company)).trades, []);
+  await round.send(round.order('sell', 510_000, 30), ...Array.from({ length: 30 }, () => round.take('buy', 1)));
+  for (const viewer of viewers) {
+    await eventually(10000, () => viewer.state('trades', round.company).seq === 30, 'all trades are here');
+    const { trades } = viewer.state('trades', round.company);
+    assert.equal(trades.length, 30, 'none was left out, though a snapshot has only 20');
+    for (const trade of trades) {
+      assert.deepEqual(Object.keys(trade).sort(), ['at', 'price', 'quantity', 'seq', 'taker_side']);
+      assert.deepEqual([trade.price, trade.quantity, trade.taker_side], [510_000, 1, 'buy']);
+      assert.match(trade.at, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+    }
+    assert.deepEqual(viewer.faults, []);
+  }
+});
+
+test('[S-42] a company is told at most ten times a second, to all its viewers in the same frames, and the last state always', async () => {
+  const round = await market();
+  const viewers = await Promise.all([0, 0, 1].map((i) => world.viewer(world.instances[i])));
+  for (const viewer of viewers) await viewer.subscribe('book', round.company);
+  const started = performance.now();
+  for (let i = 0; i < 40; i++) await round.send(...Array.from({ length: 5 }, (_, j) => round.order('buy', 400_000 + ((i + j) % 9) * TICK, 1)));
+  await round.send(round.order('buy', 10_000, 4242));
+  for (const viewer of viewers) await eventually(10000, () => viewer.state('book', round.company).bids.at(-1)?.[1] === 4242, 'the last state is told');
+  const seconds = (performance.now() - started) / 1000;
+  for (const viewer of viewers) {
+    const deltas = viewer.frames.filter((frame) => frame.type === 'delta');
+    assert.ok(deltas.length <= 10 * seconds + 2, `${deltas.length} deltas in ${seconds} s`);
+    assert.ok(deltas.length < 201, 'changes were told together');
+    assert.deepEqual(viewer.faults, []);
+  }
+  assert.deepEqual(viewers[0].frames.map(({ heard, ...frame }) => frame), viewers[1].frames.map(({ heard, ...frame }) => frame));
+});
+
+test('[S-46] many sockets look at many companies; none takes over what is another\'s, and what is closed is cleaned up', async () => {
+  const round = await market({ companies: 3 });
+  const instance = world.instances[0];
+  const SUBSCRIPTIONS = 'madang_match_feed_subscriptions{channel="book"}';
+  const [sockets, subscriptions] = [await instance.metric('madang_match_feed_viewers'), await instance.metric(SUBSCRIPTIONS)];
+  const viewers = await Promise.all(Array.from({ length: 9 }, () => world.viewer(instance)));
+  for (const [i, viewer] of viewers.entries()) await viewer.subscribe('book', round.companies[i % 3].id);
+  await viewers[0].subscribe('book', round.companies[1].id);
+  assert.equal(await instance.metric('madang_match_feed_viewers'), sockets + 9);
+  assert.equal(await instance.metric(SUBSCRIPTIONS), subscriptions + 10);
+  await round.send(...[0, 1, 2].map((company) => round.order('buy', 400_000, 11 + company, { company })));
+  for (const [i, viewer] of viewers.entries()) {
+    await eventually(10000, () => viewer.state('book', round.companies[i % 3].id).bids[0]?.[1] === 11 + (i % 3), 'its company');
+    assert.equal(viewer.states.size, i === 0 ? 2 : 1, 'and no other');
+    assert.deepEqual(viewer.faults, []);
+  }
+  viewers[0].say({ op: 'unsubscribe', channel: 'book', company: round.companies[0].id });
+  await viewers[0].until((frame) => frame.type === 'unsubscribed', 'unsubscribed');
+  const heard = viewers[0].frames.length;
+  await round.send(round.order('buy', 400_000, 1, { company: 0 }), round.order('buy', 400_000, 1, { company: 1 }));
+  await eventually(10000, () => viewers[0].state('book', round.companies[1].id).bids[0][1] === 13, 'the company that is left');
+  await eventually(10000, () => viewers[3].state('book', round.companies[0].id).bids[0][1] === 12, 'the other company, elsewhere');
+  assert.ok(viewers[0].frames.slice(heard).every((frame) => frame.company === round.companies[1].id));
+  for (const viewer of viewers) viewer.socket.terminate();
+  await eventually(10000, async () => (await instance.metric('madang_match_feed_viewers')) === sockets, 'closed sockets are forgotten');
+  await eventually(10000, async () => (await instance.metric(SUBSCRIPTIONS)) === subscriptions, 'so are their subscriptions');
+});
