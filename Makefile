@@ -99,6 +99,8 @@ endef
 $(foreach room,$(C_TEST_ROOMS),$(eval $(call test_rules,$(room))))
 # The slow second form of the order book, which its tests compare the engine with.
 $(patsubst %,$(BUILD)/tests/match-svc/test_book_%,bounds random rules): $(BUILD)/tests/match-svc/model.o
+# The tests of settlement settle what the real engine tells.
+$(patsubst %,$(BUILD)/tests/order-svc/test_%,settle): $(patsubst %.c,$(BUILD)/%.o,$(wildcard match-svc/book*.c))
 .SECONDARY:
 
 c-tests: $(C_TESTS) ## builds the tests in C

@@ -106,12 +106,12 @@ void fold_note(struct fold *fold, const struct market_events *events)
     }
 }
 
-bool fold_closes(const struct market_events *events)
+int64_t fold_closes(const struct market_events *events)
 {
     for (uint32_t i = 0; i < events->count; i++)
         if (events->events[i].kind == MARKET_CLOSED)
-            return true;
-    return false;
+            return events->first_seq + i;
+    return 0;
 }
 
 /* ---- one event at a time ---- */

@@ -116,8 +116,8 @@ uint32_t fold_holding_named(struct fold *fold, uint32_t account, uint8_t company
 
 /* Names everything that the record touches. */
 void fold_note(struct fold *fold, const struct market_events *events);
-/* True when the record holds CLOSED: nothing else may stand in its portion. */
-bool fold_closes(const struct market_events *events);
+/* The seq of the record's CLOSED, 0 when there is none. Nothing else may stand in its portion. */
+int64_t fold_closes(const struct market_events *events);
 
 enum fold_verdict {
     FOLD_DONE,

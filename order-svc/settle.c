@@ -159,9 +159,9 @@ static bool settle_close(struct batch_work *work, const struct market_events *ev
     if (!store_settle_markets(work->tx, work->settle->arena, fold, err) || !fold_one(work, events, offset, err))
         return false;
     const struct fold_market *market = &fold->markets.items[place];
-    const bool ok = work->doubles > doubles ||
-                    (store_settle_close(work->tx, &events->market, market->seq, market->closed_ms, err) &&
-                     compare_accounts(work, events, err));
+    const bool ok = work->doubles > doubles || (store_settle_close(work->tx, &events->market, fold_closes(events),
+                                                                   market->seq, market->closed_ms, err) &&
+                                                compare_accounts(work, events, err));
     arena_reset(work->settle->arena);
     return ok;
 }
@@ -177,7 +177,7 @@ static bool settle_records(struct batch_work *work, struct portion *portion, siz
             return false;
         if (!events->count)
             continue;
-        const bool closes = fold_closes(events);
+        const bool closes = fold_closes(events) > 0;
         if (closes && portion->count) { /* written first; the arena went with it */
             if (!settle_portion(work, portion, err))
                 return false;

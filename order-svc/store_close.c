@@ -32,15 +32,16 @@ static const struct pg_statement CLOSE_MARKET = {
     "close_market",
     "UPDATE markets SET phase = 'closed', seq = $2, closed_at = " SQL_AT("$3::bigint") " WHERE id = $1"};
 
-bool store_settle_close(struct pg_tx *tx, const struct uuid *market, int64_t seq, int64_t at_ms, struct err *err)
+bool store_settle_close(struct pg_tx *tx, const struct uuid *market, int64_t seq, int64_t last_seq, int64_t at_ms,
+                        struct err *err)
 {
     char id[UUID_TEXT_BYTES];
     uuid_format(market, id);
-    const struct pg_params who = PARAMS(PG_TEXT(id)), whole = PARAMS(PG_TEXT(id), PG_I64(seq), PG_I64(at_ms));
-    return pg_tx_exec(tx, &END_ORDERS, whole, NULL, err) &&
+    const struct pg_params who = PARAMS(PG_TEXT(id));
+    return pg_tx_exec(tx, &END_ORDERS, PARAMS(PG_TEXT(id), PG_I64(seq), PG_I64(at_ms)), NULL, err) &&
            pg_tx_exec(tx, &CASH_OUT_LINES, PARAMS(PG_TEXT(id), PG_I64(seq)), NULL, err) &&
            pg_tx_exec(tx, &CASH_OUT, who, NULL, err) && pg_tx_exec(tx, &EMPTY_HOLDINGS, who, NULL, err) &&
-           pg_tx_exec(tx, &CLOSE_MARKET, whole, NULL, err);
+           pg_tx_exec(tx, &CLOSE_MARKET, PARAMS(PG_TEXT(id), PG_I64(last_seq), PG_I64(at_ms)), NULL, err);
 }
 
 /* ---- ACCOUNTS ---- */

@@ -15,8 +15,10 @@ bool store_settle_load(struct pg_tx *tx, struct arena *arena, struct fold *fold,
 bool store_settle_write(struct pg_tx *tx, struct arena *arena, const struct fold *fold, int32_t partition,
                         struct err *err);
 
-/* What CLOSED does: open orders end, shares go back to the issuer at the last price. */
-bool store_settle_close(struct pg_tx *tx, const struct uuid *market, int64_t seq, int64_t at_ms, struct err *err);
+/* What CLOSED (of this seq) does: open orders end, shares go back to the issuer at the last price. last_seq: of the
+ * record's last event. */
+bool store_settle_close(struct pg_tx *tx, const struct uuid *market, int64_t seq, int64_t last_seq, int64_t at_ms,
+                        struct err *err);
 /* The engine's final accounts against ours: those who never had an order taken are made, with the seed. *differences:
  * accounts whose cash is another. */
 bool store_settle_compare(struct pg_tx *tx, struct arena *arena, const struct uuid *market,
