@@ -32,6 +32,7 @@ void client_accept(struct loop *loop, int fd, const struct sockaddr_storage *fro
     client->timer.fire = on_timer;
     client->fd = fd;
     client->loop = loop;
+    client->accepted_ms = loop->now_ms;
     client->next = loop->clients;
     if (loop->clients)
         loop->clients->previous = client;

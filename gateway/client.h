@@ -36,7 +36,7 @@ struct client {
     int64_t drained; /* bytes thrown away after the last answer */
     int64_t requests;
     struct timer timer;
-    int64_t head_since_ms;
+    int64_t accepted_ms, head_since_ms;
     struct address address;
     char address_text[ADDRESS_TEXT_BYTES];
     uint64_t address_key; /* for the count of connections */

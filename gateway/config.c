@@ -18,6 +18,8 @@ const struct setting GATEWAY_SETTINGS[] = {
     TEXT(tls_cert_file, "TLS_CERT_FILE", "", "certificate chain (PEM); with TLS_KEY_FILE the public side speaks TLS"),
     TEXT(tls_key_file, "TLS_KEY_FILE", "", "its private key (PEM)"),
     BOOL(access_log, "ACCESS_LOG", "on", "one JSON line per request on standard error"),
+    BOOL(listen_shared, "LISTEN_SHARED", "off",
+         "LISTEN may be another gateway's too: its successor, or its predecessor"),
     I64(connections_max, "MAX_CONNECTIONS", "16384", 1, 1000000, "open client connections"),
     I64(connections_per_address, "MAX_CONNECTIONS_PER_ADDRESS", "512", 1, 1000000,
         "open connections of one address (not in bench)"),

@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BACKLOG = 1024, ACCEPTS_PER_EVENT = 32, ROUND_MAX_WAIT_MS = 1000 };
+enum { BACKLOG = 1024, ACCEPTS_PER_EVENT = 32, ROUND_MAX_WAIT_MS = 1000, FRESH_MS = 1000 };
 
 /* ---- services for the parts on this thread ---- */
 
@@ -122,15 +122,14 @@ void loop_connection_closed(struct loop *loop)
         accept_on(loop, true);
 }
 
-static void on_listener(struct source *source, uint32_t events)
+/* False: nobody waits, or there is no place. */
+static bool accept_some(struct loop *loop)
 {
-    (void)events;
-    struct loop *loop = (struct loop *)((char *)source - offsetof(struct loop, listener));
     for (int i = 0; i < ACCEPTS_PER_EVENT && loop->accepting; i++) {
         if (!connection_place(loop->gateway)) {
             accept_on(loop, false); /* the others wait in the kernel's queue */
             loop_stats_add(loop, STAT_ACCEPT_STOPPED);
-            return;
+            return false;
         }
         struct sockaddr_storage from;
         socklen_t length = sizeof from;
@@ -139,11 +138,18 @@ static void on_listener(struct source *source, uint32_t events)
             atomic_fetch_sub(&loop->gateway->connections, 1);
             if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
                 accept_on(loop, false); /* until the next second, or until one closes */
-            return;
+            return false;
         }
         loop->client_count++;
         client_accept(loop, fd, &from);
     }
+    return loop->accepting;
+}
+
+static void on_listener(struct source *source, uint32_t events)
+{
+    (void)events;
+    (void)accept_some((struct loop *)((char *)source - offsetof(struct loop, listener)));
 }
 
 static int bind_to(const struct sockaddr_storage *at, socklen_t length, bool shared)
@@ -161,17 +167,18 @@ static int bind_to(const struct sockaddr_storage *at, socklen_t length, bool sha
     return -1;
 }
 
-/* The first loop binds alone before it shares: so another gateway on this port is noticed, not joined. */
-static int listen_on(const char *address, bool first, struct err *err)
+/* The first loop binds alone before it shares: so another gateway on this port is noticed, not joined, unless
+ * LISTEN_SHARED says that it may be there. */
+static int listen_on(const char *address, bool alone_wanted, struct err *err)
 {
     struct sockaddr_storage at;
     socklen_t length = 0;
     if (!address_resolve(address, &at, &length, err))
         return -1;
-    int alone = first ? bind_to(&at, length, false) : -1, fd = -1;
+    int alone = alone_wanted ? bind_to(&at, length, false) : -1, fd = -1;
     if (alone >= 0)
         (void)close(alone);
-    if (!first || alone >= 0)
+    if (!alone_wanted || alone >= 0)
         fd = bind_to(&at, length, true);
     if (fd >= 0 && listen(fd, BACKLOG) == 0)
         return fd;
@@ -200,6 +207,9 @@ static void close_idle_clients(struct loop *loop)
         next = client->next;
         if (client->exchange || (client->in && !client->in_partial))
             continue;
+        if (!client->requests && loop->now_ms - client->accepted_ms < FRESH_MS)
+            continue; /* just come: its first request is on its way, and whoever sends one for the first time may not
+                         repeat it */
         if (client->out)
             client->close_after = true;
         else
@@ -207,8 +217,12 @@ static void close_idle_clients(struct loop *loop)
     }
 }
 
+/* Asked again and again until everybody is gone. */
 static void finish(struct loop *loop)
 {
+    while (!loop->finishing && loop->listen_fd >= 0 && accept_some(loop)) {
+        /* what waits in the queue would be reset with the listener */
+    }
     loop->finishing = true;
     if (loop->listen_fd >= 0) {
         (void)close(loop->listen_fd);
@@ -381,7 +395,7 @@ struct loop *loop_open(struct gateway *gateway, int index, struct err *err)
     take_routes(loop);
     take_instances(loop);
     loop->cache = gateway->config->cache_kb ? cache_open(gateway->config->cache_kb * 1024) : NULL;
-    loop->listen_fd = listen_on(gateway->listen, index == 0, err);
+    loop->listen_fd = listen_on(gateway->listen, index == 0 && !gateway->config->listen_shared, err);
     if (loop->listen_fd < 0 || !open_descriptors(loop, err) || !open_verifiers(loop, err)) {
         loop_release(&loop);
         return NULL;

@@ -184,11 +184,11 @@ static void drain(struct gateway *gateway, struct registry_lease *lease)
     int64_t until_ms = clock_monotonic_ms() + gateway->config->service.drain_seconds * 1000;
     while (clock_monotonic_ms() < until_ms)
         sleep_ms(LOOK_EVERY_MS);
-    ask_loops(gateway, LOOP_FINISH);
     until_ms = clock_monotonic_ms() + FINISH_MS;
-    do
+    do {
+        ask_loops(gateway, LOOP_FINISH);
         sleep_ms(LOOK_EVERY_MS);
-    while (atomic_load(&gateway->connections) > atomic_load(&gateway->streams) && clock_monotonic_ms() < until_ms);
+    } while (atomic_load(&gateway->connections) > atomic_load(&gateway->streams) && clock_monotonic_ms() < until_ms);
 }
 
 static void stop_loops(struct gateway *gateway)

@@ -2,11 +2,13 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
+import http from 'node:http';
 import https from 'node:https';
 import path from 'node:path';
 import { test } from 'node:test';
 import tls from 'node:tls';
 import { request } from '../support/http.mjs';
+import { load } from '../support/load.mjs';
 import { pause } from '../support/wait.mjs';
 import { assertFlat, Authority, bearer, eventually, exchange, Gateway, get, keep, RawService, root, Service, temporaryFolder, upgradeTo, Wire } from './world.mjs';
 
@@ -39,6 +41,36 @@ test('[P-43] SIGHUP reads the routes again; a wrong file changes nothing; no req
   hold();
   assert.equal((await waiting.answer()).body, 'held', 'what was under way when its route went ends well');
   waiting.close();
+});
+
+// ---- succession ---------------------------------------------------------------------------------------------------------
+
+test('[S-53][I8] a successor listens before its predecessor stops: five gateways in a row on one port, and no client sees a failure', async (t) => {
+  const service = keep(t, await Service.start((req, res) => setTimeout(() => res.end('ok'), 2)));
+  const settings = { DRAIN_SECONDS: '1', LISTEN_SHARED: 'on' };
+  let own = await Gateway.start({ services: { 'game-svc': service }, settings });
+  const port = own.port;
+  await assert.rejects(Gateway.start({ settings: { LISTEN: `127.0.0.1:${port}` } }), /Address already in use/, 'who does not share does not join');
+
+  // One kind opens a connection for each request, the other keeps it and repeats a GET once when it was closed idle under it.
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 16 });
+  const get = (options) => new Promise((resolve, reject) => {
+    const req = http.get({ host: '127.0.0.1', port, path: P, ...options }, (res) => res.resume().on('end', () => resolve(res.statusCode)));
+    req.on('error', (error) => reject(Object.assign(error, { reused: req.reusedSocket })));
+  });
+  const kept = () => get({ agent }).catch((error) => (error.reused ? get({ agent: false }) : Promise.reject(error)));
+  const clients = load(16, (client) => (client % 2 ? kept() : get({ agent: false })), (status, error) => error?.message ?? (status === 200 ? undefined : `status ${status}`));
+  for (let turn = 0; turn < 4; turn++) {
+    const successor = await Gateway.start({ services: { 'game-svc': service }, settings: { ...settings, LISTEN: `127.0.0.1:${port}` } });
+    await clients.more(200);
+    await own.close();
+    own = successor;
+    await clients.more(200);
+  }
+  await clients.stop();
+  agent.destroy();
+  await own.close();
+  assert.deepEqual(clients.wrong.slice(0, 5), []);
 });
 
 // ---- TLS ----------------------------------------------------------------------------------------------------------------
