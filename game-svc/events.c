@@ -1,6 +1,7 @@
 #include "events.h"
 
 #include "app.h"
+#include "copies.h"
 #include "follow.h"
 #include "topics.h"
 
@@ -103,6 +104,7 @@ const struct kafka_listening GAME_LISTENING[] = {
 };
 
 const struct kafka_subscription GAME_SUBSCRIPTIONS[] = {
-    {.topic = TOPIC_MARKET_EVENTS, .apply = follow_apply, .batch_max = FOLLOW_BATCH, .poison = POISON_DEAD_LETTER},
+    {.topic = TOPIC_MARKET_EVENTS, .apply = follow_apply, .batch_max = FOLLOW_BATCH, .poison = POISON_STOP},
+    {.topic = TOPIC_ACCOUNTS, .apply = copies_accounts, .batch_max = 200, .poison = POISON_STOP},
     {0},
 };
