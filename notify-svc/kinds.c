@@ -102,9 +102,9 @@ const struct kind KINDS[] = {
      .en = {"Error in {service}", "{text}"}},
 
     /* ---- the trading game ---- */
-    {.name = "round_result", .normally = INBOX, .possible = ANY, .worth_s = 1 * HOURS, .args = {"round.id", "rank", "return_pct"},
-     .ko = {"게임 결과: {rank}위", "이번 라운드가 끝났습니다. {rank}위, 수익률 {return_pct}%입니다."},
-     .en = {"Result: place {rank}", "The round is over: place {rank}, return {return_pct}%."}},
+    {.name = "round_result", .normally = INBOX, .possible = ANY, .worth_s = 1 * HOURS, .args = {"round.id", "round.number", "rank", "participants", "return_pct", "points"},
+     .ko = {"{round.number}라운드 결과: {rank}위", "{participants}명 중 {rank}위, 수익률 {return_pct}%, 점수 {points}점입니다."},
+     .en = {"Round {round.number}: place {rank}", "Place {rank} of {participants}, return {return_pct}%, {points} points."}},
     {0},
 };
 /* clang-format on */

@@ -25,6 +25,22 @@ test('[K-41][M-54][P-20] a notice has the form of the contract, in the language 
   assert.match((await list(kim))[0].body, /wants to be friends/);
 });
 
+test('[S-45][S-47] the result of a round, as the game asks for it: into the inbox once, and nowhere else', async () => {
+  const kim = world.person();
+  const round = { id: uuid(), number: 12 };
+  const asked = (more, locale) => world.request(kim, { kind: 'round_result', channels: undefined, locale, dedupe_id: `round_result:${round.id}:${kim.id}:${locale}`, args: { round, rank: 3, return_pct: -12.35, points: 0, participants: 4000, ...more } });
+  const results = [asked({}, 'en'), asked({ rank: 1, return_pct: 0.05, points: 100 }, 'ko')];
+  world.tell(kim, ...results, ...results, asked({ points: undefined }, 'de'));
+  await eventually(15000, async () => (await world.lastSeq(kim)) === 2, 'two are stored');
+  const [ko, en] = await list(kim);
+  assert.deepEqual([en.kind, en.title, en.body], ['round_result', 'Round 12: place 3', 'Place 3 of 4000, return -12.35%, 0 points.']);
+  assert.deepEqual([ko.title, ko.body], ['12라운드 결과: 1위', '4000명 중 1위, 수익률 0.05%, 점수 100점입니다.']);
+  assert.deepEqual(en.data.round, round);
+  await world.fill(kim, 1); // what comes behind it was worked on: so was this
+  assert.equal((await readTopic('push.requests')).some(({ key, value }) => key === kim.id && value.data?.kind === 'round_result'), false);
+  assert.equal(await world.one('SELECT count(*)::int FROM notices WHERE user_id = $1', [kim.id]), 3);
+});
+
 test('[K-45] a record that comes three times is one notice, one number, one push', async () => {
   const kim = world.person();
   const request = world.request(kim);
@@ -150,7 +166,7 @@ test('[M-55][K-41][D-47] every kind of the table is told with its args; a missin
     { kind: 'partner_joined', args: { from, article: { id: 1 } } }, { kind: 'partner_left', args: { from, article: { id: 1 } } },
     { kind: 'match_confirmed', args: { article: { id: 1 } } }, { kind: 'comment_reply', args: { from, article: { id: 1 }, opinion: { id: 2 } } },
     { kind: 'comment_added', args: { from, post: { id: 3, title: 'C' } } }, { kind: 'payment_done', args: { order: { id: 1, title: 'Course' }, amount_won: 15000 } },
-    { kind: 'round_result', args: { round: { id: uuid() }, rank: 1, return_pct: '12.3' } }, { kind: 'room_invitation', args: { from, room: { id: uuid(), title: 'Yard' } } },
+    { kind: 'round_result', args: { round: { id: uuid(), number: 7 }, rank: 1, participants: 20, return_pct: 12.3, points: 100 } }, { kind: 'room_invitation', args: { from, room: { id: uuid(), title: 'Yard' } } },
   ].map((more) => world.request(kim, { locale: 'en', ...more }));
   world.tell(kim, ...good.flatMap((request, i) => [request, bad[i] ?? request]));
   await eventually(30000, async () => (await world.lastSeq(kim)) === good.length, 'the good ones are stored');
