@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "log.h"
 #include "mem.h"
+#include "trace.h"
 
 #include <stdio.h>
 
@@ -65,10 +66,31 @@ static struct metric_child *counter_of(struct http_exchange *exchange)
     return counter_make(exchange, route->route->path);
 }
 
+static void add_span(const struct http_exchange *exchange, int64_t took_us)
+{
+    char name[128], status[12];
+    const char *route = exchange->compiled ? exchange->compiled->route->path : "none";
+    (void)snprintf(name, sizeof name, "%s %s", method_label(exchange->req.method), route);
+    (void)snprintf(status, sizeof status, "%d", exchange->status);
+    trace_add(&(struct trace_span){.name = name,
+                                   .kind = TRACE_SERVER,
+                                   .traceparent = exchange->traceparent,
+                                   .parent = *exchange->parent_span ? exchange->parent_span : NULL,
+                                   .start_us = clock_now_us() - took_us,
+                                   .took_us = took_us,
+                                   .failed = exchange->status >= 500,
+                                   .attributes = {{"http.request.method", method_label(exchange->req.method)},
+                                                  {"http.route", route},
+                                                  {"http.response.status_code", status},
+                                                  {"request.id", exchange->request_id}}});
+}
+
 static void count_and_log(struct http_exchange *exchange, bool ok)
 {
     struct http_server *server = exchange->server;
     int64_t took_us = clock_monotonic_us() - exchange->arrived_us;
+    if (trace_wants(exchange->traceparent))
+        add_span(exchange, took_us);
     if (server->requests)
         metric_add(counter_of(exchange), 1);
     if (exchange->compiled && exchange->compiled->seconds)

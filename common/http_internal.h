@@ -153,6 +153,7 @@ struct http_exchange {
     size_t query_count;
     const char *authorization, *forwarded_for, *accept_language, *cookie;
     char request_id[HTTP_REQUEST_ID_BYTES], trace_id[33], traceparent[HTTP_TRACEPARENT_BYTES];
+    char parent_span[17]; /* of the caller's traceparent; "" when it had none */
     char client_address[INET6_ADDRSTRLEN];
 
     struct MHD_Response *response;

@@ -68,6 +68,8 @@ static void take_trace(struct http_exchange *exchange, const char *traceparent)
     if (traceparent && traceparent_valid(traceparent)) {
         memcpy(exchange->trace_id, traceparent + 3, 32);
         exchange->trace_id[32] = '\0';
+        memcpy(exchange->parent_span, traceparent + 36, 16);
+        exchange->parent_span[16] = '\0';
         memcpy(flags, traceparent + 53, 2);
     } else {
         random_hex(exchange->trace_id, 32);

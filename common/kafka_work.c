@@ -2,6 +2,7 @@
 #include "kafka_worker.h"
 #include "log.h"
 #include "mem.h"
+#include "trace.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -170,6 +171,33 @@ static void handle_poison(struct kafka_worker *worker, struct part *part, const 
 /* ---- batches
  * --------------------------------------------------------------------------------------------------------- */
 
+/* A span for each record of a trace that is wanted: they share the batch's time. */
+static void add_spans(const struct kafka_batch *batch, int64_t start_us, bool ok)
+{
+    char name[80], offset[24], own[TRACE_PARENT_BYTES], parent[17];
+    const int64_t took_us = clock_now_us() - start_us;
+    for (size_t i = 0; i < batch->count; i++) {
+        const struct kafka_record *record = &batch->records[i];
+        if (!trace_wants(record->traceparent))
+            continue;
+        trace_child(record->traceparent, own);
+        (void)snprintf(parent, sizeof parent, "%.16s", record->traceparent + 36);
+        (void)snprintf(name, sizeof name, "%s apply", batch->topic);
+        (void)snprintf(offset, sizeof offset, "%lld", (long long)record->offset);
+        trace_add(&(struct trace_span){.name = name,
+                                       .kind = TRACE_CONSUMER,
+                                       .traceparent = own,
+                                       .parent = parent,
+                                       .start_us = start_us,
+                                       .took_us = took_us,
+                                       .failed = !ok,
+                                       .attributes = {{"messaging.system", "kafka"},
+                                                      {"messaging.destination.name", batch->topic},
+                                                      {"messaging.kafka.offset", offset},
+                                                      {"request.id", record->request_id}}});
+    }
+}
+
 static void run_batch(struct kafka_worker *worker, struct part *part)
 {
     size_t most = part->singles ? 1 : kafka_batch_max(part->subscription);
@@ -179,7 +207,10 @@ static void run_batch(struct kafka_worker *worker, struct part *part)
     const struct kafka_batch batch = {
         .topic = part->subscription->topic, .partition = part->partition, .records = worker->records, .count = count};
     struct err err = {0};
-    if (part->subscription->apply(worker->app, &batch, &err)) {
+    const int64_t start_us = clock_now_us();
+    const bool ok = part->subscription->apply(worker->app, &batch, &err);
+    add_spans(&batch, start_us, ok);
+    if (ok) {
         metric_add(part->metrics->applied, (int64_t)count);
         advance(worker, part, count);
     } else if (!err_is(&err, &ERR_BAD_INPUT)) {

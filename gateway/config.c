@@ -20,6 +20,8 @@ const struct setting GATEWAY_SETTINGS[] = {
     BOOL(access_log, "ACCESS_LOG", "on", "one JSON line per request on standard error"),
     BOOL(listen_shared, "LISTEN_SHARED", "off",
          "LISTEN may be another gateway's too: its successor, or its predecessor"),
+    I64(trace_percent, "TRACE_PERCENT", "100", 0, 100,
+        "traces that begin here and are sampled (OTLP_URL says where they go)"),
     I64(connections_max, "MAX_CONNECTIONS", "16384", 1, 1000000, "open client connections"),
     I64(connections_per_address, "MAX_CONNECTIONS_PER_ADDRESS", "512", 1, 1000000,
         "open connections of one address (not in bench)"),

@@ -14,6 +14,7 @@ struct gateway_config {
     const char *tls_cert_file, *tls_key_file;
     bool access_log;
     bool listen_shared;
+    int64_t trace_percent;
     int64_t connections_max, connections_per_address, in_flight_max;
     int64_t header_timeout_ms, body_idle_ms, body_rate, keep_alive_ms, send_stall_ms, tunnel_idle_ms;
     int64_t connect_timeout_ms, upstream_idle_ms;

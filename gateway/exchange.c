@@ -8,7 +8,9 @@
 #include "mem.h"
 #include "problems.h"
 #include "stats.h"
+#include "trace.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { SPARE_EXCHANGES = 256 };
@@ -92,6 +94,26 @@ void exchange_uncount(struct exchange *x)
     x->counted = false;
 }
 
+static void add_span(const struct exchange *x, int64_t took_us)
+{
+    char traceparent[TRACE_PARENT_BYTES], name[128], status[12];
+    (void)snprintf(traceparent, sizeof traceparent, "00-%.32s-%.16s-%.2s", x->trace_id, x->span, x->trace_flags);
+    if (!trace_wants(traceparent))
+        return;
+    (void)snprintf(name, sizeof name, "gateway %s", x->route ? x->route->prefix : "none");
+    (void)snprintf(status, sizeof status, "%d", x->status);
+    trace_add(&(struct trace_span){.name = name,
+                                   .kind = TRACE_SERVER,
+                                   .traceparent = traceparent,
+                                   .parent = *x->parent_span ? x->parent_span : NULL,
+                                   .start_us = clock_now_us() - took_us,
+                                   .took_us = took_us,
+                                   .failed = x->status >= 500,
+                                   .attributes = {{"http.response.status_code", status},
+                                                  {"request.id", x->request_id},
+                                                  {"madang.instance", x->instance}}});
+}
+
 /* Everything that it holds but its memory. */
 static void let_go(struct exchange *x)
 {
@@ -106,6 +128,7 @@ static void let_go(struct exchange *x)
     int64_t took_us = clock_monotonic_us() - x->started_us;
     stats_count(x, took_us);
     accesslog_line(x, took_us);
+    add_span(x, took_us);
     x->client->exchange = NULL;
 }
 

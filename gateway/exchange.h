@@ -81,6 +81,7 @@ struct exchange {
     struct address peer; /* the client's, behind proxies that we trust */
     bool proxied;        /* it came by one */
     bool traced;         /* with a valid traceparent */
+    char trace_flags[3], parent_span[17], span[17];
     char address[ADDRESS_TEXT_BYTES];
     char request_id[REQUEST_ID_BYTES], trace_id[33], user_id[37];
     char instance[64]; /* the last one that was asked */

@@ -126,10 +126,15 @@ void forward_identify(struct exchange *x)
     x->traced = parent && traceparent_valid(parent->value);
     if (x->traced) {
         memcpy(x->trace_id, parent->value.bytes + 3, 32);
+        memcpy(x->parent_span, parent->value.bytes + 36, 16);
+        memcpy(x->trace_flags, parent->value.bytes + 53, 2);
     } else {
         write_hex(x->trace_id, loop_random(x->loop));
         write_hex(x->trace_id + 16, loop_random(x->loop));
+        const bool sampled = loop_random(x->loop) % 100 < (uint64_t)x->loop->gateway->config->trace_percent;
+        memcpy(x->trace_flags, sampled ? "01" : "00", 2);
     }
+    write_hex(x->span, loop_random(x->loop) | 1);
     x->trace_id[32] = '\0';
     const struct http1_header *id = http1_header(headers, HEADER_REQUEST_ID);
     if (id && request_id_valid(id->value))
@@ -174,18 +179,15 @@ static void write_forwarded(struct exchange *x, struct writer *out)
 static void write_trace(struct exchange *x, struct writer *out)
 {
     const struct http1_headers *headers = &x->loop->request.headers;
-    const struct http1_header *parent = http1_header(headers, HEADER_TRACEPARENT);
     const struct http1_header *state = http1_header(headers, HEADER_TRACESTATE);
-    char span[16];
-    write_hex(span, loop_random(x->loop) | 1);
     WRITE_LITERAL(out, "X-Request-Id: ");
     write_text(out, x->request_id);
     WRITE_LITERAL(out, "\r\ntraceparent: 00-");
     write_text(out, x->trace_id);
     WRITE_LITERAL(out, "-");
-    write_bytes(out, span, sizeof span);
+    write_bytes(out, x->span, 16);
     WRITE_LITERAL(out, "-");
-    write_bytes(out, x->traced ? parent->value.bytes + 53 : "01", 2);
+    write_bytes(out, x->trace_flags, 2);
     WRITE_LITERAL(out, "\r\n");
     if (x->traced && state)
         write_header(out, state);
