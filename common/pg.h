@@ -31,7 +31,16 @@ struct pg_statement {
 /* One parameter, sent as text ($n with the server's own type) or binary for bytea. */
 struct pg_param {
     const char *text; /* NULL: SQL NULL, unless `kind` says number */
-    enum { PG_KIND_TEXT, PG_KIND_I64, PG_KIND_BOOL, PG_KIND_BYTES, PG_KIND_TEXTS, PG_KIND_I64S, PG_KIND_UUIDS } kind;
+    enum {
+        PG_KIND_TEXT,
+        PG_KIND_I64,
+        PG_KIND_BOOL,
+        PG_KIND_BYTES,
+        PG_KIND_TEXTS,
+        PG_KIND_I64S,
+        PG_KIND_UUIDS,
+        PG_KIND_BIGINTS
+    } kind;
     int64_t number;
     const void *bytes;
     size_t length;            /* of bytes, or items */
@@ -47,6 +56,8 @@ struct pg_param {
     ((struct pg_param){.kind = PG_KIND_TEXTS, .texts = (items), .length = (count)}) /* text[] */
 #define PG_I64S(items, count)                                                                                          \
     ((struct pg_param){.kind = PG_KIND_I64S, .numbers = (items), .length = (count)}) /* bigint[] */
+/* bigint[] and nothing else, sent as bytes: for thousands of them. */
+#define PG_BIGINTS(items, count) ((struct pg_param){.kind = PG_KIND_BIGINTS, .numbers = (items), .length = (count)})
 #define PG_UUIDS(items, count)                                                                                         \
     ((struct pg_param){.kind = PG_KIND_UUIDS, .bytes = (items), .length = (count)}) /* uuid[] of struct uuid, sent as  \
                                                                                        bytes; one of zeros is NULL */

@@ -2,6 +2,7 @@
 #include "pg_conn.h"
 #include "uuid.h"
 
+#include <endian.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,29 +46,51 @@ static const char *array_literal(struct str *out, const struct pg_param *param)
     return out->bytes;
 }
 
-static void add_i32(struct str *out, uint32_t value)
+static char *put_i32(char *at, uint32_t value)
 {
-    const unsigned char bytes[4] = {(unsigned char)(value >> 24), (unsigned char)(value >> 16),
-                                    (unsigned char)(value >> 8), (unsigned char)value};
-    str_add_bytes(out, bytes, sizeof bytes);
+    value = htobe32(value);
+    memcpy(at, &value, sizeof value);
+    return at + sizeof value;
 }
 
-/* The binary form of an array: dimensions, "has NULLs", the type of items, how many, from which index; each with its
- * length. */
+/* The binary form of an array: dimensions, "has NULLs", the type of items, how many, from which index; then each item
+ * with its length. Gives the place of the first item, with room for all. */
+static char *begin_array(struct str *out, uint32_t type, size_t count, size_t item_size)
+{
+    str_reserve(out, 20 + count * (4 + item_size));
+    char *at = put_i32(out->bytes, count ? 1 : 0);
+    at = put_i32(put_i32(at, 1), type);
+    return count ? put_i32(put_i32(at, (uint32_t)count), 1) : at;
+}
+
+static void end_array(struct str *out, const char *at)
+{
+    out->length = (size_t)(at - out->bytes);
+}
+
 static void add_uuids(struct str *out, const struct uuid *items, size_t count)
 {
     enum { UUID_OID = 2950 };
     static const struct uuid NONE;
-    str_reserve(out, 20 + count * (4 + sizeof *items));
-    const uint32_t head[5] = {count ? 1 : 0, 1, UUID_OID, (uint32_t)count, 1};
-    for (int i = 0; i < (count ? 5 : 3); i++)
-        add_i32(out, head[i]);
+    char *at = begin_array(out, UUID_OID, count, sizeof *items);
     for (size_t i = 0; i < count; i++) {
         const bool none = memcmp(&items[i], &NONE, sizeof NONE) == 0;
-        add_i32(out, none ? UINT32_MAX : sizeof *items);
+        at = put_i32(at, none ? UINT32_MAX : sizeof *items);
         if (!none)
-            str_add_bytes(out, items[i].bytes, sizeof *items);
+            at = (char *)memcpy(at, items[i].bytes, sizeof *items) + sizeof *items;
     }
+    end_array(out, at);
+}
+
+static void add_bigints(struct str *out, const int64_t *items, size_t count)
+{
+    enum { BIGINT_OID = 20 };
+    char *at = begin_array(out, BIGINT_OID, count, sizeof *items);
+    for (size_t i = 0; i < count; i++) {
+        const uint64_t value = htobe64((uint64_t)items[i]);
+        at = (char *)memcpy(put_i32(at, sizeof value), &value, sizeof value) + sizeof value;
+    }
+    end_array(out, at);
 }
 
 bool pg_wire_fill(struct pg_wire *wire, struct pg_params params, struct err *err)
@@ -97,7 +120,11 @@ bool pg_wire_fill(struct pg_wire *wire, struct pg_params params, struct err *err
             wire->formats[i] = 1;
             break;
         case PG_KIND_UUIDS:
-            add_uuids(&wire->arrays[i], param->bytes, param->length);
+        case PG_KIND_BIGINTS:
+            if (param->kind == PG_KIND_UUIDS)
+                add_uuids(&wire->arrays[i], param->bytes, param->length);
+            else
+                add_bigints(&wire->arrays[i], param->numbers, param->length);
             wire->values[i] = wire->arrays[i].bytes;
             wire->lengths[i] = (int)wire->arrays[i].length;
             wire->formats[i] = 1;

@@ -49,7 +49,7 @@ static inline void sheet_end_row(struct sheet *sheet)
 }
 
 #define SHEET_UUIDS(sheet, column) PG_UUIDS((sheet).columns[column], (sheet).count)
-#define SHEET_I64S(sheet, column) PG_I64S((const int64_t *)(sheet).columns[column], (sheet).count)
+#define SHEET_I64S(sheet, column) PG_BIGINTS((const int64_t *)(sheet).columns[column], (sheet).count)
 #define SHEET_TEXTS(sheet, column) PG_TEXTS((const char *const *)(sheet).columns[column], (sheet).count)
 
 #endif

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#define SQL_AT(ms) "to_timestamp(nullif(" ms ", 0) / 1000.0)"
+#define SQL_AT(ms) "to_timestamp(nullif(" ms ", 0)::float8 / 1000)" /* exact: a double holds ms of any year */
 
 /* ---- reading ---- */
 

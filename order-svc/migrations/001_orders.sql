@@ -98,7 +98,8 @@ CREATE TABLE orders (                                       -- every order that 
 ) WITH (fillfactor = 80);
 CREATE INDEX orders_user ON orders (user_id, id DESC) WHERE NOT bot;   -- a list of mine: say NOT bot
 CREATE INDEX orders_open ON orders (market_id, user_id) WHERE status = 'open';
-CREATE INDEX orders_market ON orders (market_id);           -- audit and sweep
+CREATE INDEX orders_market ON orders USING brin (market_id) WITH (pages_per_range = 32, autosummarize = on); -- audit and sweep: a round's
+                                                            -- orders lie together
 
 CREATE TABLE trades (
     company_id   uuid NOT NULL,

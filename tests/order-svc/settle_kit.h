@@ -108,7 +108,7 @@ __attribute__((unused)) static void round_do(struct kit *kit, struct round *roun
 
 __attribute__((unused)) static struct round *round_open(struct kit *kit)
 {
-    static const struct book_limits LIMITS = {100000, 1000};
+    static const struct book_limits LIMITS = {1000000, 1000};
     struct round *round = MEM_NEW(round);
     round->market = kit_id();
     uuid_format(&round->market, round->id);
