@@ -6,7 +6,7 @@ const struct setting MATCH_SETTINGS[] = {
     SETTING_I64(struct match_config, db_connections, "MATCH_DB_CONNECTIONS", "6", 1, 200,
                 "connections to PostgreSQL; raised when the workers need more"),
     SETTING_I64(struct match_config, snapshot_commands, "SNAPSHOT_COMMANDS", "20000", 10, 100000000,
-                "a market is stored after so many commands, or half of those it had, when that is more"),
+                "a market is stored after so many commands, or a quarter of all it had, when that is more"),
     SETTING_I64(struct match_config, snapshot_seconds, "SNAPSHOT_SECONDS", "60", 1, 86400,
                 "and so long after the first command that is not in the last snapshot"),
     SETTING_I64(struct match_config, linger_seconds, "MARKET_LINGER_SECONDS", "60", 0, 86400,

@@ -51,7 +51,7 @@ static bool is_due(const struct owner *owner, const struct market *market, int64
         return false;
     const uint64_t commands = book_commands(market->book), since = commands - market->stored_commands;
     const uint64_t least = (uint64_t)owner->options.snapshot_commands;
-    return since >= (least > commands / 2 ? least : commands / 2) ||
+    return since >= (least > commands / 4 ? least : commands / 4) ||
            now_ms - market->unstored_ms >= owner->options.snapshot_seconds * 1000 ||
            (book_is_closed(market->book) && !market->last_stored);
 }
