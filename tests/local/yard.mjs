@@ -11,8 +11,8 @@ import { eventually } from '../support/wait.mjs';
 const here = path.dirname(fileURLToPath(import.meta.url));
 const root = path.resolve(here, '../..');
 const program = path.resolve(root, process.env.BUILD ?? 'build/gcc', 'bin/madang-supervise');
-export const DAEMONS = ['gateway', 'auth-svc', 'user-svc', 'chat-svc', 'presence-svc', 'push-svc', 'notify-svc']; // as in deploy/local/services.c
-const PORTS = 160; // of one yard, and thirty yards below the range of outgoing connections
+export const DAEMONS = ['gateway', 'auth-svc', 'user-svc', 'chat-svc', 'presence-svc', 'push-svc', 'notify-svc', 'match-svc', 'order-svc', 'game-svc']; // as in deploy/local/services.c
+const PORTS = 200; // of one yard, and thirty yards below the range of outgoing connections
 export const STORES = ['postgres', 'redis', 'kafka'];
 
 /** Is the process there, and not a zombie? */
@@ -84,8 +84,8 @@ export class Yard {
       REDIS_PORT: String(this.port + 1),
       KAFKA_PORT: String(this.port + 2),
       GATEWAY_PORT: String(this.port + 5),
-      SERVICE_PORT_BASE: String(this.port), // rows at +10 to +60
-      ADMIN_PORT_BASE: String(this.port + 80), // rows at +80 to +140
+      SERVICE_PORT_BASE: String(this.port), // rows at +10 to +90
+      ADMIN_PORT_BASE: String(this.port + 100), // rows at +100 to +190
       DEMO: 'off',
       READY_SECONDS: '30',
       ...extra,
