@@ -11,7 +11,7 @@ const struct setting MATCH_SETTINGS[] = {
                 "and so long after the first command that is not in the last snapshot"),
     SETTING_I64(struct match_config, linger_seconds, "MARKET_LINGER_SECONDS", "60", 0, 86400,
                 "how long a closed market stays in memory after its last command"),
-    SETTING_I64(struct match_config, orders_max, "MARKET_ORDERS_MAX", "5000000", 1000, 1000000000,
+    SETTING_I64(struct match_config, orders_max, "MARKET_ORDERS_MAX", "3000000", 1000, 1000000000,
                 "orders of one round, ended ones included; of markets opened from now on"),
     SETTING_I64(struct match_config, accounts_max, "MARKET_ACCOUNTS_MAX", "20000", 10, 20000,
                 "accounts of one round; of markets opened from now on"),
