@@ -2,6 +2,9 @@
 import http from 'node:http';
 import net from 'node:net';
 
+// CONTRACT=on: replies of routes that docs/openapi.yaml has must be what it says.
+const contract = process.env.CONTRACT === 'on' ? await import('./contract.mjs').then(({ breach }) => (method, url, reply) => breach(method, new URL(url).pathname, reply)) : undefined;
+
 export const agent = new http.Agent({ keepAlive: true, maxSockets: 1024, keepAliveMsecs: 1000 });
 
 /**
@@ -36,7 +39,9 @@ export function request(method, url, { headers = {}, body, token, timeout = 1500
       incoming.on('end', () => {
         clearTimeout(timer);
         reply = replyOf(incoming.statusCode, incoming.headers, Buffer.concat(parts));
-        resolve(reply);
+        const wrong = contract?.(method, url, reply);
+        if (wrong) reject(new Error(`not what docs/openapi.yaml says: ${wrong}`));
+        else resolve(reply);
       });
     });
     // A server may answer and close before it has read the whole body: then the reply counts, not the broken pipe.
