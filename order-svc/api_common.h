@@ -25,7 +25,7 @@ bool may_come(const struct request *req, const char *id);
 bool market_of_company(struct request *req, const char *company_id, const struct problem *problem,
                        struct catalog_market *market, int *index, struct err *err);
 bool market_of_id(struct request *req, const struct uuid *id, struct catalog_market *market, struct err *err);
-/* The running market, else the last one; *found false when there was none ever. */
+/* The running market, or the last one; *found false when there was none ever. */
 bool market_current(struct request *req, struct catalog_market *market, bool *found, struct err *err);
 
 /* For what one did oneself: waits until the schema has all that stood in the log of this market's partition when the

@@ -179,12 +179,9 @@ bool catalog_of_order(struct catalog *catalog, const struct uuid *order, struct 
 bool catalog_current(struct catalog *catalog, struct catalog_market *market)
 {
     pthread_mutex_lock(&catalog->lock);
-    size_t at = 0;
-    while (at < catalog->count && catalog->markets[at].phase == PHASE_CLOSED)
-        at++;
     const bool known = catalog->count > 0;
     if (known)
-        *market = catalog->markets[at < catalog->count ? at : 0];
+        *market = catalog->markets[0];
     pthread_mutex_unlock(&catalog->lock);
     return known;
 }

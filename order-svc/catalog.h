@@ -43,7 +43,7 @@ bool catalog_company_index(const struct catalog_market *market, const struct uui
 bool catalog_of_id(struct catalog *catalog, const struct uuid *id, struct catalog_market *market);
 /* The one market whose id ends as this order's id does; false when there is none, or more than one. */
 bool catalog_of_order(struct catalog *catalog, const struct uuid *order, struct catalog_market *market);
-/* The market that is not closed (the newest of them), else the newest. */
+/* The newest: rounds follow each other, so it is the running one, or the last. */
 bool catalog_current(struct catalog *catalog, struct catalog_market *market);
 
 /* True for one caller in CATALOG_LOOK_MS: the one who shall look at the schema for markets that were not heard. */

@@ -45,7 +45,6 @@ describe('[S-20][S-26] the body of an order', () => {
     ['a whole number as a fraction', { quantity: 'RAW1.0' }, '/quantity'],
     ['2^31 shares', { quantity: 2_147_483_648 }, '/quantity'],
     ['2^63 shares', { quantity: 'RAW9223372036854775808' }, '/quantity'],
-    ['1e400 shares', { quantity: 'RAW1e400' }, '/quantity'],
     ['a quantity as text', { quantity: '1' }, '/quantity'],
     ['no quantity', { quantity: null }, '/quantity'],
     ['an unknown side', { side: 'hold' }, '/side'],
@@ -76,7 +75,7 @@ describe('[S-20][S-26] the body of an order', () => {
   for (const name of ['company_id', 'side', 'type', 'quantity', 'price']) {
     test(`without ${name}: 400`, async () => assert.deepEqual(await code(ann.api.post('/api/orders', without(name))), [400, 'bad_input']));
   }
-  const BODIES = { nothing: '', 'a list': '[]', 'null': 'null', 'half an object': '{"side":', 'two objects': '{}{}', 'bad UTF-8': Buffer.from('{"side":"\xff"}', 'latin1'), 'a member twice': '{"side":"buy","side":"sell"}', 'depth 100': '['.repeat(100) + ']'.repeat(100) };
+  const BODIES = { nothing: '', 'a number beyond all': '{"quantity":1e400}', 'a list': '[]', 'null': 'null', 'half an object': '{"side":', 'two objects': '{}{}', 'bad UTF-8': Buffer.from('{"side":"\xff"}', 'latin1'), 'a member twice': '{"side":"buy","side":"sell"}', 'depth 100': '['.repeat(100) + ']'.repeat(100) };
   for (const [what, body] of Object.entries(BODIES)) {
     test(`${what} as a body: 400`, async () => assert.deepEqual(await code(ann.api.post('/api/orders', body, { headers: { 'Content-Type': 'application/json' } })), [400, 'bad_input']));
   }
@@ -151,7 +150,7 @@ describe('who may ask', () => {
   });
   test('methods and paths that are none: 405 with Allow, 404', async () => {
     const put = await ann.api.put('/api/orders', {});
-    assert.deepEqual([put.status, put.headers.allow.split(', ').sort()], [405, ['DELETE', 'GET', 'POST']]);
+    assert.deepEqual([put.status, put.headers.allow.split(', ').sort()], [405, ['DELETE', 'GET', 'HEAD', 'POST']]);
     assert.equal((await ann.api.get('/api/orders/1/2')).status, 404);
   });
   test('a request cut off in its body takes nothing', async () => {

@@ -27,6 +27,7 @@ export class World extends ServiceWorld {
     return this.open({ settings, instances });
   }
   async stop() {
+    await this.running?.send({ kind: 'close' }); // no market is left open in the topics
     try {
       await super.stop();
     } finally {
