@@ -32,7 +32,7 @@ function routed() {
   for (const service of ['auth-svc', 'user-svc', 'chat-svc', 'presence-svc', 'push-svc', 'notify-svc', 'game-svc']) {
     const source = read(`${service}/routes.c`).replace(/\/\*[\s\S]*?\*\//g, '');
     const routes = [...source.matchAll(/\{\s*"([A-Z]+)"\s*,\s*"(\/[^"]*)"\s*,\s*AUTH_/g)];
-    assert.ok(routes.length > 2, `${service}/routes.c has a table`);
+    assert.ok(routes.length > 1, `${service}/routes.c has a table`);
     for (const [, method, route] of routes) if (!route.startsWith('/internal')) found.add(`${method} ${shape(route)}`);
   }
   return found;
