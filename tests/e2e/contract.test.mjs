@@ -29,7 +29,7 @@ const shape = (route) => route.replace(/\{[^}]*\}/g, '{}').replace(/:[a-z_]+(\.\
 /** Those of the services' route tables, without what no gateway lets through. */
 function routed() {
   const found = new Set();
-  for (const service of ['auth-svc', 'user-svc', 'chat-svc', 'presence-svc', 'push-svc', 'notify-svc', 'game-svc']) {
+  for (const service of ['auth-svc', 'user-svc', 'chat-svc', 'presence-svc', 'push-svc', 'notify-svc', 'game-svc', 'match-svc']) {
     const source = read(`${service}/routes.c`).replace(/\/\*[\s\S]*?\*\//g, '');
     const routes = [...source.matchAll(/\{\s*"([A-Z]+)"\s*,\s*"(\/[^"]*)"\s*,\s*AUTH_/g)];
     assert.ok(routes.length > 1, `${service}/routes.c has a table`);
