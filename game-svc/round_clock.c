@@ -80,7 +80,8 @@ static void log_step(const struct turn *turn)
         log_round("round_closed", turn->round);
         break;
     case STEP_RANK:
-        log_round("round_ranked", turn->round);
+        if (turn->step.number == 1)
+            log_round("round_ranked", turn->round);
         break;
     default:
         break;

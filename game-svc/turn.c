@@ -46,7 +46,7 @@ void turn_place(struct turn *turn, int bot, int company, const struct quote *quo
                 .company = (uint8_t)company,
                 .side = (uint8_t)quote->side,
                 .type = quote->price ? TYPE_LIMIT : TYPE_MARKET,
-                .tif = TIF_GTC,
+                .tif = quote->price ? TIF_GTC : TIF_IOC,
                 .post_only = quote->price != 0,
                 .bot = true,
                 .price = quote->price,
