@@ -24,7 +24,11 @@ const struct kafka_subscription CHAT_SUBSCRIPTIONS[] = {
     {.topic = TOPIC_ACCOUNTS, .apply = copies_accounts, .batch_max = 200, .poison = POISON_STOP},
     {.topic = TOPIC_PROFILES, .apply = copies_profiles, .batch_max = 200, .poison = POISON_STOP},
     {.topic = TOPIC_RELATIONS, .apply = copies_relations, .batch_max = 200, .poison = POISON_STOP},
-    {.topic = TOPIC_CHAT_INBOUND, .apply = owner_apply, .poison = POISON_DEAD_LETTER, .assigned = owner_assigned},
+    {.topic = TOPIC_CHAT_INBOUND,
+     .apply = owner_apply,
+     .apply_together = owner_apply_together,
+     .poison = POISON_DEAD_LETTER,
+     .assigned = owner_assigned},
     {.topic = TOPIC_GAME_EVENTS, .apply = announce_apply, .batch_max = 200, .poison = POISON_DEAD_LETTER},
     {0},
 };

@@ -130,9 +130,9 @@ struct leftovers {
 static bool look_for_leftovers(struct pg_tx *tx, void *payload, struct err *err)
 {
     struct leftovers *work = payload;
+    const int64_t partition = work->where->partition;
     size_t first;
-    return applied_begin(tx, work->where, &first, err) &&
-           store_owner_begin(tx, work->where->partition, work->sent_id, err) &&
+    return applied_begin(tx, work->where, &first, err) && store_owner_begin(tx, &partition, &work->sent_id, 1, err) &&
            store_owner_list_events(tx, work->arena, work->where->partition, LEFTOVERS_AT_ONCE, &work->events,
                                    &work->count, err);
 }
@@ -163,42 +163,61 @@ bool owner_assigned(void *payload, const char *topic, int32_t partition, struct 
     return send_leftovers(app, holding, topic, err);
 }
 
-/* ---- a batch ---- */
+/* ---- batches: of one partition, or of several in one transaction ---- */
 
 struct batch_work {
     const struct chat_app *app;
-    const struct kafka_batch *batch;
-    const struct owner_command *commands;
-    struct arena *arena; /* reset for each try */
+    const struct kafka_batch *batches;
+    size_t batch_count;
+    const struct owner_command *commands; /* of all batches, one after the other */
+    size_t command_count;
+    int64_t *partitions, *drop_ids; /* of each batch */
+    size_t *firsts;                 /* of each batch: those before it were applied already */
+    struct arena *arena;            /* reset for each try */
     struct scene *scene;
     struct owner_event *events;
-    size_t first, event_count, refused;
-    int64_t drop_id, last_id;
+    size_t event_count, refused, repeated;
+    struct pg_result *added; /* which rows the events got; there after the commit */
 };
 
-static bool decode_all(struct arena *arena, const struct kafka_batch *batch, struct owner_command *commands,
-                       struct err *err)
+static void batch_work_release(struct batch_work **work)
 {
-    for (size_t i = 0; i < batch->count; i++) {
-        const struct kafka_record *record = &batch->records[i];
-        commands[i].record = record;
-        commands[i].at_ms = record->timestamp_ms > 0 ? record->timestamp_ms : clock_now_ms();
-        if (!command_decode(arena, record->payload, &commands[i].command, err))
-            return false;
-    }
+    pg_result_release(&(*work)->added);
+}
+
+static bool decode_all(struct arena *arena, const struct kafka_batch *batches, size_t batch_count,
+                       struct owner_command *commands, struct err *err)
+{
+    for (size_t b = 0; b < batch_count; b++)
+        for (size_t i = 0; i < batches[b].count; i++, commands++) {
+            commands->record = &batches[b].records[i];
+            commands->partition = batches[b].partition;
+            commands->at_ms = commands->record->timestamp_ms > 0 ? commands->record->timestamp_ms : clock_now_ms();
+            if (!command_decode(arena, commands->record->payload, &commands->command, err))
+                return false;
+        }
     return true;
+}
+
+static void decide(struct batch_work *work, size_t source)
+{
+    const struct owner_command *command = &work->commands[source];
+    struct err refusal = {0};
+    if (room_apply(work->scene, &command->command, command->at_ms, source, &refusal))
+        return;
+    work->refused++;
+    room_refuse(work->scene, &command->command, command->at_ms, source, &refusal);
 }
 
 static void decide_all(struct batch_work *work)
 {
-    work->refused = 0;
-    for (size_t i = work->first; i < work->batch->count; i++) {
-        const struct owner_command *command = &work->commands[i];
-        struct err refusal = {0};
-        if (room_apply(work->scene, &command->command, command->at_ms, i, &refusal))
-            continue;
-        work->refused++;
-        room_refuse(work->scene, &command->command, command->at_ms, i, &refusal);
+    size_t source = 0;
+    work->refused = work->repeated = 0;
+    for (size_t b = 0; b < work->batch_count; b++) {
+        work->repeated += work->firsts[b];
+        for (size_t i = 0; i < work->batches[b].count; i++, source++)
+            if (i >= work->firsts[b])
+                decide(work, source);
     }
 }
 
@@ -218,6 +237,7 @@ static void encode_all(struct batch_work *work)
         str_clear(&out);
         event_encode(&out, &entry->event);
         work->events[work->event_count++] = (struct owner_event){
+            .partition = work->commands[entry->source].partition,
             .room_id = entry->event.room_id,
             .corr = entry->answers ? record->corr : NULL,
             .request_id = record->request_id,
@@ -227,66 +247,120 @@ static void encode_all(struct batch_work *work)
     }
 }
 
+/* One round trip: under the locks of the partitions, everything that the commands name. */
+static bool load_all(struct pg_tx *tx, struct batch_work *work, struct err *err)
+{
+    AUTO(pg_result) locked = NULL;
+    if (!applied_post_lock(tx, work->batches, work->batch_count, &locked, err) ||
+        !store_owner_begin(tx, work->partitions, work->drop_ids, work->batch_count, err) ||
+        !store_owner_load(tx, work->scene, work->commands, work->command_count, err))
+        return false;
+    return applied_firsts(locked, work->batches, work->batch_count, work->firsts, err);
+}
+
+/* The other one, with COMMIT. */
+static bool post_all(struct pg_tx *tx, struct batch_work *work, struct err *err)
+{
+    const struct chat_app *app = work->app;
+    if (!store_owner_write(tx, work->scene, err) || !owner_push(tx, work->scene, app->presence, err) ||
+        !store_owner_add_events(tx, work->events, work->event_count, &work->added, err))
+        return false;
+    for (size_t b = 0; b < work->batch_count; b++)
+        if (work->firsts[b] < work->batches[b].count && !applied_end(tx, &work->batches[b], err))
+            return false;
+    return true;
+}
+
 static bool apply_all(struct pg_tx *tx, void *payload, struct err *err)
 {
     struct batch_work *work = payload;
     const struct chat_app *app = work->app;
     arena_reset(work->arena);
-    work->event_count = 0;
+    pg_result_release(&work->added);
     work->scene = scene_open(work->arena, app->config->friends_only);
-    if (!applied_begin(tx, work->batch, &work->first, err) ||
-        !store_owner_begin(tx, work->batch->partition, work->drop_id, err))
-        return false;
-    if (work->first == work->batch->count)
-        return true;
-    if (!store_owner_load(tx, work->scene, work->commands + work->first, work->batch->count - work->first, err))
+    if (!load_all(tx, work, err))
         return false;
     for (size_t i = 0; i < work->scene->recent_list.count; i++)
         pace_recall(app->owner->pace, work->scene->recent_list.items[i]);
     decide_all(work);
     encode_all(work);
-    return store_owner_write(tx, work->scene, err) && owner_push(tx, work->scene, app->presence, err) &&
-           store_owner_add_events(tx, work->batch->partition, work->events, work->event_count, &work->last_id, err) &&
-           applied_end(tx, work->batch, err);
+    return post_all(tx, work, err);
 }
 
 static void count(struct owner *owner, const struct batch_work *work)
 {
-    metric_add(owner->outcomes[true], (int64_t)(work->batch->count - work->first - work->refused));
+    metric_add(owner->outcomes[true], (int64_t)(work->command_count - work->repeated - work->refused));
     metric_add(owner->outcomes[false], (int64_t)work->refused);
-    metric_add(owner->repeats, (int64_t)work->first);
+    metric_add(owner->repeats, (int64_t)work->repeated);
     for (size_t i = 0; i < work->scene->recent_list.count; i++)
         if (work->scene->recent_list.items[i]->changed)
             pace_keep(owner->pace, work->scene->recent_list.items[i]);
 }
 
-/* Until the events are sent the partition is not clean: whatever fails, the next try begins with what stands in
- * events_out. */
-bool owner_apply(void *payload, const struct kafka_batch *batch, struct err *err)
+/* Until its events are sent a partition is not clean: whatever fails, the next try begins with what stands in
+ * events_out. That is also where those of a partition wait of which somebody else applied a part: theirs come first. */
+static bool tell(struct batch_work *work, struct err *err)
+{
+    const struct chat_app *app = work->app;
+    size_t kept = 0;
+    for (size_t i = 0, b = 0; i < work->event_count; i++) {
+        while (work->batches[b].partition != work->events[i].partition)
+            b++;
+        if (work->firsts[b] == 0)
+            work->events[kept++] = work->events[i];
+    }
+    if (!send_events(app->owner, work->arena, work->events, kept, err))
+        return false;
+    for (size_t b = 0; b < work->batch_count; b++) {
+        struct holding *holding = holding_of(app->owner, work->batches[b].partition);
+        holding->clean = work->firsts[b] == 0;
+        holding->sent_id = holding->clean ? store_owner_last_id(work->added, holding->partition) : 0;
+        if (!holding->clean && !send_leftovers(app, holding, work->batches[b].topic, err))
+            return false;
+    }
+    return true;
+}
+
+static bool prepare(struct batch_work *work, struct err *err)
+{
+    for (size_t b = 0; b < work->batch_count; b++) {
+        struct holding *holding = holding_of(work->app->owner, work->batches[b].partition);
+        if (!holding->clean && !send_leftovers(work->app, holding, work->batches[b].topic, err))
+            return false;
+        work->partitions[b] = holding->partition;
+        work->drop_ids[b] = holding->sent_id;
+    }
+    for (size_t b = 0; b < work->batch_count; b++)
+        holding_of(work->app->owner, work->batches[b].partition)->clean = false;
+    return true;
+}
+
+bool owner_apply_together(void *payload, const struct kafka_batch *batches, size_t batch_count, struct err *err)
 {
     const struct chat_app *app = payload;
-    struct holding *holding = holding_of(app->owner, batch->partition);
     const int64_t began_us = clock_monotonic_us();
     AUTO(arena) texts = arena_open(BATCH_ARENA_BYTES);
     AUTO(arena) arena = arena_open(BATCH_ARENA_BYTES);
-    struct owner_command *commands = arena_alloc(texts, (batch->count + 1) * sizeof *commands);
-    if (!decode_all(texts, batch, commands, err) ||
-        (!holding->clean && !send_leftovers(app, holding, batch->topic, err)))
+    struct batch_work kept = {.app = app, .batches = batches, .batch_count = batch_count, .arena = arena};
+    AUTO(batch_work) work = &kept;
+    for (size_t b = 0; b < batch_count; b++)
+        work->command_count += batches[b].count;
+    struct owner_command *commands = arena_alloc(texts, (work->command_count + 1) * sizeof *commands);
+    work->commands = commands;
+    work->partitions = arena_alloc(texts, batch_count * sizeof *work->partitions);
+    work->drop_ids = arena_alloc(texts, batch_count * sizeof *work->drop_ids);
+    work->firsts = arena_alloc(texts, batch_count * sizeof *work->firsts);
+    if (!decode_all(texts, batches, batch_count, commands, err) || !prepare(work, err) ||
+        !pg_transaction(app->db, apply_all, work, err))
         return false;
-    struct batch_work work = {
-        .app = app, .batch = batch, .commands = commands, .arena = arena, .drop_id = holding->sent_id};
-    holding->clean = false;
-    if (!pg_transaction(app->db, apply_all, &work, err))
+    count(app->owner, work);
+    if (!tell(work, err))
         return false;
-    count(app->owner, &work);
-    if (work.first > 0) { /* somebody else applied some of this: their events come first */
-        holding->sent_id = 0;
-        return send_leftovers(app, holding, batch->topic, err);
-    }
-    if (!send_events(app->owner, arena, work.events, work.event_count, err))
-        return false;
-    holding->sent_id = work.last_id;
-    holding->clean = true;
     metric_observe_us(app->owner->batches_us, clock_monotonic_us() - began_us);
     return true;
+}
+
+bool owner_apply(void *payload, const struct kafka_batch *batch, struct err *err)
+{
+    return owner_apply_together(payload, batch, 1, err);
 }

@@ -17,6 +17,8 @@ void owner_release(struct owner **owner);
 
 /* For the subscription table (events.c): payload is struct chat_app. */
 bool owner_apply(void *payload, const struct kafka_batch *batch, struct err *err);
+/* Several partitions in one transaction: the same statements, the same two round trips. */
+bool owner_apply_together(void *payload, const struct kafka_batch *batches, size_t batch_count, struct err *err);
 bool owner_assigned(void *payload, const char *topic, int32_t partition, struct err *err);
 
 #endif

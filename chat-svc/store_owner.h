@@ -1,5 +1,6 @@
 /* store_owner.h - every statement of the owner (owner.h): what a batch of commands loads, and what it writes. The
- * number of statements does not depend on how many commands there are. All run in the transaction that holds
+ * number of statements does not depend on how many commands there are, nor the number of round trips on that of
+ * statements: they are posted (pg.h). All run in the transaction that holds
  * applied(topic, partition), which is what makes the owner the only writer. Ownership: what is loaded lies in the
  * scene's arena. */
 #ifndef MADANG_CHAT_STORE_OWNER_H
@@ -12,27 +13,32 @@
 struct owner_command {
     struct command command;
     const struct kafka_record *record;
+    int32_t partition;
     int64_t at_ms;
 };
 
-/* The first statement of a batch: drops the events of the partition that were sent, up to this row (0: none). */
-bool store_owner_begin(struct pg_tx *tx, int32_t partition, int64_t sent_id, struct err *err);
-/* Everything that the rules may ask for when they apply these commands. */
+/* The first of a batch, posted: drops the events of these partitions that were sent, up to these rows (0: none). */
+bool store_owner_begin(struct pg_tx *tx, const int64_t *partitions, const int64_t *sent_ids, size_t count,
+                       struct err *err);
+/* Everything that the rules may ask for when they apply these commands. One round trip with what is posted; a second
+ * one for commands that change messages, and for rooms for everybody. */
 bool store_owner_load(struct pg_tx *tx, struct scene *scene, const struct owner_command *commands, size_t count,
                       struct err *err);
-/* Everything that changed in the scene. */
+/* Everything that changed in the scene; posted. */
 bool store_owner_write(struct pg_tx *tx, const struct scene *scene, struct err *err);
 
 /* ---- events on their way to chat.events ---- */
 
 struct owner_event {
     int64_t id; /* of its row; 0: none yet */
+    int32_t partition;
     const char *room_id, *corr, *request_id, *traceparent, *payload;
 };
 
-/* *last_id: of the newest row. */
-bool store_owner_add_events(struct pg_tx *tx, int32_t partition, const struct owner_event *events, size_t count,
-                            int64_t *last_id, struct err *err);
+/* Posted. Once *rows are there, store_owner_last_id gives the newest row of a partition; 0: none. */
+bool store_owner_add_events(struct pg_tx *tx, const struct owner_event *events, size_t count, struct pg_result **rows,
+                            struct err *err);
+int64_t store_owner_last_id(const struct pg_result *rows, int32_t partition);
 /* At most `limit`, the oldest first. */
 bool store_owner_list_events(struct pg_tx *tx, struct arena *arena, int32_t partition, int limit,
                              struct owner_event **events, size_t *count, struct err *err);

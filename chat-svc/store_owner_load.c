@@ -153,10 +153,47 @@ static const char *text_of(const struct scene *scene, const struct pg_result *ro
     return text ? arena_text(scene->arena, text) : NULL;
 }
 
-static bool load_rooms(struct pg_tx *tx, struct scene *scene, const struct wants *wants, struct err *err)
+/* What the first round trip brings; NULL: not asked for. */
+struct loaded {
+    struct pg_result *rooms, *seats, *messages, *people, *relations, *reactions, *files, *said;
+};
+
+static void loaded_free(struct loaded *loaded)
 {
-    AUTO(pg_result) rows = pg_tx_query(tx, &LOAD_ROOMS, PARAMS(WANTED(*wants, 0)), err);
-    for (int row = 0; rows && row < pg_rows(rows); row++) {
+    struct pg_result **const all[] = {&loaded->rooms,     &loaded->seats,     &loaded->messages, &loaded->people,
+                                      &loaded->relations, &loaded->reactions, &loaded->files,    &loaded->said};
+    for (size_t i = 0; i < ARRAY_LENGTH(all); i++)
+        pg_result_release(all[i]);
+}
+
+/* One statement, unless it would find nothing. */
+#define POST(tx, asked, statement, result, err, ...)                                                                   \
+    (!(asked) || pg_tx_post((tx), &(statement), PARAMS(__VA_ARGS__), &(result), (err)))
+
+static bool load_all(struct pg_tx *tx, const struct needs *needs, struct loaded *loaded, struct err *err)
+{
+    const struct wants *numbered = &needs->numbered, *named = &needs->named, *reactions = &needs->reactions;
+    return POST(tx, true, LOAD_ROOMS, loaded->rooms, err, WANTED(needs->rooms, 0)) &&
+           POST(tx, true, LOAD_SEATS, loaded->seats, err, WANTED(needs->rooms, 0)) &&
+           POST(tx, numbered->count || named->count, LOAD_MESSAGES, loaded->messages, err, WANTED(*numbered, 0),
+                WANTED_NUMBERS(*numbered), WANTED(*named, 0), WANTED(*named, 1), WANTED(*named, 2)) &&
+           POST(tx, needs->people.count, LOAD_PEOPLE, loaded->people, err, WANTED(needs->people, 0)) &&
+           POST(tx, needs->pairs.count || needs->speakers.count, LOAD_RELATIONS, loaded->relations, err,
+                WANTED(needs->pairs, 0), WANTED(needs->pairs, 1), WANTED(needs->speakers, 0)) &&
+           POST(tx, reactions->count, LOAD_REACTIONS, loaded->reactions, err, WANTED(*reactions, 0),
+                WANTED_NUMBERS(*reactions), WANTED(*reactions, 1), WANTED(*reactions, 2)) &&
+           POST(tx, needs->files.count, LOAD_FILES, loaded->files, err, WANTED(needs->files, 0)) &&
+           POST(tx, needs->said.count, LOAD_SAID, loaded->said, err, WANTED(needs->said, 0)) && pg_tx_flush(tx, err);
+}
+
+static int row_count(const struct pg_result *rows)
+{
+    return rows ? pg_rows(rows) : 0;
+}
+
+static bool take_rooms(struct scene *scene, const struct pg_result *rows, struct err *err)
+{
+    for (int row = 0; row < row_count(rows); row++) {
         struct chat_room *room = scene_add_room(scene, text_of(scene, rows, row, 0));
         if (!room_kind_parse(pg_text(rows, row, 1), &room->shown.kind))
             return err_set_internal(err, &ERR_INTERNAL, "room %s is of an unknown kind", room->shown.id);
@@ -171,14 +208,13 @@ static bool load_rooms(struct pg_tx *tx, struct scene *scene, const struct wants
         room->active_ms = pg_i64(rows, row, 9);
         room->stored = true;
     }
-    return rows != NULL;
+    return true;
 }
 
-static bool load_seats(struct pg_tx *tx, struct scene *scene, const struct wants *wants, struct err *err)
+static void take_seats(struct scene *scene, const struct pg_result *rows)
 {
-    AUTO(pg_result) rows = pg_tx_query(tx, &LOAD_SEATS, PARAMS(WANTED(*wants, 0)), err);
     struct chat_room *room = NULL;
-    for (int row = 0; rows && row < pg_rows(rows); row++) {
+    for (int row = 0; row < row_count(rows); row++) {
         const char *room_id = pg_text(rows, row, 0);
         if (!room || strcmp(room->shown.id, room_id) != 0)
             room = scene_room(scene, room_id);
@@ -194,15 +230,11 @@ static bool load_seats(struct pg_tx *tx, struct scene *scene, const struct wants
         seat->withdrawn = pg_bool(rows, row, 8);
         seat->here = seat->stored = true;
     }
-    return rows != NULL;
 }
 
-static bool load_people(struct pg_tx *tx, struct scene *scene, const struct wants *wants, struct err *err)
+static void take_people(struct scene *scene, const struct pg_result *rows)
 {
-    if (wants->count == 0)
-        return true;
-    AUTO(pg_result) rows = pg_tx_query(tx, &LOAD_PEOPLE, PARAMS(WANTED(*wants, 0)), err);
-    for (int row = 0; rows && row < pg_rows(rows); row++) {
+    for (int row = 0; row < row_count(rows); row++) {
         const struct chat_person person = {
             .id = text_of(scene, rows, row, 0),
             .nickname = text_of(scene, rows, row, 1),
@@ -213,17 +245,11 @@ static bool load_people(struct pg_tx *tx, struct scene *scene, const struct want
         };
         scene_add_person(scene, &person);
     }
-    return rows != NULL;
 }
 
-static bool load_relations(struct pg_tx *tx, struct scene *scene, const struct needs *needs, struct err *err)
+static void take_relations(struct scene *scene, const struct pg_result *rows)
 {
-    if (needs->pairs.count == 0 && needs->speakers.count == 0)
-        return true;
-    AUTO(pg_result)
-    rows = pg_tx_query(tx, &LOAD_RELATIONS,
-                       PARAMS(WANTED(needs->pairs, 0), WANTED(needs->pairs, 1), WANTED(needs->speakers, 0)), err);
-    for (int row = 0; rows && row < pg_rows(rows); row++) {
+    for (int row = 0; row < row_count(rows); row++) {
         const struct chat_relation relation = {
             .a = text_of(scene, rows, row, 0),
             .b = text_of(scene, rows, row, 1),
@@ -233,20 +259,12 @@ static bool load_relations(struct pg_tx *tx, struct scene *scene, const struct n
         };
         scene_add_relation(scene, &relation);
     }
-    return rows != NULL;
 }
 
 /* Their senders' names are needed to show them. */
-static bool load_messages(struct pg_tx *tx, struct scene *scene, struct needs *needs, struct err *err)
+static void take_messages(struct needs *needs, struct scene *scene, const struct pg_result *rows)
 {
-    if (needs->numbered.count == 0 && needs->named.count == 0)
-        return true;
-    AUTO(pg_result)
-    rows = pg_tx_query(tx, &LOAD_MESSAGES,
-                       PARAMS(WANTED(needs->numbered, 0), WANTED_NUMBERS(needs->numbered), WANTED(needs->named, 0),
-                              WANTED(needs->named, 1), WANTED(needs->named, 2)),
-                       err);
-    for (int row = 0; rows && row < pg_rows(rows); row++) {
+    for (int row = 0; row < row_count(rows); row++) {
         const struct message shown = {
             .room_id = text_of(scene, rows, row, 0),
             .seq = pg_i64(rows, row, 1),
@@ -268,30 +286,20 @@ static bool load_messages(struct pg_tx *tx, struct scene *scene, struct needs *n
         message->stored = true;
         want(&needs->people, message->shown.sender_id, NULL, NULL, 0);
     }
-    return rows != NULL;
 }
 
-static bool load_reactions(struct pg_tx *tx, struct scene *scene, const struct wants *wants, struct err *err)
+static void take_reactions(struct scene *scene, const struct pg_result *rows)
 {
-    if (wants->count == 0)
-        return true;
-    AUTO(pg_result)
-    rows = pg_tx_query(tx, &LOAD_REACTIONS,
-                       PARAMS(WANTED(*wants, 0), WANTED_NUMBERS(*wants), WANTED(*wants, 1), WANTED(*wants, 2)), err);
-    for (int row = 0; rows && row < pg_rows(rows); row++) {
+    for (int row = 0; row < row_count(rows); row++) {
         struct chat_reaction *reaction = scene_add_reaction(scene, text_of(scene, rows, row, 0), pg_i64(rows, row, 1),
                                                             text_of(scene, rows, row, 2), text_of(scene, rows, row, 3));
         reaction->here = reaction->stored = true;
     }
-    return rows != NULL;
 }
 
-static bool load_files(struct pg_tx *tx, struct scene *scene, const struct wants *wants, struct err *err)
+static void take_files(struct scene *scene, const struct pg_result *rows)
 {
-    if (wants->count == 0)
-        return true;
-    AUTO(pg_result) rows = pg_tx_query(tx, &LOAD_FILES, PARAMS(WANTED(*wants, 0)), err);
-    for (int row = 0; rows && row < pg_rows(rows); row++) {
+    for (int row = 0; row < row_count(rows); row++) {
         const struct chat_file file = {
             .id = text_of(scene, rows, row, 0),
             .room_id = text_of(scene, rows, row, 1),
@@ -301,31 +309,21 @@ static bool load_files(struct pg_tx *tx, struct scene *scene, const struct wants
         };
         scene_add_file(scene, &file);
     }
-    return rows != NULL;
 }
 
 /* Of those who send into rooms for everybody: the times of their last messages. */
-static bool load_recent(struct pg_tx *tx, struct scene *scene, const struct wants *wants, struct err *err)
+static void take_recent(struct scene *scene, const struct pg_result *rows)
 {
-    if (wants->count == 0)
-        return true;
-    AUTO(pg_result)
-    rows = pg_tx_query(tx, &LOAD_RECENT, PARAMS(WANTED(*wants, 0), WANTED(*wants, 1), PG_I64(OPEN_BURST)), err);
-    for (int row = 0; rows && row < pg_rows(rows); row++) {
+    for (int row = 0; row < row_count(rows); row++) {
         struct recent *recent = scene_recent(scene, text_of(scene, rows, row, 0), text_of(scene, rows, row, 1));
         recent->at_ms[recent->count++] = pg_i64(rows, row, 2);
     }
-    return rows != NULL;
 }
 
-static bool load_said(struct pg_tx *tx, struct scene *scene, const struct wants *wants, struct err *err)
+static void take_said(struct scene *scene, const struct pg_result *rows)
 {
-    if (wants->count == 0)
-        return true;
-    AUTO(pg_result) rows = pg_tx_query(tx, &LOAD_SAID, PARAMS(WANTED(*wants, 0)), err);
-    for (int row = 0; rows && row < pg_rows(rows); row++)
+    for (int row = 0; row < row_count(rows); row++)
         scene_add_said(scene, text_of(scene, rows, row, 0));
-    return rows != NULL;
 }
 
 static void need_recent(struct needs *needs, struct scene *scene, const struct command *command)
@@ -338,22 +336,52 @@ static void need_recent(struct needs *needs, struct scene *scene, const struct c
     (void)scene_recent(scene, command->room_id, command->user_id);
 }
 
+/* The second round trip, when there has to be one: the names of those who wrote messages that are changed, and how fast
+ * people spoke in rooms for everybody. */
+static bool load_rest(struct pg_tx *tx, struct scene *scene, const struct needs *needs, size_t asked_people,
+                      struct err *err)
+{
+    AUTO(pg_result) people = NULL;
+    AUTO(pg_result) recent = NULL;
+    if (!POST(tx, needs->people.count > asked_people, LOAD_PEOPLE, people, err, WANTED(needs->people, 0)) ||
+        !POST(tx, needs->recent.count, LOAD_RECENT, recent, err, WANTED(needs->recent, 0), WANTED(needs->recent, 1),
+              PG_I64(OPEN_BURST)) ||
+        !pg_tx_flush(tx, err))
+        return false;
+    take_people(scene, people);
+    take_recent(scene, recent);
+    return true;
+}
+
+static bool take_all(struct scene *scene, struct needs *needs, const struct loaded *loaded, struct err *err)
+{
+    if (!take_rooms(scene, loaded->rooms, err))
+        return false;
+    take_seats(scene, loaded->seats);
+    take_messages(needs, scene, loaded->messages);
+    take_people(scene, loaded->people);
+    take_relations(scene, loaded->relations);
+    take_reactions(scene, loaded->reactions);
+    take_files(scene, loaded->files);
+    take_said(scene, loaded->said);
+    return true;
+}
+
 bool store_owner_load(struct pg_tx *tx, struct scene *scene, const struct owner_command *commands, size_t count,
                       struct err *err)
 {
     struct needs needs;
+    struct loaded loaded = {0};
     struct wants *const all[] = {&needs.rooms, &needs.people, &needs.pairs,     &needs.speakers, &needs.numbered,
                                  &needs.named, &needs.files,  &needs.reactions, &needs.recent,   &needs.said};
     for (size_t i = 0; i < ARRAY_LENGTH(all); i++)
         wants_open(all[i], scene->arena);
     for (size_t i = 0; i < count; i++)
         need_for(&needs, &commands[i].command);
-    if (!load_rooms(tx, scene, &needs.rooms, err) || !load_seats(tx, scene, &needs.rooms, err) ||
-        !load_messages(tx, scene, &needs, err) || !load_people(tx, scene, &needs.people, err) ||
-        !load_relations(tx, scene, &needs, err) || !load_reactions(tx, scene, &needs.reactions, err) ||
-        !load_files(tx, scene, &needs.files, err) || !load_said(tx, scene, &needs.said, err))
-        return false;
-    for (size_t i = 0; i < count; i++)
+    const size_t asked_people = needs.people.count;
+    const bool ok = load_all(tx, &needs, &loaded, err) && take_all(scene, &needs, &loaded, err);
+    loaded_free(&loaded);
+    for (size_t i = 0; ok && i < count; i++)
         need_recent(&needs, scene, &commands[i].command);
-    return load_recent(tx, scene, &needs.recent, err);
+    return ok && load_rest(tx, scene, &needs, asked_people, err);
 }

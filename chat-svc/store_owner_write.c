@@ -132,9 +132,9 @@ static void put_bool(struct sheet *sheet, int column, bool value)
 #define TEXTS(sheet, column) PG_TEXTS((sheet)->texts[column].items, (sheet)->count)
 #define NUMBERS(sheet, column) PG_I64S((sheet)->numbers[column].items, (sheet)->count)
 
-/* One statement, unless there is nothing for it. */
+/* One statement, unless there is nothing for it; it leaves with COMMIT. */
 #define RUN(tx, sheet, statement, err, ...)                                                                            \
-    ((sheet)->count == 0 || pg_tx_exec((tx), &(statement), PARAMS(__VA_ARGS__), NULL, (err)))
+    ((sheet)->count == 0 || pg_tx_post((tx), &(statement), PARAMS(__VA_ARGS__), NULL, (err)))
 
 /* ---- rooms and seats ---- */
 

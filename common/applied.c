@@ -8,6 +8,19 @@ static const struct pg_statement MAKE = {
 static const struct pg_statement MOVE = {
     "applied_move", "UPDATE applied SET next_offset = $3 WHERE topic = $1 AND partition = $2 AND next_offset < $3"};
 
+static const struct pg_statement LOCK_ALL = {
+    "applied_lock_all",
+    "SELECT partition, next_offset FROM applied WHERE topic = $1 AND partition = ANY ($2::int[]) ORDER BY partition "
+    "FOR UPDATE"};
+
+static size_t first_of(const struct kafka_batch *batch, int64_t next_offset)
+{
+    size_t first = 0;
+    while (first < batch->count && batch->records[first].offset < next_offset)
+        first++;
+    return first;
+}
+
 bool applied_begin(struct pg_tx *tx, const struct kafka_batch *batch, size_t *first, struct err *err)
 {
     struct pg_params where = PARAMS(PG_TEXT(batch->topic), PG_I64(batch->partition));
@@ -20,16 +33,37 @@ bool applied_begin(struct pg_tx *tx, const struct kafka_batch *batch, size_t *fi
     }
     if (!row)
         return false;
-    int64_t next_offset = pg_i64(row, 0, 0);
-    *first = 0;
-    while (*first < batch->count && batch->records[*first].offset < next_offset)
-        ++*first;
+    *first = first_of(batch, pg_i64(row, 0, 0));
     return true;
 }
 
 bool applied_end(struct pg_tx *tx, const struct kafka_batch *batch, struct err *err)
 {
     int64_t next_offset = batch->records[batch->count - 1].offset + 1;
-    return pg_tx_exec(tx, &MOVE, PARAMS(PG_TEXT(batch->topic), PG_I64(batch->partition), PG_I64(next_offset)), NULL,
+    return pg_tx_post(tx, &MOVE, PARAMS(PG_TEXT(batch->topic), PG_I64(batch->partition), PG_I64(next_offset)), NULL,
                       err);
+}
+
+bool applied_post_lock(struct pg_tx *tx, const struct kafka_batch *batches, size_t count, struct pg_result **rows,
+                       struct err *err)
+{
+    AUTO_FREE int64_t *partitions = mem_new(count, sizeof *partitions);
+    for (size_t i = 0; i < count; i++)
+        partitions[i] = batches[i].partition;
+    return pg_tx_post(tx, &LOCK_ALL, PARAMS(PG_TEXT(batches[0].topic), PG_I64S(partitions, count)), rows, err);
+}
+
+bool applied_firsts(const struct pg_result *rows, const struct kafka_batch *batches, size_t count, size_t *firsts,
+                    struct err *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        int row = 0;
+        while (row < pg_rows(rows) && pg_i64(rows, row, 0) != batches[i].partition)
+            row++;
+        if (row == pg_rows(rows))
+            return err_set_internal(err, &ERR_UNAVAILABLE, "partition %d of %s was never begun",
+                                    (int)batches[i].partition, batches[i].topic);
+        firsts[i] = first_of(&batches[i], pg_i64(rows, row, 1));
+    }
+    return true;
 }

@@ -73,7 +73,11 @@ struct kafka_batch {
 struct kafka_subscription {
     const char *topic; /* NULL ends the table */
     bool (*apply)(void *app, const struct kafka_batch *batch, struct err *err);
-    size_t batch_max; /* 0: 500 */
+    /* May be NULL. Else what waits in several partitions of the topic at one time is handed over at once, one batch
+     * each, so that they can share a transaction: all of them or none. When it fails, each of these partitions goes
+     * through `apply` until that has worked. */
+    bool (*apply_together)(void *app, const struct kafka_batch *batches, size_t count, struct err *err);
+    size_t batch_max; /* records of one call; 0: 500 */
     enum {
         POISON_DEAD_LETTER, /* a batch that fails with ERR_BAD_INPUT is tried record by record; the bad one goes to
                                <topic>.dlq */

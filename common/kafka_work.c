@@ -12,6 +12,7 @@ enum {
     BACKOFF_FIRST_MS = 50,
     BACKOFF_MAX_MS = 5000,
     DEAD_LETTER_MS = 10000,
+    TOGETHER_MAX = 64, /* partitions of one call */
 };
 
 /* What a paused part holds does not count: it can't be worked off now and must not keep the others from reading. */
@@ -73,6 +74,7 @@ static void advance(struct kafka_worker *worker, struct part *part, size_t count
 {
     part->next_offset = part->messages[count - 1]->offset + 1;
     part->singles -= part->singles < count ? part->singles : count;
+    part->apart = false;
     part->backoff_ms = 0;
     part->retry_ms = 0;
     forget_first(worker, part, count);
@@ -198,21 +200,31 @@ static void add_spans(const struct kafka_batch *batch, int64_t start_us, bool ok
     }
 }
 
+static struct kafka_batch fill_batch(const struct part *part, struct kafka_record *records, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        kafka_record_fill(&records[i], part->messages[i]);
+    return (struct kafka_batch){
+        .topic = part->subscription->topic, .partition = part->partition, .records = records, .count = count};
+}
+
+static void batch_done(struct kafka_worker *worker, struct part *part, size_t count)
+{
+    metric_add(part->metrics->applied, (int64_t)count);
+    advance(worker, part, count);
+}
+
 static void run_batch(struct kafka_worker *worker, struct part *part)
 {
     size_t most = part->singles ? 1 : kafka_batch_max(part->subscription);
     size_t count = part->count < most ? part->count : most;
-    for (size_t i = 0; i < count; i++)
-        kafka_record_fill(&worker->records[i], part->messages[i]);
-    const struct kafka_batch batch = {
-        .topic = part->subscription->topic, .partition = part->partition, .records = worker->records, .count = count};
+    const struct kafka_batch batch = fill_batch(part, worker->records, count);
     struct err err = {0};
     const int64_t start_us = clock_now_us();
     const bool ok = part->subscription->apply(worker->app, &batch, &err);
     add_spans(&batch, start_us, ok);
     if (ok) {
-        metric_add(part->metrics->applied, (int64_t)count);
-        advance(worker, part, count);
+        batch_done(worker, part, count);
     } else if (!err_is(&err, &ERR_BAD_INPUT)) {
         back_off(worker, part, &err);
     } else if (count > 1) {
@@ -222,22 +234,81 @@ static void run_batch(struct kafka_worker *worker, struct part *part)
     }
 }
 
-/* The service prepares itself for a partition that became ours. False: not yet. */
-static bool take_over(struct kafka_worker *worker, struct part *part, int64_t now_ms)
+static bool is_due(const struct part *part, int64_t now_ms)
+{
+    return part->count && !part->untold && !part->stopped && part->retry_ms <= now_ms;
+}
+
+static bool goes_together(const struct part *part, const struct kafka_subscription *subscription, int64_t now_ms)
+{
+    return part->subscription == subscription && !part->apart && !part->singles && is_due(part, now_ms);
+}
+
+/* How many records of each of these parts one call takes: all in turn the same, until their sum is batch_max. */
+static void share_out(const struct kafka_subscription *subscription, struct part *const *parts, size_t part_count,
+                      size_t *counts)
+{
+    size_t left = kafka_batch_max(subscription), hungry = part_count;
+    memset(counts, 0, part_count * sizeof *counts);
+    while (left && hungry) {
+        const size_t portion = left / hungry ? left / hungry : 1;
+        hungry = 0;
+        for (size_t i = 0; i < part_count && left; i++) {
+            size_t more = parts[i]->count - counts[i];
+            more = more < portion ? more : portion;
+            more = more < left ? more : left;
+            counts[i] += more;
+            left -= more;
+            hungry += counts[i] < parts[i]->count;
+        }
+    }
+}
+
+/* One call for all parts of this subscription that have something to do, when they are more than one. When it fails
+ * each goes alone, in this turn: so the one that can't be applied keeps nobody waiting. */
+static void run_together(struct kafka_worker *worker, const struct kafka_subscription *subscription, int64_t now_ms)
+{
+    struct part *parts[TOGETHER_MAX];
+    struct kafka_batch batches[TOGETHER_MAX] = {{0}};
+    size_t counts[TOGETHER_MAX], count = 0, at = 0;
+    for (size_t i = 0; i < worker->part_count && count < TOGETHER_MAX; i++)
+        if (goes_together(&worker->parts[i], subscription, now_ms))
+            parts[count++] = &worker->parts[i];
+    if (count < 2)
+        return;
+    share_out(subscription, parts, count, counts);
+    while (!counts[count - 1]) /* more parts than batch_max */
+        count--;
+    for (size_t i = 0; i < count; at += counts[i++])
+        batches[i] = fill_batch(parts[i], worker->records + at, counts[i]);
+    struct err err = {0};
+    const int64_t start_us = clock_now_us();
+    const bool done = subscription->apply_together(worker->app, batches, count, &err);
+    for (size_t i = 0; i < count; i++)
+        add_spans(&batches[i], start_us, done);
+    if (!done)
+        log_err("batches_failed_together", &err);
+    for (size_t i = 0; i < count; i++) {
+        parts[i]->ran = done;
+        parts[i]->apart = !done;
+        if (done)
+            batch_done(worker, parts[i], counts[i]);
+    }
+}
+
+/* The service prepares itself for a partition that became ours. */
+static void take_over(struct kafka_worker *worker, struct part *part, int64_t now_ms)
 {
     struct err err = {0};
-    if (!part->untold)
-        return true;
-    if (part->retry_ms > now_ms)
-        return false;
+    if (!part->untold || part->retry_ms > now_ms)
+        return;
     if (!part->subscription->assigned(worker->app, part->subscription->topic, part->partition, &err)) {
         back_off(worker, part, &err);
-        return false;
+        return;
     }
     part->untold = false;
     part->backoff_ms = 0;
     part->retry_ms = 0;
-    return true;
 }
 
 static void look_whether_caught_up(struct part *part)
@@ -249,12 +320,17 @@ static void look_whether_caught_up(struct part *part)
 
 void kafka_work_run(struct kafka_worker *worker)
 {
-    int64_t now_ms = clock_monotonic_ms();
+    const int64_t now_ms = clock_monotonic_ms();
+    for (size_t i = 0; i < worker->part_count && !worker->stop; i++) {
+        worker->parts[i].ran = false;
+        take_over(worker, &worker->parts[i], now_ms);
+    }
+    for (const struct kafka_subscription *each = worker->subscriptions; each->topic && !worker->stop; each++)
+        if (each->apply_together)
+            run_together(worker, each, now_ms);
     for (size_t i = 0; i < worker->part_count && !worker->stop; i++) {
         struct part *part = &worker->parts[i];
-        if (!take_over(worker, part, now_ms))
-            continue;
-        if (part->count && !part->stopped && part->retry_ms <= now_ms)
+        if (!part->ran && is_due(part, now_ms))
             run_batch(worker, part);
         if (part->paused && !part->stopped && !part->retry_ms)
             set_paused(worker, part, false);

@@ -23,6 +23,8 @@ struct part {
     size_t count, room, bytes;
     int64_t read_offset; /* behind the last record read */
     size_t singles;      /* so many records go one by one, since a batch with them was refused */
+    bool ran;            /* in this turn, together with others */
+    bool apart;          /* a call together with other partitions failed: the next one is its own */
     int64_t next_offset; /* behind the last record that is done; -1: none yet */
     int64_t committed;
     int64_t end_offset; /* what stood in it when it became ours ends here; -1: not known yet */

@@ -104,7 +104,7 @@ static bool add_portion(struct pg_tx *tx, const struct outbox_event *events, siz
         cells[REQUEST_ID * count + i] = events[i].request_id;
         cells[TRACEPARENT * count + i] = events[i].traceparent;
     }
-    return pg_tx_exec(tx, &ADD,
+    return pg_tx_post(tx, &ADD,
                       PARAMS(PG_TEXTS(cells + TOPIC * count, count), PG_TEXTS(cells + KEY * count, count),
                              PG_TEXTS(cells + PAYLOAD * count, count), PG_TEXTS(cells + HEX * count, count),
                              PG_TEXTS(cells + REQUEST_ID * count, count), PG_TEXTS(cells + TRACEPARENT * count, count)),

@@ -49,9 +49,10 @@ static int64_t read_waiting(void *payload)
 
 static void pool_add_metrics(struct pg_pool *pool)
 {
-    pool->seconds = METRIC_CHILD(
-        metric_histogram("madang_pg_query_seconds", "Time of one SQL statement, round trip included", NULL));
-    pool->failures = METRIC_CHILD(metric_counter("madang_pg_failures_total", "SQL statements that failed", NULL));
+    pool->seconds = METRIC_CHILD(metric_histogram(
+        "madang_pg_query_seconds", "Time of one round trip: a statement, or several that left together", NULL));
+    pool->failures =
+        METRIC_CHILD(metric_counter("madang_pg_failures_total", "Round trips with a statement that failed", NULL));
     pool->retries =
         METRIC_CHILD(metric_counter("madang_pg_retries_total", "Statements and transactions that ran again", NULL));
     metric_gauge_read("madang_pg_connections_in_use", "Connections that run something", read_in_use, pool);
@@ -200,22 +201,38 @@ void pg_pool_count_retry(struct pg_pool *pool)
     metric_add(pool->retries, 1);
 }
 
+static void note_exchange(struct pg_pool *pool, int64_t start_us, const char *name, enum pg_outcome outcome)
+{
+    int64_t end_us = clock_monotonic_us();
+    metric_observe_us(pool->seconds, end_us - start_us);
+    if (outcome < PG_NOT_RUN)
+        atomic_store_explicit(&pool->answered_ms, end_us / 1000, memory_order_relaxed);
+    if (outcome != PG_OK)
+        metric_add(pool->failures, 1);
+    if (end_us - start_us > SLOW_US)
+        log_event(LOG_WARN, "pg_slow", LOG_TEXT("statement", name), LOG_I64("ms", (end_us - start_us) / 1000));
+}
+
 static struct pg_result *run_timed(struct pg_pool *pool, struct pg_conn *conn, const struct pg_statement *statement,
                                    struct pg_params params, bool begin, int limit_ms, enum pg_outcome *outcome,
                                    struct err *err)
 {
     int64_t start_us = clock_monotonic_us();
     struct pg_result *result = pg_conn_run(conn, statement, params, begin, limit_ms, outcome, err);
-    int64_t end_us = clock_monotonic_us();
-    metric_observe_us(pool->seconds, end_us - start_us);
-    if (*outcome < PG_NOT_RUN)
-        atomic_store_explicit(&pool->answered_ms, end_us / 1000, memory_order_relaxed);
-    if (*outcome != PG_OK)
-        metric_add(pool->failures, 1);
-    if (end_us - start_us > SLOW_US)
-        log_event(LOG_WARN, "pg_slow", LOG_TEXT("statement", statement->name),
-                  LOG_I64("ms", (end_us - start_us) / 1000));
+    note_exchange(pool, start_us, statement->name, *outcome);
     return result;
+}
+
+bool pg_pool_flush(struct pg_pool *pool, struct pg_conn *conn, enum pg_outcome *outcome, struct err *err)
+{
+    int64_t start_us = clock_monotonic_us();
+    *outcome = PG_OK;
+    if (!conn->posted_count)
+        return true;
+    const char *last = conn->posted[conn->posted_count - 1].name;
+    bool ok = pg_conn_flush(conn, PG_WAIT_MS, outcome, err);
+    note_exchange(pool, start_us, last, *outcome);
+    return ok;
 }
 
 struct pg_result *pg_pool_run(struct pg_pool *pool, struct pg_conn *conn, const struct pg_statement *statement,

@@ -99,6 +99,14 @@ bool pg_exec(struct pg_pool *pool, const struct pg_statement *statement, struct 
 bool pg_tx_exec(struct pg_tx *tx, const struct pg_statement *statement, struct pg_params params, int64_t *changed,
                 struct err *err);
 
+/* One round trip for several statements: a posted one leaves with the next pg_tx_query, pg_tx_exec, pg_tx_flush, or
+ * with COMMIT, behind those that were posted before it. *result (may be NULL: nobody wants rows) is set by then, NULL
+ * before, and must live so long; its owner releases it. When a statement fails, what stands behind it has not run, and
+ * whatever sent it fails with its err; with COMMIT that is pg_transaction, and nothing is committed. */
+bool pg_tx_post(struct pg_tx *tx, const struct pg_statement *statement, struct pg_params params,
+                struct pg_result **result, struct err *err);
+bool pg_tx_flush(struct pg_tx *tx, struct err *err);
+
 /* Several statements without parameters: migrations only. */
 bool pg_tx_script(struct pg_tx *tx, const char *sql, struct err *err);
 

@@ -117,6 +117,7 @@ void pg_conn_release(struct pg_conn **conn)
         return;
     PQfinish((*conn)->libpq);
     free((*conn)->prepared);
+    free((*conn)->posted);
     free(*conn);
     *conn = NULL;
 }
@@ -204,134 +205,237 @@ static bool good(const PGresult *result)
 struct command {
     const char *name;
     int64_t deadline_ms;
-    PGresult *last;   /* the good result of the last command */
     PGresult *failed; /* the first failure */
-    int done;         /* commands that went well */
+    int done;         /* results that were good */
     bool over;
+    bool ended; /* all results came */
 };
 
-/* Takes all results up to the end of the exchange: PIPELINE_SYNC in pipeline mode, else NULL. */
-static void take_results(struct pg_conn *conn, bool pipeline, struct command *command)
+static bool is_copy(ExecStatusType status)
 {
-    for (;;) {
+    return status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH;
+}
+
+/* Whatever one result means for the command that it belongs to (NULL: nobody wants it). False: give up. */
+static bool take_result(struct pg_conn *conn, PGresult *result, const struct pg_posted *posted, struct command *command)
+{
+    ExecStatusType status = PQresultStatus(result);
+    if (good(result)) {
+        command->done++;
+        if (posted && posted->preparing && conn->prepared_count < PREPARED_MAX)
+            remember_prepared(conn, posted->preparing);
+        if (posted && posted->result) {
+            *posted->result = (struct pg_result *)result;
+            return true;
+        }
+    } else if (!command->failed && status != PGRES_PIPELINE_ABORTED) {
+        command->failed = result;
+        command->name = posted ? posted->name : command->name;
+        return !is_copy(status); /* never asked for: the connection is given up */
+    }
+    PQclear(result);
+    return true;
+}
+
+/* Takes all results up to the end of the exchange: PIPELINE_SYNC in pipeline mode, else NULL. */
+static void take_results(struct pg_conn *conn, const struct pg_posted *one, struct command *command)
+{
+    const bool pipeline = !one;
+    for (size_t at = 0;;) {
         PGresult *result = next_result(conn, command->deadline_ms, &command->over);
         if (command->over)
             return;
         if (!result) {
-            if (!pipeline || PQstatus(conn->libpq) != CONNECTION_OK)
+            if (!pipeline || PQstatus(conn->libpq) != CONNECTION_OK) {
+                command->ended = !pipeline;
                 return;
-            continue; /* the end of one command of the pipeline */
+            }
+            at++; /* the end of one command of the pipeline */
+            continue;
         }
-        ExecStatusType status = PQresultStatus(result);
-        if (status == PGRES_PIPELINE_SYNC) {
+        if (PQresultStatus(result) == PGRES_PIPELINE_SYNC) {
             PQclear(result);
+            command->ended = true;
             return;
         }
-        if (good(result)) {
-            command->done++;
-            PQclear(command->last);
-            command->last = result;
-        } else if (!command->failed && status != PGRES_PIPELINE_ABORTED) {
-            command->failed = result;
-            if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH)
-                return; /* never asked for: the connection is given up */
-        } else {
-            PQclear(result);
-        }
+        if (!take_result(conn, result, one ? one : at < conn->posted_count ? &conn->posted[at] : NULL, command))
+            return;
     }
 }
 
-static struct pg_result *conclude(struct pg_conn *conn, struct command *command, enum pg_outcome *outcome,
-                                  struct err *err)
+static bool conclude(struct pg_conn *conn, struct command *command, enum pg_outcome *outcome, struct err *err)
 {
-    enum pg_outcome ignored;
-    outcome = outcome ? outcome : &ignored;
     *outcome = PG_OK;
     if (command->over) {
         unavailable(err, command->name, "the database does not answer");
         *outcome = PG_TIMED_OUT;
     } else if (command->failed) {
         *outcome = pg_failure(command->failed, command->name, err);
-    } else if (!command->last) {
+    } else if (!command->done || !command->ended) {
         unavailable(err, command->name, PQerrorMessage(conn->libpq));
         *outcome = PG_LOST;
     }
     PQclear(command->failed);
     if (*outcome >= PG_NOT_RUN || PQstatus(conn->libpq) != CONNECTION_OK)
         conn->broken = true;
-    if (*outcome == PG_OK)
-        return (struct pg_result *)command->last;
-    PQclear(command->last);
-    return NULL;
+    return *outcome == PG_OK;
 }
 
-static bool send_prepared(struct pg_conn *conn, const struct pg_statement *statement, const struct pg_wire *wire)
+static bool not_sent(struct pg_conn *conn, const char *name, enum pg_outcome *outcome, struct err *err)
 {
-    return PQsendQueryPrepared(conn->libpq, statement->name, wire->count, wire->values, wire->lengths, wire->formats,
-                               0) == 1;
+    unavailable(err, name, conn->broken ? "the connection is broken" : PQerrorMessage(conn->libpq));
+    conn->broken = true;
+    *outcome = PG_NOT_RUN;
+    return false;
 }
 
-/* First use of a statement, or the first of a transaction: all parts leave in one write and are answered together. */
-static bool send_pipeline(struct pg_conn *conn, const struct pg_statement *statement, const struct pg_wire *wire,
-                          bool begin, bool prepare)
+static bool send_prepared(struct pg_conn *conn, const char *name, const struct pg_wire *wire)
 {
-    bool keep = conn->prepared_count < PREPARED_MAX;
-    if (!PQenterPipelineMode(conn->libpq))
-        return false;
-    if (begin && !PQsendQueryParams(conn->libpq, "BEGIN", 0, NULL, NULL, NULL, NULL, 0))
-        return false;
-    if (prepare && !PQsendPrepare(conn->libpq, keep ? statement->name : "", statement->sql, 0, NULL))
-        return false;
-    bool sent = prepare && !keep ? PQsendQueryPrepared(conn->libpq, "", wire->count, wire->values, wire->lengths,
-                                                       wire->formats, 0) == 1
-                                 : send_prepared(conn, statement, wire);
-    return sent && PQpipelineSync(conn->libpq);
+    return PQsendQueryPrepared(conn->libpq, name, wire->count, wire->values, wire->lengths, wire->formats, 0) == 1;
 }
 
-static struct pg_result *not_run(enum pg_outcome why, enum pg_outcome *outcome)
+/* ---- exchanges of several statements
+ * ---------------------------------------------------------------------------------- */
+
+static void note_posted(struct pg_conn *conn, struct pg_posted posted)
 {
-    if (outcome)
-        *outcome = why;
-    return NULL;
+    if (conn->posted_count == conn->posted_room) {
+        conn->posted_room = conn->posted_room ? conn->posted_room * 2 : 16;
+        conn->posted = mem_grow(conn->posted, conn->posted_room, sizeof *conn->posted);
+    }
+    conn->posted[conn->posted_count++] = posted;
+}
+
+static bool enter_pipeline(struct pg_conn *conn)
+{
+    return !conn->broken && (conn->posted_count || PQenterPipelineMode(conn->libpq));
+}
+
+static bool post_plain(struct pg_conn *conn, const char *sql)
+{
+    if (!enter_pipeline(conn) || !PQsendQueryParams(conn->libpq, sql, 0, NULL, NULL, NULL, NULL, 0))
+        return false;
+    note_posted(conn, (struct pg_posted){.name = sql});
+    return true;
+}
+
+/* Is it on its way to be prepared already, in this exchange? */
+static bool is_being_prepared(const struct pg_conn *conn, const struct pg_statement *statement)
+{
+    for (size_t i = 0; i < conn->posted_count; i++)
+        if (conn->posted[i].preparing == statement)
+            return true;
+    return is_prepared(conn, statement);
+}
+
+static bool post(struct pg_conn *conn, const struct pg_statement *statement, const struct pg_wire *wire,
+                 struct pg_result **result)
+{
+    const bool keep = conn->prepared_count + conn->posted_count < PREPARED_MAX;
+    const bool prepare = !is_being_prepared(conn, statement);
+    const char *name = keep || !prepare ? statement->name : "";
+    if (!enter_pipeline(conn))
+        return false;
+    if (prepare) {
+        if (!PQsendPrepare(conn->libpq, name, statement->sql, 0, NULL))
+            return false;
+        note_posted(conn, (struct pg_posted){.name = statement->name, .preparing = keep ? statement : NULL});
+    }
+    if (!send_prepared(conn, name, wire))
+        return false;
+    note_posted(conn, (struct pg_posted){.name = statement->name, .result = result});
+    return true;
+}
+
+bool pg_conn_post_plain(struct pg_conn *conn, const char *sql, enum pg_outcome *outcome, struct err *err)
+{
+    return post_plain(conn, sql) || not_sent(conn, sql, outcome, err);
+}
+
+bool pg_conn_post(struct pg_conn *conn, const struct pg_statement *statement, struct pg_params params, bool begin,
+                  struct pg_result **result, enum pg_outcome *outcome, struct err *err)
+{
+    struct pg_wire wire;
+    if (!pg_wire_fill(&wire, params, err)) {
+        pg_wire_free(&wire);
+        *outcome = PG_FAILED;
+        return false;
+    }
+    const bool posted = (!begin || post_plain(conn, "BEGIN")) && post(conn, statement, &wire, result);
+    pg_wire_free(&wire);
+    return posted || not_sent(conn, statement->name, outcome, err);
+}
+
+bool pg_conn_flush(struct pg_conn *conn, int limit_ms, enum pg_outcome *outcome, struct err *err)
+{
+    *outcome = PG_OK;
+    if (!conn->posted_count)
+        return true;
+    struct command command = {.name = conn->posted[conn->posted_count - 1].name,
+                              .deadline_ms = clock_monotonic_ms() + limit_ms};
+    if (conn->broken || !PQpipelineSync(conn->libpq)) {
+        conn->posted_count = 0;
+        return not_sent(conn, command.name, outcome, err);
+    }
+    take_results(conn, NULL, &command);
+    const bool ok = conclude(conn, &command, outcome, err);
+    conn->posted_count = 0;
+    if (!conn->broken && !PQexitPipelineMode(conn->libpq))
+        conn->broken = true;
+    return ok;
+}
+
+void pg_conn_forget_results(struct pg_conn *conn)
+{
+    for (size_t i = 0; i < conn->posted_count; i++)
+        conn->posted[i].result = NULL;
+}
+
+/* ---- exchanges of one
+ * ------------------------------------------------------------------------------------------------- */
+
+/* The usual case: prepared already, and nothing else to send. */
+static bool run_alone(struct pg_conn *conn, const struct pg_statement *statement, const struct pg_wire *wire,
+                      int limit_ms, struct pg_result **result, enum pg_outcome *outcome, struct err *err)
+{
+    const struct pg_posted posted = {.name = statement->name, .result = result};
+    struct command command = {.name = statement->name, .deadline_ms = clock_monotonic_ms() + limit_ms};
+    if (conn->broken || !send_prepared(conn, statement->name, wire))
+        return not_sent(conn, statement->name, outcome, err);
+    take_results(conn, &posted, &command);
+    return conclude(conn, &command, outcome, err);
 }
 
 struct pg_result *pg_conn_run(struct pg_conn *conn, const struct pg_statement *statement, struct pg_params params,
                               bool begin, int limit_ms, enum pg_outcome *outcome, struct err *err)
 {
-    struct pg_wire wire;
-    if (!pg_wire_fill(&wire, params, err)) {
+    enum pg_outcome ignored;
+    struct pg_result *result = NULL;
+    bool ok;
+    outcome = outcome ? outcome : &ignored;
+    if (begin || conn->posted_count || !is_prepared(conn, statement)) {
+        ok = pg_conn_post(conn, statement, params, begin, &result, outcome, err) &&
+             pg_conn_flush(conn, limit_ms, outcome, err);
+    } else {
+        struct pg_wire wire;
+        ok = pg_wire_fill(&wire, params, err);
+        *outcome = PG_FAILED;
+        ok = ok && run_alone(conn, statement, &wire, limit_ms, &result, outcome, err);
         pg_wire_free(&wire);
-        return not_run(PG_FAILED, outcome);
     }
-    struct command command = {.name = statement->name, .deadline_ms = clock_monotonic_ms() + limit_ms};
-    bool prepare = !is_prepared(conn, statement), pipeline = begin || prepare;
-    bool sent = !conn->broken && (pipeline ? send_pipeline(conn, statement, &wire, begin, prepare)
-                                           : send_prepared(conn, statement, &wire));
-    pg_wire_free(&wire);
-    if (!sent) {
-        unavailable(err, statement->name, conn->broken ? "the connection is broken" : PQerrorMessage(conn->libpq));
-        conn->broken = true;
-        return not_run(PG_NOT_RUN, outcome);
-    }
-    take_results(conn, pipeline, &command);
-    struct pg_result *result = conclude(conn, &command, outcome, err);
-    if (pipeline && !conn->broken && !PQexitPipelineMode(conn->libpq))
-        conn->broken = true;
-    /* It stays prepared even when its first run failed. */
-    if (prepare && command.done > (begin ? 1 : 0) && conn->prepared_count < PREPARED_MAX)
-        remember_prepared(conn, statement);
+    if (!ok)
+        pg_result_release(&result);
     return result;
 }
 
 bool pg_conn_script(struct pg_conn *conn, const char *sql, int limit_ms, enum pg_outcome *outcome, struct err *err)
 {
-    struct command command = {.name = "script", .deadline_ms = clock_monotonic_ms() + limit_ms};
-    if (conn->broken || !PQsendQuery(conn->libpq, sql)) {
-        unavailable(err, "script", PQerrorMessage(conn->libpq));
-        conn->broken = true;
-        return not_run(PG_NOT_RUN, outcome);
-    }
-    take_results(conn, false, &command);
-    AUTO(pg_result) result = conclude(conn, &command, outcome, err);
-    return result != NULL;
+    static const struct pg_posted SCRIPT = {.name = "script"};
+    enum pg_outcome ignored;
+    struct command command = {.name = SCRIPT.name, .deadline_ms = clock_monotonic_ms() + limit_ms};
+    outcome = outcome ? outcome : &ignored;
+    if (conn->broken || !PQsendQuery(conn->libpq, sql))
+        return not_sent(conn, SCRIPT.name, outcome, err);
+    take_results(conn, &SCRIPT, &command);
+    return conclude(conn, &command, outcome, err);
 }

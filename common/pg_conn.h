@@ -16,11 +16,20 @@ enum {
     PG_PARAMS_MAX = 32,
 };
 
+/* One command of an exchange. */
+struct pg_posted {
+    const char *name;
+    const struct pg_statement *preparing; /* it prepares this one; NULL: it runs something */
+    struct pg_result **result;            /* whose it is; may be NULL */
+};
+
 struct pg_conn {
     PGconn *libpq;
     bool broken;                          /* no more statements over this connection */
     const struct pg_statement **prepared; /* open addressing by pointer */
     size_t prepared_count, prepared_size;
+    struct pg_posted *posted; /* what leaves with the next exchange, in order */
+    size_t posted_count, posted_room;
 };
 
 /* How a statement ended, beyond what err says: who may run it again. */
@@ -43,7 +52,20 @@ bool pg_conn_alive(struct pg_conn *conn);
  * NULL and err on failure; *outcome (may be NULL) always. */
 struct pg_result *pg_conn_run(struct pg_conn *conn, const struct pg_statement *statement, struct pg_params params,
                               bool begin, int limit_ms, enum pg_outcome *outcome, struct err *err);
-/* Plain SQL without parameters and without rows: BEGIN, COMMIT, LISTEN, migrations. */
+/* Several statements in one exchange: posted ones leave, in order, with the next pg_conn_run or pg_conn_flush. *result
+ * (may be NULL) is set there and has to live until then. False and err: the connection is of no use, or the parameters
+ * are. `begin` as above. */
+bool pg_conn_post(struct pg_conn *conn, const struct pg_statement *statement, struct pg_params params, bool begin,
+                  struct pg_result **result, enum pg_outcome *outcome, struct err *err);
+/* One of BEGIN, COMMIT, ROLLBACK: neither prepared nor with parameters. */
+bool pg_conn_post_plain(struct pg_conn *conn, const char *sql, enum pg_outcome *outcome, struct err *err);
+/* Sends what was posted and takes all answers. False: err and *outcome are of the first that failed; those behind it
+ * have not run. */
+bool pg_conn_flush(struct pg_conn *conn, int limit_ms, enum pg_outcome *outcome, struct err *err);
+/* Whoever wanted the results of what was posted is gone. */
+void pg_conn_forget_results(struct pg_conn *conn);
+
+/* Plain SQL without parameters and without rows: LISTEN, migrations. Nothing may be posted. */
 bool pg_conn_script(struct pg_conn *conn, const char *sql, int limit_ms, enum pg_outcome *outcome, struct err *err);
 /* Sleeps until the server sends something (conn may be NULL), other_fd (-1: none) is readable, or the limit is over. */
 void pg_conn_sleep(struct pg_conn *conn, int other_fd, int limit_ms);

@@ -11,6 +11,8 @@ void pg_pool_give(struct pg_pool *pool, struct pg_conn **conn);
 /* pg_conn_run with figures: time, slow statements, "the database answers". */
 struct pg_result *pg_pool_run(struct pg_pool *pool, struct pg_conn *conn, const struct pg_statement *statement,
                               struct pg_params params, bool begin, enum pg_outcome *outcome, struct err *err);
+/* pg_conn_flush with the same figures. */
+bool pg_pool_flush(struct pg_pool *pool, struct pg_conn *conn, enum pg_outcome *outcome, struct err *err);
 void pg_pool_count_retry(struct pg_pool *pool);
 
 #endif

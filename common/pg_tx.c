@@ -19,15 +19,38 @@ struct pg_tx {
     enum pg_outcome outcome; /* of the first statement that failed */
 };
 
+static void note(struct pg_tx *tx, enum pg_outcome outcome)
+{
+    tx->begun = true;
+    if (tx->outcome == PG_OK)
+        tx->outcome = outcome;
+}
+
 struct pg_result *pg_tx_query(struct pg_tx *tx, const struct pg_statement *statement, struct pg_params params,
                               struct err *err)
 {
     enum pg_outcome outcome;
     struct pg_result *result = pg_pool_run(tx->pool, tx->conn, statement, params, !tx->begun, &outcome, err);
-    tx->begun = true;
-    if (tx->outcome == PG_OK)
-        tx->outcome = outcome;
+    note(tx, outcome);
     return result;
+}
+
+bool pg_tx_post(struct pg_tx *tx, const struct pg_statement *statement, struct pg_params params,
+                struct pg_result **result, struct err *err)
+{
+    enum pg_outcome outcome = PG_OK;
+    bool ok = pg_conn_post(tx->conn, statement, params, !tx->begun, result, &outcome, err);
+    note(tx, outcome);
+    return ok;
+}
+
+bool pg_tx_flush(struct pg_tx *tx, struct err *err)
+{
+    enum pg_outcome outcome;
+    bool ok = pg_pool_flush(tx->pool, tx->conn, &outcome, err);
+    if (!ok)
+        note(tx, outcome);
+    return ok;
 }
 
 bool pg_tx_exec(struct pg_tx *tx, const struct pg_statement *statement, struct pg_params params, int64_t *changed,
@@ -43,37 +66,46 @@ bool pg_tx_script(struct pg_tx *tx, const char *sql, struct err *err)
 {
     enum pg_outcome outcome = PG_OK;
     bool ok =
+        pg_tx_flush(tx, err) &&
         (tx->begun || pg_conn_script(tx->conn, "BEGIN; SET LOCAL statement_timeout = 0", PG_WAIT_MS, &outcome, err)) &&
         pg_conn_script(tx->conn, sql, PG_SCRIPT_MS, &outcome, err);
-    tx->begun = true;
-    if (tx->outcome == PG_OK)
-        tx->outcome = outcome;
+    note(tx, outcome);
     return ok;
 }
 
-/* True when committed; *again when nothing is committed and another run may succeed. */
+/* True when committed; *again when nothing is committed and another run may succeed. What is posted still leaves with
+ * COMMIT; when one of it fails the server does not come to COMMIT. */
 static bool commit(struct pg_tx *tx, bool *again, struct err *err)
 {
+    enum pg_outcome outcome = PG_OK;
     if (!pg_conn_alive(tx->conn)) { /* gone before COMMIT was sent */
         tx->conn->broken = *again = true;
         err_set_internal(err, &ERR_UNAVAILABLE, "the connection broke before COMMIT");
         err->retry_after_s = 1;
         return false;
     }
-    enum pg_outcome outcome;
-    bool ok = pg_conn_script(tx->conn, "COMMIT", PG_WAIT_MS, &outcome, err);
-    *again = outcome == PG_RACE;
-    if (outcome >= PG_NOT_RUN) {
+    if (!pg_conn_post_plain(tx->conn, "COMMIT", &outcome, err)) {
+        *again = true;
+        return false;
+    }
+    bool ok = pg_pool_flush(tx->pool, tx->conn, &outcome, err);
+    *again = outcome == PG_RACE || (outcome == PG_NOT_RUN && !ok && PQstatus(tx->conn->libpq) == CONNECTION_OK);
+    if (outcome >= PG_NOT_RUN && !*again) {
         err_set_internal(err, &ERR_UNAVAILABLE, "the answer to COMMIT was lost: the outcome is unknown");
         err->retry_after_s = 1;
     }
     return ok;
 }
 
+/* What is posted is not wanted any more, but the connection can't take it back. */
 static void roll_back(struct pg_tx *tx)
 {
     struct err ignored = {0};
+    enum pg_outcome outcome;
+    pg_conn_forget_results(tx->conn);
     if (tx->begun && !tx->conn->broken)
+        (void)pg_conn_flush(tx->conn, PG_WAIT_MS, &outcome, &ignored);
+    if (!tx->conn->broken && PQtransactionStatus(tx->conn->libpq) != PQTRANS_IDLE)
         (void)pg_conn_script(tx->conn, "ROLLBACK", PG_WAIT_MS, NULL, &ignored);
 }
 
@@ -90,10 +122,9 @@ static bool run_once(struct pg_pool *pool, bool (*body)(struct pg_tx *tx, void *
     if (ok && tx.outcome != PG_OK) /* the server would answer COMMIT with ROLLBACK, in silence */
         ok = err_set_internal(err, *again ? &ERR_UNAVAILABLE : &ERR_INTERNAL,
                               "a transaction went on after a failed statement");
+    ok = ok && (!tx.begun || commit(&tx, again, err));
     if (!ok)
         roll_back(&tx);
-    else if (tx.begun)
-        ok = commit(&tx, again, err);
     pg_pool_give(pool, &tx.conn);
     return ok;
 }

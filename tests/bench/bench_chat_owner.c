@@ -58,7 +58,7 @@ static void run(struct bench *bench, const char *name)
     struct kit *kit = bench->kit;
     double cpu = 0;
     const double backend_before = backend_cpu_s(kit);
-    int64_t wall = 0, statements = kit_statements();
+    int64_t wall = 0, trips = kit_trips();
     for (int round = 0; round < bench->batches; round++) {
         for (int i = 0; i < bench->batch; i++) {
             const int room = (round * bench->batch + i) % bench->rooms;
@@ -76,10 +76,10 @@ static void run(struct bench *bench, const char *name)
     }
     const double messages = (double)bench->batch * bench->batches;
     printf("%-20s %7.0f messages/s; each %5.1f us of processor here, %5.1f in PostgreSQL; %6.1f ms a batch of %d in "
-           "%lld statements\n",
+           "%lld round trips\n",
            name, messages / ((double)wall / 1e6), cpu * 1e6 / messages,
            (backend_cpu_s(kit) - backend_before) * 1e6 / messages, (double)wall / 1000.0 / bench->batches, bench->batch,
-           (long long)((kit_statements() - statements) / bench->batches));
+           (long long)((kit_trips() - trips) / bench->batches));
 }
 
 TEST(owner_throughput, "")

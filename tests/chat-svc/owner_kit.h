@@ -240,8 +240,8 @@ __attribute__((unused)) static struct command kit_send(struct kit *kit, const ch
                             .content = content};
 }
 
-/* SQL statements that this process has sent over pools. */
-__attribute__((unused)) static int64_t kit_statements(void)
+/* Round trips of this process to PostgreSQL. */
+__attribute__((unused)) static int64_t kit_trips(void)
 {
     AUTO_STR out;
     str_init(&out);
