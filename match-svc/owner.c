@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { SEND_MS = 10000, UPKEEP_MS = 1000, UPKEEP_BUSY_MS = 100 };
+enum { SEND_MS = 10000, UPKEEP_MS = 1000, UPKEEP_BUSY_MS = 100, SWEEP_ROUNDS = 60 };
 
 /* ---- partitions ---- */
 
@@ -219,10 +219,17 @@ void owner_revoked(void *payload, const char *topic, int32_t partition)
 static void upkeep_round(void *payload, unsigned round)
 {
     struct owner *owner = payload;
-    (void)round;
+    struct err err = {0};
+    int64_t snapshots = 0, markets = 0;
     pthread_mutex_lock(&owner->lock);
     owner_upkeep(owner);
     pthread_mutex_unlock(&owner->lock);
+    if (round % SWEEP_ROUNDS != 0)
+        return;
+    if (!store_sweep(owner->options.db, &snapshots, &markets, &err))
+        log_err("sweep_failed", &err);
+    else if (snapshots || markets)
+        log_event(LOG_INFO, "markets_swept", LOG_I64("snapshots", snapshots), LOG_I64("markets", markets));
 }
 
 void owner_show(struct owner *owner)

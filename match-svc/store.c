@@ -147,3 +147,14 @@ bool store_find_snapshot(struct pg_pool *db, const struct uuid *market, int64_t 
     *whole = crypto_equal(stored.bytes, stored.length, checksum, sizeof checksum);
     return true;
 }
+
+bool store_sweep(struct pg_pool *db, int64_t *snapshots, int64_t *markets, struct err *err)
+{
+    static const struct pg_statement SNAPSHOTS = {
+        "sweep_snapshots", "DELETE FROM snapshots USING markets WHERE markets.id = market_id AND closed_at < now() - "
+                           "make_interval(hours => $1::int)"};
+    static const struct pg_statement MARKETS = {
+        "sweep_markets", "DELETE FROM markets WHERE closed_at < now() - make_interval(days => $1::int)"};
+    return pg_exec(db, &SNAPSHOTS, PARAMS(PG_I64(CLOSED_SNAPSHOT_HOURS)), snapshots, err) &&
+           pg_exec(db, &MARKETS, PARAMS(PG_I64(CLOSED_MARKET_DAYS)), markets, err);
+}

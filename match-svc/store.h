@@ -40,4 +40,10 @@ bool store_put_snapshot(struct pg_pool *db, const struct snapshot *snapshot, boo
 bool store_find_snapshot(struct pg_pool *db, const struct uuid *market, int64_t before, struct arena *arena,
                          struct snapshot *snapshot, bool *found, bool *whole, struct err *err);
 
+enum { CLOSED_SNAPSHOT_HOURS = 1, CLOSED_MARKET_DAYS = 31 };
+
+/* What nobody will ask for: snapshots of markets that were closed hours ago (who comes so late has it replayed), rows
+ * of markets that the log has forgotten. Any instance, any time. */
+bool store_sweep(struct pg_pool *db, int64_t *snapshots, int64_t *markets, struct err *err);
+
 #endif

@@ -1,4 +1,5 @@
 #include "owner_kit.h"
+#include "store.h"
 
 TEST(one_record_per_command_says_whom_it_concerns, "S-54 I2")
 {
@@ -396,9 +397,17 @@ TEST(a_closed_market_is_stored_once_more_and_leaves_memory, "I9")
     EXPECT_I64(told + 1, world_end(&world, world.events));
     world_next_owner(&world); /* nothing lives: nothing is rebuilt */
     EXPECT_I64(0, world_markets("open") + world_markets("closed"));
+    (void)test_sql("UPDATE markets SET closed_at = now() - interval '2 hours'");
+    int64_t snapshots, markets;
+    REQUIRE_OK(store_sweep(world.db, &snapshots, &markets, &err), &err);
+    EXPECT_TEXT("0", test_sql("SELECT count(*) FROM snapshots"));
+    EXPECT_I64(0, markets);
     command = scene_place(&scene, world_id(), scene.people[1], false, SIDE_BUY, 500, 1);
     world_send(&world, &command);
-    REQUIRE(world_feed(&world));
+    REQUIRE(world_feed(&world)); /* all of it replayed */
     EXPECT_I64(told + 2, world_end(&world, world.events));
     EXPECT(world_is_straight(&world, NULL));
+    (void)test_sql("UPDATE markets SET closed_at = now() - interval '40 days'");
+    REQUIRE_OK(store_sweep(world.db, &snapshots, &markets, &err), &err);
+    EXPECT_I64(1, markets);
 }
