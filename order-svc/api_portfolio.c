@@ -1,13 +1,14 @@
 #include "api.h"
 
 #include "api_common.h"
+#include "ratio.h"
 #include "store_reads.h"
 
 #include <stdlib.h>
 
 static int64_t gain_hundredths(const struct holding *holding)
 {
-    return percent_hundredths(holding->company.price * holding->quantity - holding->cost, holding->cost);
+    return holding->cost > 0 ? ratio_change(holding->company.price * holding->quantity, holding->cost) : 0;
 }
 
 /* By gain, falling; equal ones in the market's order. */
@@ -26,9 +27,9 @@ static void print_holding(struct str *out, const struct holding *holding)
     codec_company(out, "company", &holding->company);
     json_i64(out, "quantity", holding->quantity);
     json_i64(out, "available", holding->quantity - holding->reserved);
-    json_average(out, "average_price", holding->cost, holding->quantity);
+    ratio_json_average(out, "average_price", holding->cost, holding->quantity);
     json_i64(out, "price", holding->company.price);
-    json_hundredths(out, "gain_pct", gain_hundredths(holding));
+    ratio_json(out, "gain_pct", gain_hundredths(holding));
     json_close(out, '}');
 }
 
@@ -42,7 +43,7 @@ static void print_portfolio(struct str *out, const char *market_id, const struct
     json_i64(out, "cash", portfolio->cash);
     json_i64(out, "available_cash", portfolio->cash - portfolio->reserved);
     json_i64(out, "total_asset", total);
-    json_hundredths(out, "return_pct", percent_hundredths(total - portfolio->seed_cash, portfolio->seed_cash));
+    ratio_json(out, "return_pct", portfolio->seed_cash > 0 ? ratio_change(total, portfolio->seed_cash) : 0);
     json_i64(out, "rating", portfolio->rating);
     json_text(out, "tier", portfolio->tier);
     json_open(out, "holdings", '[');

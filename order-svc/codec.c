@@ -1,46 +1,10 @@
 #include "codec.h"
 
+#include "ratio.h"
 #include "uuid.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
-
-/* ---- numbers ---- */
-
-/* Rounded, halves away from zero; denominator > 0. The product of two int64 fits 128 bits. */
-static int64_t scaled(int64_t numerator, int64_t scale, int64_t denominator)
-{
-    const __int128 product = (__int128)numerator * scale;
-    const __int128 half = product >= 0 ? denominator / 2 : -(denominator / 2);
-    const __int128 rounded = (product + half) / denominator;
-    return rounded > INT64_MAX ? INT64_MAX : rounded < INT64_MIN ? INT64_MIN : (int64_t)rounded;
-}
-
-int64_t percent_hundredths(int64_t numerator, int64_t denominator)
-{
-    return denominator > 0 ? scaled(numerator, 10000, denominator) : 0;
-}
-
-void json_hundredths(struct str *out, const char *name, int64_t hundredths)
-{
-    const uint64_t size = hundredths < 0 ? 0 - (uint64_t)hundredths : (uint64_t)hundredths;
-    const unsigned rest = (unsigned)(size % 100);
-    const char *sign = hundredths < 0 ? "-" : "";
-    char text[32];
-    if (rest == 0)
-        (void)snprintf(text, sizeof text, "%s%llu", sign, (unsigned long long)(size / 100));
-    else if (rest % 10 == 0)
-        (void)snprintf(text, sizeof text, "%s%llu.%u", sign, (unsigned long long)(size / 100), rest / 10);
-    else
-        (void)snprintf(text, sizeof text, "%s%llu.%02u", sign, (unsigned long long)(size / 100), rest);
-    json_raw(out, name, text);
-}
-
-void json_average(struct str *out, const char *name, int64_t numerator, int64_t denominator)
-{
-    json_hundredths(out, name, scaled(numerator, 100, denominator));
-}
 
 /* ---- orders ---- */
 
@@ -78,7 +42,7 @@ void codec_order(struct str *out, const char *name, const struct order *order)
     json_i64(out, "remaining", order->remaining);
     json_i64(out, "filled", order->filled);
     if (order->filled > 0)
-        json_average(out, "average_price", order->paid, order->filled);
+        ratio_json_average(out, "average_price", order->paid, order->filled);
     json_text(out, "status", ORDER_STATUS_NAMES[order->status]);
     if (order->reason)
         json_text(out, "reason", order->reason);
@@ -96,8 +60,7 @@ void codec_company(struct str *out, const char *name, const struct company *comp
     json_text(out, "name", company->name ? company->name : "");
     json_i64(out, "price", company->price);
     json_i64(out, "initial_price", company->initial_price);
-    json_hundredths(out, "change_pct",
-                    percent_hundredths(company->price - company->initial_price, company->initial_price));
+    ratio_json(out, "change_pct", ratio_change(company->price, company->initial_price));
     json_bool(out, "halted", company->halted);
     json_close(out, '}');
 }

@@ -1,21 +1,10 @@
-/* codec.h - Order, Company and numbers of the API as JSON, and what bodies and queries may hold.
- * Money is whole won, quantities are whole shares. Percentages and averages are JSON numbers with at most two decimals,
- * computed in integers, halves rounded away from zero. Threads: pure functions. */
+/* codec.h - Order and Company of the API as JSON, and what bodies and queries may hold.
+ * Money is whole won, quantities are whole shares; averages and percentages as in ratio.h. Threads: pure functions. */
 #ifndef MADANG_ORDER_CODEC_H
 #define MADANG_ORDER_CODEC_H
 
 #include "json.h"
 #include "market.h"
-
-/* ---- numbers ---- */
-
-/* 100 * (numerator / denominator) * 100, rounded: hundredths of a percent. 0 for a denominator below 1; what does not
- * fit is the nearest number that does. */
-int64_t percent_hundredths(int64_t numerator, int64_t denominator);
-/* 12345 -> 123.45, 12300 -> 123 */
-void json_hundredths(struct str *out, const char *name, int64_t hundredths);
-/* numerator / denominator with two decimals; denominator > 0. */
-void json_average(struct str *out, const char *name, int64_t numerator, int64_t denominator);
 
 /* ---- orders ---- */
 
