@@ -308,8 +308,16 @@ bool kafka_end_offset(struct kafka_producer *producer, const char *topic, int32_
     struct client *client = client_enter(producer, err);
     if (!client)
         return false;
-    int64_t oldest;
-    rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(client->rk, topic, partition, &oldest, end, timeout_ms);
+    /* rd_kafka_query_watermark_offsets() does not keep to its time while a broker stands still; this one does. */
+    rd_kafka_topic_partition_list_t *asked = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_t *place = rd_kafka_topic_partition_list_add(asked, topic, partition);
+    place->offset = RD_KAFKA_OFFSET_END;
+    rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(client->rk, asked, timeout_ms);
+    if (!code)
+        code = place->err;
+    if (!code)
+        *end = place->offset;
+    rd_kafka_topic_partition_list_destroy(asked);
     client_leave(producer, client, !code);
     return !code || kafka_failed(err, "end offset", code);
 }

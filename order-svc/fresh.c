@@ -21,7 +21,8 @@ struct figure {
 struct part {
     struct figure end;
     int64_t applied;
-    _Atomic int64_t lag, lag_ms; /* as of this time */
+    _Atomic int64_t heard;  /* the end, as the listener knows it */
+    _Atomic int64_t lag_ms; /* when somebody asked how far the schema is, for the lag */
 };
 
 struct fresh {
@@ -160,22 +161,30 @@ bool fresh_wait(struct fresh *fresh, struct request *req, int32_t partition, str
 
 /* ---- for orders ---- */
 
+void fresh_heard(struct fresh *fresh, int32_t partition, int64_t next_offset)
+{
+    if (partition >= 0 && partition < FRESH_PARTITIONS_MAX)
+        atomic_store_explicit(&fresh->parts[partition].heard, next_offset, memory_order_relaxed);
+}
+
 bool fresh_keeps_up(struct fresh *fresh, int32_t partition, int64_t max_lag, struct err *err)
 {
     struct part *part = part_of(fresh, partition, err);
     if (!part)
         return false;
     const int64_t now_ms = clock_monotonic_ms();
-    int64_t known_ms = part->lag_ms;
+    int64_t asked_ms = part->lag_ms, applied = 0;
     /* Who moves the time asks; the others go on with the figure of before. */
-    if (now_ms - known_ms >= FRESH_LAG_MS && atomic_compare_exchange_strong(&part->lag_ms, &known_ms, now_ms)) {
-        int64_t end, applied;
-        struct err ignored = {0}; /* without Kafka nothing can be sent, which says so itself */
-        if (fresh_end(fresh, partition, &end, &ignored) && fresh_applied(fresh, partition, &applied, &ignored))
-            part->lag = end - applied;
+    if (now_ms - asked_ms >= FRESH_LAG_MS && atomic_compare_exchange_strong(&part->lag_ms, &asked_ms, now_ms)) {
+        struct err ignored = {0}; /* without the schema the figure stays, and the lag grows */
+        (void)fresh_applied(fresh, partition, &applied, &ignored);
     }
-    return part->lag <= max_lag ||
-           err_set_retry(err, &ERR_OVERLOADED, 1, "%lld events wait for settlement", (long long)part->lag);
+    pthread_mutex_lock(&fresh->lock);
+    applied = part->applied;
+    pthread_mutex_unlock(&fresh->lock);
+    /* Before the first asking has come back nothing is known, and nothing is refused. */
+    const int64_t lag = applied > 0 ? atomic_load_explicit(&part->heard, memory_order_relaxed) - applied : 0;
+    return lag <= max_lag || err_set_retry(err, &ERR_OVERLOADED, 1, "%lld events wait for settlement", (long long)lag);
 }
 
 bool fresh_end(struct fresh *fresh, int32_t partition, int64_t *end, struct err *err)

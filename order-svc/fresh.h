@@ -29,9 +29,10 @@ void fresh_release(struct fresh **fresh);
  * PostgreSQL does not answer (unavailable). */
 bool fresh_wait(struct fresh *fresh, struct request *req, int32_t partition, struct err *err);
 
-/* Before an order is sent: ERR_OVERLOADED with Retry-After while more than max_lag records wait for settlement. Costs
- * nothing but a look at figures that are at most FRESH_LAG_MS old. */
+/* Before an order is sent: ERR_OVERLOADED with Retry-After while more than max_lag records wait for settlement. The end
+ * is what this instance heard; how far the schema is, is asked once in FRESH_LAG_MS, by one caller. */
 enum { FRESH_LAG_MS = 100 };
+void fresh_heard(struct fresh *fresh, int32_t partition, int64_t next_offset);
 bool fresh_keeps_up(struct fresh *fresh, int32_t partition, int64_t max_lag, struct err *err);
 
 /* The parts: the end of the log, asked after this call began; how far the schema is, at most FRESH_EVERY_MS old. */

@@ -4,6 +4,7 @@
 #include "app.h"
 #include "catalog.h"
 #include "entry.h"
+#include "fresh.h"
 
 const struct route ORDER_ROUTES[] = {
     /* method  path                  who may call  handler */
@@ -28,6 +29,8 @@ static void hear_market_events(void *app, const struct kafka_batch *batch)
         catalog_hear(order->catalog, batch->partition, batch->records[i].payload);
         entry_hear(order->pending, &batch->records[i]);
     }
+    if (batch->count)
+        fresh_heard(order->fresh, batch->partition, batch->records[batch->count - 1].offset + 1);
 }
 
 const struct kafka_listening ORDER_LISTENING[] = {
