@@ -153,3 +153,30 @@ test('[S-46] many sockets look at many companies; none takes over what is anothe
   await eventually(10000, async () => (await instance.metric('madang_match_feed_viewers')) === sockets, 'closed sockets are forgotten');
   await eventually(10000, async () => (await instance.metric(SUBSCRIPTIONS)) === subscriptions, 'so are their subscriptions');
 });
+
+test('[S-54][S-42][S-43] the owner is killed: its viewers come to the other instance, which goes on telling without gap or double', async () => {
+  const rounds = await Promise.all([market(), market()]);
+  for (const doomed of [0, 1]) {
+    const [instance, other] = [world.instances[doomed], world.instances[1 - doomed]];
+    const viewers = [];
+    for (const { company } of rounds) {
+      const viewer = await world.viewer(other);
+      for (const channel of ['book', 'trades']) await viewer.subscribe(channel, company);
+      viewers.push(viewer);
+    }
+    for (const round of rounds) await round.send(...Array.from({ length: 7 }, () => [round.order('sell', 510_000, 1), round.take('buy', 1)]).flat());
+    await instance.kill();
+    for (const round of rounds) await round.send(round.order('sell', 510_000, 1), round.take('buy', 1), round.order('buy', 300_000 + doomed * TICK, 5));
+    for (const [i, { company }] of rounds.entries()) {
+      await eventually(40000, () => viewers[i].state('trades', company).seq === 8 * (doomed + 1) && viewers[i].state('book', company).bids.some(([price]) => price === 300_000 + doomed * TICK), 'the other instance owns it now');
+      assert.deepEqual(viewers[i].faults, []);
+    }
+    await instance.start();
+    for (const { company } of rounds) {
+      const late = await world.viewer(instance);
+      const { trades } = await late.subscribe('trades', company);
+      assert.deepEqual(trades.map(({ seq }) => seq), Array.from({ length: trades.length }, (_, i) => 8 * (doomed + 1) - trades.length + 1 + i));
+      assert.equal(trades.length, Math.min(20, 8 * (doomed + 1)), 'trades from before the takeover too');
+    }
+  }
+});
