@@ -1,11 +1,14 @@
 /* order-svc: takes orders for the trading game and settles what became of them. README.md lists routes, events, tables
  * and settings. */
 #include "app.h"
+#include "audit.h"
 #include "backend.h"
 #include "events.h"
 #include "fresh.h"
+#include "rounds.h"
 #include "routes.h"
 #include "settle.h"
+#include "upkeep.h"
 
 extern const struct migration ORDER_MIGRATIONS[];
 
@@ -35,6 +38,7 @@ static bool run(void *settings, struct err *err)
     entry_start(entry, app.producer);
     AUTO(fresh) fresh = app.fresh = fresh_open(app.db, app.producer);
     AUTO(settle) settle = app.settle = settle_open(app.db, config->service.kafka_brokers);
+    AUTO(rounds) rounds = rounds_start(UPKEEP_EVERY_MS, upkeep_round, &app, err);
     const struct backend_parts parts = {
         .routes = ORDER_ROUTES,
         .subscriptions = ORDER_SUBSCRIPTIONS,
@@ -42,11 +46,14 @@ static bool run(void *settings, struct err *err)
         .metrics_prefix = "madang_order",
         .app = &app,
     };
-    return backend_serve(backend, &parts, err);
+    return rounds && backend_serve(backend, &parts, err);
 }
 
 int main(int argc, char **argv)
 {
     static struct order_config config;
+    int status;
+    if (audit_tool(argc, argv, &status))
+        return status;
     return service_main("order-svc", argc, argv, ORDER_SETTINGS, &config, &config.service, run);
 }

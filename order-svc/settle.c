@@ -253,7 +253,7 @@ static bool settle_read(void *payload, const struct kafka_batch *batch, struct e
 static bool catch_up(struct settle *settle, const struct kafka_batch *batch, struct err *err)
 {
     int64_t next_offset;
-    if (!store_settle_next_offset(settle->db, batch->partition, &next_offset, err))
+    if (!store_settle_next_offset(settle->db, batch->topic, batch->partition, &next_offset, err))
         return false;
     if (next_offset >= batch->records[0].offset)
         return true;

@@ -2,7 +2,6 @@
 
 #include "mem.h"
 #include "sheet.h"
-#include "topics.h"
 
 #include <string.h>
 
@@ -127,10 +126,11 @@ bool store_settle_load(struct pg_tx *tx, struct arena *arena, struct fold *fold,
            (!fold->holdings.count || load_holdings(tx, arena, fold, err));
 }
 
-bool store_settle_next_offset(struct pg_pool *db, int32_t partition, int64_t *next_offset, struct err *err)
+bool store_settle_next_offset(struct pg_pool *db, const char *topic, int32_t partition, int64_t *next_offset,
+                              struct err *err)
 {
     AUTO(pg_result)
-    row = pg_query(db, &NEXT_OFFSET, PARAMS(PG_TEXT(TOPIC_MARKET_EVENTS), PG_I64(partition)), err);
+    row = pg_query(db, &NEXT_OFFSET, PARAMS(PG_TEXT(topic), PG_I64(partition)), err);
     *next_offset = row && pg_rows(row) ? pg_i64(row, 0, 0) : 0;
     return row != NULL;
 }

@@ -28,6 +28,7 @@ bool store_settle_compared(struct pg_tx *tx, const struct uuid *market, int64_t 
                            struct err *err);
 
 /* The next offset of the partition; 0 when nothing of it was ever applied. */
-bool store_settle_next_offset(struct pg_pool *db, int32_t partition, int64_t *next_offset, struct err *err);
+bool store_settle_next_offset(struct pg_pool *db, const char *topic, int32_t partition, int64_t *next_offset,
+                              struct err *err);
 
 #endif
