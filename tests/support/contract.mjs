@@ -49,7 +49,7 @@ export function breach(method, pathname, reply) {
   if (!key) return reply.status < 400 ? `${where}: docs/openapi.yaml does not describe this status` : undefined; // what every route may answer stands in docs/errors.md
   const { value: response, at } = resolve(responses[key], `/paths/${pointer(route.template)}/${method.toLowerCase()}/responses/${key}`);
   const type = (reply.headers['content-type'] ?? '').split(';')[0];
-  const media = response?.content?.[type];
+  const media = response?.content?.[type] ?? response?.content?.[`${type.split('/')[0]}/*`] ?? response?.content?.['*/*'];
   if (!response?.content) return reply.text && reply.status < 300 && /json/.test(type) ? `${where}: a body, where the document has none` : undefined;
   if (!media) return reply.text && reply.status < 300 ? `${where}: ${type || 'no type'} instead of ${Object.keys(response.content)}` : undefined;
   if (!media.schema || reply.json === undefined) return undefined;

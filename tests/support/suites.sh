@@ -1,11 +1,15 @@
-# suites.sh - sourced by tests/run.sh: runs suites one after the other, reads how many tests each passed and failed, adds them up.
+# suites.sh - sourced by tests/run.sh: runs suites, in lanes beside each other where they do not meet, reads how many tests each passed and
+# failed, adds them up.
 #
 # A suite is a program that says so itself: in C "N passed, N failed"; node --test "# pass N", "# fail N". One that crashes, runs out of
 # time, prints no count or finds no test is one failure. What failed is printed in full, what passed in one line.
-# Reads: OUT (folder of the outputs). Sets: PASSED, FAILED, SKIPPED, FAILED_SUITES, LAST_MS (of the last suite).
+# Reads: OUT (folder of the outputs), RESULTS (a file of this run: a line "passed failed skipped ms name" of each suite, whichever lane it
+# ran in), LOW=yes (a lane that leaves the cores to the others). Sets: LAST_MS (of the last suite of this lane).
 
-PASSED=0 FAILED=0 SKIPPED=0 FAILED_SUITES=()
-RUNNING= # process group of the suite that runs now
+LOW=${LOW:-no}
+LAST_MS=0
+RUNNING=   # process group of the suite that runs now in this lane
+LANES=()   # processes of the lanes that this one began
 STAGE= STAGE_BEGAN=0
 
 now_ms() { echo $(($(date +%s%N) / 1000000)); }
@@ -22,12 +26,65 @@ stage_end() {
     STAGE=
 }
 
+# ---- lanes ------------------------------------------------------------------------------------------------------------
+
+# lane <command...>: begins it beside what follows. Its process is the last of LANES.
+lane() {
+    (
+        LANES=() RUNNING= STAGE=
+        trap 'stop_lanes; exit 143' TERM
+        "$@"
+    ) 9>&- &
+    LANES+=($!)
+}
+
+join() { # join [process of a lane]: waits for it, or for all
+    local each kept=()
+    for each in "${LANES[@]}"; do
+        if [ -z "${1:-}" ] || [ "$1" = "$each" ]; then wait "$each"; else kept+=("$each"); fi
+    done
+    LANES=("${kept[@]}")
+}
+
+stop_lanes() { # what this lane runs, and the lanes it began
+    local each
+    [ -z "$RUNNING" ] || kill -KILL -- "-$RUNNING" 2>/dev/null
+    for each in "${LANES[@]}"; do kill -TERM "$each" 2>/dev/null; done
+    for each in "${LANES[@]}"; do wait "$each" 2>/dev/null; done
+    LANES=()
+}
+
+# pool <lanes> <function> <items...>: calls the function with each item, so many at a time.
+pool() {
+    local width=$1 each=$2 item finished before=("${LANES[@]}")
+    local -A running=()
+    shift 2
+    for item in "$@"; do
+        if [ ${#running[@]} -ge "$width" ]; then
+            wait -n -p finished "${!running[@]}"
+            unset "running[$finished]"
+        fi
+        lane "$each" "$item"
+        running[${LANES[-1]}]=1
+    done
+    [ ${#running[@]} = 0 ] || wait "${!running[@]}"
+    LANES=("${before[@]}")
+}
+
+# Sessions are scheduled as groups: niceness of one process counts only inside its own.
+background() { # background <command...>
+    { echo 15 >/proc/self/autogroup; } 2>/dev/null
+    exec nice -n 15 "$@"
+}
+export -f background
+
 # run_group <seconds> <output> <command...>: a program or function of ours, in a session of its own, so that nothing of it survives. Its
 # exit status; 124 after a time-out.
 run_group() {
     local limit=$1 output=$2 status=0
     shift 2
     [ "$(type -t "$1")" != function ] || { export -f "${1?}" && set -- bash -c '"$@"' run "$@"; }
+    [ "$LOW" = no ] || set -- bash -c 'background "$@"' run "$@"
     setsid timeout --foreground -k 10 "$limit" "$@" >"$output" 2>&1 </dev/null 9>&- &
     RUNNING=$!
     wait "$RUNNING" || status=$?
@@ -40,22 +97,28 @@ record() { # record <name> <passed> <failed> <began> <output> [why]
     local took line
     LAST_MS=$(($(now_ms) - $4))
     took=$(seconds "$LAST_MS")
-    PASSED=$((PASSED + $2)) FAILED=$((FAILED + $3))
     line="$1: $2 of $(($2 + $3)) passed, $took${6:+ ($6)}"
-    if [ "$3" = 0 ]; then
-        echo "ok      $line"
-    else
-        FAILED_SUITES+=("$1")
-        echo "FAILED  $line"
-        echo "-------- output of $1"
-        cat "$5"
-        echo "-------- end of $1"
-    fi
+    (
+        flock 8
+        echo "$2 $3 ${skipped:-0} $LAST_MS $1" >>"$RESULTS"
+        if [ "$3" = 0 ]; then
+            echo "ok      $line"
+        else
+            echo "FAILED  $line"
+            echo "-------- output of $1"
+            cat "$5"
+            echo "-------- end of $1"
+        fi
+    ) 8>>"$RESULTS.lock"
 }
+
+sum() { awk -v field="$1" '{ sum += $field } END { print sum + 0 }' "$RESULTS"; } # sum <field of RESULTS>
+passed_count() { sum 1; }
+failed_count() { sum 2; }
 
 # step <name> <seconds> <command...>: counts as one test; true when it succeeded.
 step() {
-    local name=$1 limit=$2 began output status=0
+    local name=$1 limit=$2 began output status=0 skipped=0
     shift 2
     began=$(now_ms) output=$OUT/$(echo "$name" | tr ' /' '__').log
     run_group "$limit" "$output" "$@" || status=$?
@@ -70,7 +133,7 @@ step() {
 # suite <name> <seconds> <command...>: a program that ends with "N passed, N failed". With DEFER=yes one that ends because it was given no
 # address of a store is not counted: status 2, for a second round.
 suite() {
-    local name=$1 limit=$2 began output status=0 count passed failed why=
+    local name=$1 limit=$2 began output status=0 count passed failed why= skipped=0
     shift 2
     began=$(now_ms) output=$OUT/$(echo "$name" | tr ' /' '__').log
     run_group "$limit" "$output" "$@" || status=$?
@@ -92,7 +155,6 @@ node_suite() {
         --test-reporter=tap --test-reporter-destination="$tap" "$file" || status=$?
     passed=$(tap_count pass) failed=$(tap_count fail) cancelled=$(tap_count cancelled) skipped=$(tap_count skipped)
     count=$passed
-    SKIPPED=$((SKIPPED + ${skipped:-0}))
     [ "${skipped:-0}" = 0 ] || why="$skipped skipped"
     [ -z "$passed" ] || failed=$((failed + ${cancelled:-0}))
     judge
@@ -113,13 +175,15 @@ judge() { # the rest of suite and node_suite
 }
 
 total() { # the last line; false when anything failed
+    local passed failed skipped
     stage_end
-    if [ "${#FAILED_SUITES[@]}" != 0 ]; then
+    passed=$(passed_count) failed=$(failed_count) skipped=$(sum 3)
+    if [ "$failed" != 0 ]; then
         echo "failed suites:"
-        printf '    %s\n' "${FAILED_SUITES[@]}"
+        awk '$2 > 0' "$RESULTS" | cut -d' ' -f5- | sed 's|^|    |'
     fi
-    [ "$SKIPPED" = 0 ] || echo "$SKIPPED tests were skipped"
-    [ $((PASSED + FAILED)) != 0 ] || FAILED=1
-    echo "$PASSED passed, $FAILED failed"
-    [ "$FAILED" = 0 ]
+    [ "$skipped" = 0 ] || echo "$skipped tests were skipped"
+    [ $((passed + failed)) != 0 ] || failed=1
+    echo "$passed passed, $failed failed"
+    [ "$failed" = 0 ]
 }
