@@ -12,9 +12,8 @@ CREATE TABLE markets (
     closed_at    timestamptz                  -- its last snapshot is stored; until then a new owner of the partition rebuilds it
 );
 CREATE INDEX markets_live ON markets (partition) WHERE closed_at IS NULL;
-CREATE INDEX markets_closed ON markets (closed_at) WHERE closed_at IS NOT NULL;
 
-CREATE TABLE snapshots (                      -- the last three of each market; gone an hour after it was closed
+CREATE TABLE snapshots (                      -- the last three of each market
     market_id      uuid NOT NULL REFERENCES markets ON DELETE CASCADE,
     command_offset bigint NOT NULL,           -- every command below it is in
     events_offset  bigint NOT NULL,           -- no event after `seq` stands before it in market.events
