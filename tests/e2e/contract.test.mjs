@@ -29,7 +29,7 @@ const shape = (route) => route.replace(/\{[^}]*\}/g, '{}').replace(/:[a-z_]+(\.\
 /** Those of the services' route tables, without what no gateway lets through. */
 function routed() {
   const found = new Set();
-  for (const service of ['auth-svc', 'user-svc', 'chat-svc', 'presence-svc', 'push-svc', 'notify-svc', 'game-svc', 'match-svc']) {
+  for (const service of ['auth-svc', 'user-svc', 'chat-svc', 'presence-svc', 'push-svc', 'notify-svc', 'game-svc', 'match-svc', 'order-svc']) {
     const source = read(`${service}/routes.c`).replace(/\/\*[\s\S]*?\*\//g, '');
     const routes = [...source.matchAll(/\{\s*"([A-Z]+)"\s*,\s*"(\/[^"]*)"\s*,\s*AUTH_/g)];
     assert.ok(routes.length > 1, `${service}/routes.c has a table`);
@@ -56,7 +56,7 @@ test('[P-43] every route of the services is reached by a prefix of gateway/route
 
 test('[D-53] docs/errors.md lists every problem code with its status, and no other', () => {
   const coded = new Map();
-  for (const file of ['common/errors.h', 'gateway/problems.h', 'auth-svc/problems.h', 'user-svc/problems.h', 'chat-svc/problems.h', 'push-svc/problems.h', 'notify-svc/problems.h']) {
+  for (const file of ['common/errors.h', 'gateway/problems.h', 'auth-svc/problems.h', 'user-svc/problems.h', 'chat-svc/problems.h', 'push-svc/problems.h', 'notify-svc/problems.h', 'order-svc/problems.h']) {
     const rows = [...read(file).matchAll(/X\(\s*ERR_\w+\s*,\s*"([a-z_]+)"\s*,\s*(\d{3})/g)];
     assert.ok(rows.length > 0, `${file} has a table`);
     for (const [, code, status] of rows) coded.set(code, status);
