@@ -102,7 +102,7 @@ $(BUILD)/tests/match-svc/test_depth: LDFLAGS += -Wl,--wrap=kafka_send
 # The slow second form of the order book, which its tests compare the engine with.
 $(patsubst %,$(BUILD)/tests/match-svc/test_book_%,bounds random rules): $(BUILD)/tests/match-svc/model.o
 # The tests of settlement settle what the real engine tells.
-$(patsubst %,$(BUILD)/tests/order-svc/test_%,settle): $(patsubst %.c,$(BUILD)/%.o,$(wildcard match-svc/book*.c))
+$(patsubst %,$(BUILD)/tests/order-svc/test_%,audit copies settle): $(patsubst %.c,$(BUILD)/%.o,$(wildcard match-svc/book*.c))
 .SECONDARY:
 
 c-tests: $(C_TESTS) ## builds the tests in C

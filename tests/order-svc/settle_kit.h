@@ -4,6 +4,7 @@
 #define MADANG_TESTS_ORDER_SETTLE_KIT_H
 
 #include "../../match-svc/book_internal.h"
+#undef NONE /* a name that others have, too */
 #include "clock.h"
 #include "mem.h"
 #include "migrate.h"
@@ -25,7 +26,8 @@ enum { KIT_SEED_CASH = 10000000, KIT_TICK = 10000, KIT_COMPANIES = 3, KIT_ACCOUN
 struct kit {
     struct pg_pool *db;
     struct settle *settle;
-    int64_t offset; /* of the next record of the partition */
+    const char *topic; /* of the records; market.events as far as the schema knows, no broker holds them */
+    int64_t offset;    /* of the next record of the partition */
     int64_t now_ms;
 };
 
@@ -47,6 +49,7 @@ __attribute__((unused)) static struct kit *kit_open(void)
     kit_stop(migrate_up(kit.db, ORDER_MIGRATIONS, &err), "migrate", &err);
     kit.settle = settle_open(kit.db, test_env("KAFKA_BROKERS"));
     kit.now_ms = clock_now_ms();
+    kit.topic = TOPIC_MARKET_EVENTS;
     return &kit;
 }
 
@@ -200,7 +203,7 @@ __attribute__((unused)) static bool kit_settle_range(struct kit *kit, const stru
                                                   .timestamp_ms = round->told[i].at_ms,
                                                   .key = view_of(round->id),
                                                   .payload = {round->told[i].bytes, round->told[i].length}};
-    const struct kafka_batch batch = {.topic = TOPIC_MARKET_EVENTS, .records = records, .count = to - from};
+    const struct kafka_batch batch = {.topic = kit->topic, .records = records, .count = to - from};
     const bool ok = settle_batch(kit->settle, &batch, err);
     if (ok)
         kit->offset += (int64_t)(to - from);
