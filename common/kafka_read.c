@@ -21,7 +21,10 @@ static const struct kafka_setting READER[] = {
     {"fetch.error.backoff.ms", "20"},
     {"fetch.max.bytes", "8388608"},
     {"max.partition.fetch.bytes", "8388608"}, /* it reads one partition, and somebody waits for it */
-    {"queued.max.messages.kbytes", "16384"},
+    /* At these bounds librdkafka 2.0 stops fetching for a second, whatever the reader does meanwhile: so they are wide.
+     */
+    {"queued.min.messages", "1000000"},
+    {"queued.max.messages.kbytes", "65536"},
     {NULL, NULL},
 };
 
