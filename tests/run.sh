@@ -15,14 +15,15 @@ CC=${CC:-gcc} SAN=${SAN:-}
 unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES T # this run's make calls are its own
 JOBS=$(nproc)
 OUT=$PWD/build/test/out
+RESULTS=$PWD/build/test/results.$MODE.$$
 . tests/support/suites.sh
 . tests/support/stack.sh
 
 finish() {
     local status=$?
     trap - EXIT INT TERM HUP
-    [ -z "$RUNNING" ] || kill -KILL -- "-$RUNNING" 2>/dev/null
-    [ -z "$FUZZERS_BUILD" ] || kill -KILL -- "-$FUZZERS_BUILD" 2>/dev/null
+    stop_lanes
+    rm -f "$RESULTS" "$RESULTS.lock"
     if [ -n "$STACK_DIR" ] && ! stack_remove >"$OUT/down.log" 2>&1; then
         echo "the stores or daemons of the tests did not stop:"
         cat "$OUT/down.log"
@@ -49,29 +50,32 @@ c_programs() { # c_programs [room]: "room/test_name" of each
     done
 }
 
-# c_units <build folder>: first round, without stores. Sets UNIT_TESTS (those that need none), of them QUICK_TESTS (6 s) and SHORT_TESTS (2 s), and STORE_TESTS.
+c_unit() { # c_unit <build folder>:<program>
+    local folder=${1%%:*} program=${1#*:} status=0
+    DEFER=yes suite "${folder#build/} $program" 600 env -u PG_URL -u REDIS_URL -u KAFKA_BROKERS "$folder/tests/$program" || status=$?
+    echo "$status $LAST_MS $program" >>"$OUT/units"
+}
+
+# c_units <build folder>: first round, without stores. Sets UNIT_TESTS (those that need none), of them QUICK_TESTS (8 s) and SHORT_TESTS (2 s), and STORE_TESTS.
 c_units() {
-    local program status
-    UNIT_TESTS=() QUICK_TESTS=() SHORT_TESTS=() STORE_TESTS=()
-    for program in $(c_programs "$ROOM"); do
-        status=0
-        DEFER=yes suite "${1#build/} $program" 600 env -u PG_URL -u REDIS_URL -u KAFKA_BROKERS "$1/tests/$program" || status=$?
-        if [ $status = 2 ]; then
-            STORE_TESTS+=("$program")
-        else
-            UNIT_TESTS+=("$program")
-            [ "$LAST_MS" -gt 6000 ] || QUICK_TESTS+=("$program")
-            [ "$LAST_MS" -gt 2000 ] || SHORT_TESTS+=("$program")
-        fi
-    done
+    : >"$OUT/units"
+    # Most of them wait for deadlines, not for the processor.
+    pool $((JOBS + 1)) c_unit $(c_programs "$ROOM" | sed "s|^|$1:|")
+    UNIT_TESTS=($(awk '$1 != 2 { print $3 }' "$OUT/units" | sort))
+    QUICK_TESTS=($(awk '$1 != 2 && $2 <= 8000 { print $3 }' "$OUT/units" | sort))
+    SHORT_TESTS=($(awk '$1 != 2 && $2 <= 2000 { print $3 }' "$OUT/units" | sort))
+    STORE_TESTS=($(awk '$1 == 2 { print $3 }' "$OUT/units" | sort))
+}
+
+c_suite() { # c_suite <build folder>:<program>
+    local folder=${1%%:*} program=${1#*:}
+    suite "${folder#build/} $program" 600 "$folder/tests/$program"
 }
 
 c_suites() { # c_suites <build folder> <programs...>
-    local folder=$1 program
+    local folder=$1
     shift
-    for program in "$@"; do
-        suite "${folder#build/} $program" 600 "$folder/tests/$program"
-    done
+    pool "$JOBS" c_suite $(printf "$folder:%s\n" "$@")
 }
 
 build_of() { echo "build/$(basename "$1")${2:+-$2}"; } # build_of <compiler> [sanitizer]
@@ -94,11 +98,22 @@ prepare_node() {
     return 1
 }
 
-node_room() { # node_room <room>: every *.test.mjs, one after the other
+# Where a test kills a store that others use, nothing else runs beside it.
+ALONE='crashStore'
+node_files() { # node_files <room> <alone|beside>: its *.test.mjs
     local file
     for file in tests/"$1"/*.test.mjs; do
-        [ ! -e "$file" ] || { file=${file#tests/} && node_suite "node ${file%.test.mjs}" 900 "tests/$file"; }
+        [ ! -e "$file" ] || { if grep -q "$ALONE" "$file"; then [ "$2" = alone ]; else [ "$2" = beside ]; fi && echo "${file#tests/}"; }
     done
+}
+node_room() { # node_room <room> <alone|beside>: one after the other
+    local file
+    for file in $(node_files "$1" "$2"); do node_suite "node ${file%.test.mjs}" 900 "tests/$file"; done
+}
+beside_room() { # a room in a lane of its own
+    stage "black-box tests of $1"
+    node_room "$1" beside
+    stage_end
 }
 
 rooms() { # the folders of tests/ that hold a room's tests
@@ -116,31 +131,62 @@ build_all() {
     step install 900 deploy/local/install.sh run test
     step "node packages" 300 prepare_node
     # Nothing else can say anything when this fails.
-    compile "build with gcc" CC=gcc build c-tests || return 1
-    [ -n "$ROOM" ] || compile "build with clang" CC=clang build c-tests
-    [ -n "$ROOM" ] || step "each header alone" 600 make headers
+    compile "build with gcc" CC=gcc build c-tests
+}
+build_otherwise() {
+    [ -z "$ROOM" ] || return 0
+    compile "build with clang" CC=clang build c-tests
+    step "each header alone" 600 make headers
 }
 
-room_tests() {
+# These rooms start what they need themselves, so they run beside the others from the beginning.
+OWN_STACKS="local gateway deploy"
+own_rooms() {
     local room
-    [ -n "$(rooms)" ] || return 0
-    stage "C tests without stores"
-    c_units build/gcc
+    for room in $OWN_STACKS; do
+        ! wanted "$room" || beside_room "$room"
+    done
+}
+shared_rooms() { # the others that have black-box tests
+    local room
+    for room in $(rooms); do
+        case " $OWN_STACKS " in *" $room "*) ;; *) ! has "tests/$room/*.test.mjs" || echo "$room" ;; esac
+    done
+}
+
+# What only compiles and computes, beside the tests that mostly wait, and behind them when both want the processor.
+low_lane() {
+    LOW=yes
     if [ ${#QUICK_TESTS[@]} != 0 ]; then # the rules and parsers; what mostly waits has its turn in the soak
         stage "C tests without stores, address and undefined-behaviour sanitizers"
         compile "build with sanitizers" SAN=address $(targets_of build/gcc-address "${QUICK_TESTS[@]}") &&
             c_suites build/gcc-address "${QUICK_TESTS[@]}"
     fi
-    fuzzers_early
+    build_otherwise
+    [ -n "$ROOM" ] || fuzzing 5
+    stage_end
+}
+
+room_tests() {
+    local room
+    [ -n "$(rooms)" ] || return 0
+    lane own_rooms
+    OWN_LANE=${LANES[-1]}
+    stage "C tests without stores"
+    c_units build/gcc
+    lane low_lane
     stage "stores"
     step "make stores" 300 stack_make stores && stack_env "$STACK_DIR/env" || return 1
     [ ${#STORE_TESTS[@]} = 0 ] || { stage "C tests with stores" && c_suites build/gcc "${STORE_TESTS[@]}"; }
-    for room in $(rooms); do
-        has "tests/$room/*.test.mjs" && stage "black-box tests of $room" && node_room "$room"
-    done
-    return 0
+    stage "black-box tests, two rooms at a time"
+    pool 2 beside_room $(shared_rooms)
+    stage "black-box tests that kill stores"
+    for room in $(shared_rooms); do node_room "$room" alone; done
+    stage_end
+    join "$OWN_LANE"
 }
 
+DAEMONS="gateway auth-svc user-svc chat-svc presence-svc push-svc notify-svc match-svc order-svc game-svc"
 whole_stack() { # whole_stack <seconds of chaos>
     wanted e2e || wanted chaos || return 0
     stage "the whole stack"
@@ -148,10 +194,13 @@ whole_stack() { # whole_stack <seconds of chaos>
     step "fresh stores" 120 stack_remove
     # Leases are short, so that what a killed instance leaves behind ends within the run.
     export PRESENCE_BEAT_SECONDS=4 PRESENCE_LEASE_SECONDS=12
-    step "make up" 600 stack_make up SCALE="gateway=2 auth-svc=2 user-svc=2 chat-svc=2 presence-svc=2 push-svc=2 notify-svc=2" && stack_env "$STACK_DIR/env" || return 1
+    # Rounds are short, so that several fit into a test.
+    export GAME_SETUP_SECONDS=2 GAME_OPEN_SECONDS=15 GAME_BREAK_SECONDS=4 GAME_NEWS_SECONDS=3 GAME_COUNTDOWN_SECONDS=5 GAME_BOT_DELAY_MS=500 GAME_BOT_GAP_MS=300 GAME_RESULT_WAIT_SECONDS=10
+    step "make up" 600 stack_make up SCALE="$(printf '%s=2 ' $DAEMONS)" && stack_env "$STACK_DIR/env" || return 1
     if wanted e2e; then
         stage "end to end"
-        node_room e2e
+        node_room e2e beside
+        node_room e2e alone
     fi
     if wanted chaos; then
         stage "chaos, $1 s"
@@ -159,18 +208,8 @@ whole_stack() { # whole_stack <seconds of chaos>
     fi
 }
 
-# The fuzzers are built beside the black-box tests, which mostly wait.
-FUZZERS_BUILD=
-fuzzers_early() {
-    [ -z "$ROOM" ] || return 0
-    setsid nice -n 15 make fuzzers >"$OUT/fuzzers-early.log" 2>&1 9>&- &
-    FUZZERS_BUILD=$!
-}
-
 fuzzing() { # fuzzing <seconds each>
     wanted fuzz && has 'tests/fuzz/fuzz_*.c' || return 0
-    [ -z "$FUZZERS_BUILD" ] || wait "$FUZZERS_BUILD" # what failed is told by the build that follows
-    FUZZERS_BUILD=
     stage "fuzzers, $1 s each"
     compile "build fuzzers" fuzzers && suite fuzz 1800 make --no-print-directory fuzz FUZZ_SECONDS="$1"
 }
@@ -192,10 +231,11 @@ cleanup() {
 mode_all() {
     [ -z "$ROOM" ] || [ -d "tests/$ROOM" ] || { echo "tests/ has no room $ROOM"; return 1; }
     build_all || return
-    stack_prepare >"$OUT/prepare.log" 2>&1 || { cat "$OUT/prepare.log"; FAILED=$((FAILED + 1)); return; }
+    stack_prepare >"$OUT/prepare.log" 2>&1 || { record "a place for the stack" 0 1 "$(now_ms)" "$OUT/prepare.log"; return; }
     room_tests
     whole_stack 60
-    fuzzing 5
+    [ "$ROOM" != fuzz ] || fuzzing 5
+    join # what still computes
     tracing
     cleanup
 }
@@ -219,13 +259,13 @@ soak_build() { # soak_build <compiler> [sanitizer]: every test in C of one build
 
 # The short ones that need no store: valgrind is some thirty times slower, and the sanitizers have seen the others.
 soak_valgrind() {
-    local program
     soak_build gcc
     stage "valgrind"
-    for program in "${SHORT_TESTS[@]}"; do
-        suite "valgrind $program" 900 env -u PG_URL -u REDIS_URL -u KAFKA_BROKERS valgrind --quiet --error-exitcode=9 --leak-check=full \
-            --errors-for-leak-kinds=definite "build/gcc/tests/$program"
-    done
+    pool "$JOBS" soak_valgrind_one "${SHORT_TESTS[@]}"
+}
+soak_valgrind_one() {
+    suite "valgrind $1" 900 env -u PG_URL -u REDIS_URL -u KAFKA_BROKERS valgrind --quiet --error-exitcode=9 --leak-check=full \
+        --errors-for-leak-kinds=definite "build/gcc/tests/$1"
 }
 
 sanitizers_inside() {
@@ -265,13 +305,14 @@ mode_soak() {
     local stages=${ROOM:-$SOAK_STAGES} each passed failed verdicts=()
     case " $SOAK_STAGES $SOAK_HALVES " in *" $stages "*) ;; *) echo "the stages of soak are: $SOAK_STAGES ($SOAK_HALVES)"; return 1 ;; esac
     build_all || return # of one stage alone: what it needs, as of one room
+    build_otherwise
     ROOM=
-    stack_prepare >"$OUT/prepare.log" 2>&1 || { cat "$OUT/prepare.log"; FAILED=$((FAILED + 1)); return; }
+    stack_prepare >"$OUT/prepare.log" 2>&1 || { record "a place for the stack" 0 1 "$(now_ms)" "$OUT/prepare.log"; return; }
     export SOAK=1 # tests with a long form take it
     for each in $stages; do
-        passed=$PASSED failed=$FAILED
+        passed=$(passed_count) failed=$(failed_count)
         soak_stage "$each"
-        verdicts+=("soak $each: $((PASSED - passed)) passed, $((FAILED - failed)) failed")
+        verdicts+=("soak $each: $(($(passed_count) - passed)) passed, $(($(failed_count) - failed)) failed")
         stage_end
         echo "${verdicts[-1]}"
     done
@@ -283,6 +324,7 @@ mode_soak() {
 # ---- which one ---------------------------------------------------------------------------------------------------------
 
 mkdir -p "$OUT"
+: >"$RESULTS"
 if [ "$MODE" != c ]; then
     exec 9>build/test/lock # closed for suites, so that nothing they leave behind holds it
     flock -n 9 || { echo "another run works in build/test of this checkout"; exit 1; }
