@@ -7,8 +7,8 @@
 
 enum {
     SECOND_MS = 1000,
-    RESULT_LOOK_MS = 250,      /* between two looks for the result that the next round waits for */
-    UNANSWERED_ORDERS_MAX = 60 /* of the bots in one company: more are left out until the market has caught up */
+    RESULT_LOOK_MS = 250, /* between two looks for the result that the next round waits for */
+    UNANSWERED_MAX = 60   /* commands: news orders are left out until the market has caught up */
 };
 
 static int64_t news_every_ms(const struct turn *turn)
@@ -171,10 +171,13 @@ static bool do_start(struct turn *turn, struct err *err)
     return true;
 }
 
-/* What the bots sent to a company and the market has not yet answered, in commands of the whole round. */
-static int64_t unanswered(const struct company *company, const struct progress *progress)
+/* The number of the last command that is known to be answered: the log is one, so all before it are answered, too. */
+static int64_t last_heard(const struct progress *progress)
 {
-    return company->bot_sent_n - progress->heard_n[company->index];
+    int64_t heard = 0;
+    for (int i = 0; i < progress->company_count; i++)
+        heard = progress->heard_n[i] > heard ? progress->heard_n[i] : heard;
+    return heard;
 }
 
 static bool read_progress(struct turn *turn, struct progress **progress, struct err *err)
@@ -193,7 +196,7 @@ static void refill_company(struct turn *turn, const struct company *company, con
     struct quote quotes[REFILL_QUOTES_MAX];
     const struct market_rules rules = round_rules(turn->round);
     /* The book as it was before the last orders would be refilled twice (S-22: what lags would be flooded). */
-    if (unanswered(company, progress) > 0 || !depth_find(turn->app->depth, company->id_text, &depth) ||
+    if (company->bot_sent_n > last_heard(progress) || !depth_find(turn->app->depth, company->id_text, &depth) ||
         depth.seq < progress->heard_seq[company->index] || depth.halted)
         return;
     struct chance chance =
@@ -248,7 +251,7 @@ static bool do_bot_order(struct turn *turn, struct err *err)
     if (!store_news_find(turn->tx, turn->round, news, &company, &weight, &found, err) ||
         !read_progress(turn, &progress, err))
         return false;
-    if (!found || unanswered(&turn->round->companies[company], progress) > UNANSWERED_ORDERS_MAX)
+    if (!found || turn->round->next_n - 1 - last_heard(progress) > UNANSWERED_MAX)
         return true;
     const struct news_order order = news_order(turn->round->seed, news, weight, (int)(turn->step.number % NEWS_ORDERS),
                                                turn->app->config->bot_strength);
