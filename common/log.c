@@ -21,6 +21,7 @@ static const char *const LEVEL_NAMES[] = {
 
 static const char *service_name = "", *instance_name = "";
 static _Atomic int least_level = LOG_INFO;
+static _Atomic(void (*)(const char *, const char *, size_t)) error_hearer; /* NULL: nobody */
 static _Thread_local char thread_request_id[68], thread_trace_id[36];
 
 /* A line under construction. What does not fit sets `full` and leaves the line as it was before the field. */
@@ -130,6 +131,11 @@ static void line_end(struct line *line)
     line->length += strlen(tail);
 }
 
+void log_on_error(void (*hear)(const char *action, const char *line, size_t length))
+{
+    atomic_store_explicit(&error_hearer, hear, memory_order_release);
+}
+
 void log_open(const char *service, const char *instance, enum log_level level)
 {
     service_name = service;
@@ -163,6 +169,9 @@ void log_write(enum log_level level, const char *action, const struct log_field 
     /* A log that can't be written must not stop the service, and there is nobody else to tell. */
     ssize_t written = write(STDERR_FILENO, line.bytes, line.length);
     (void)written;
+    void (*hear)(const char *, const char *, size_t) = atomic_load_explicit(&error_hearer, memory_order_acquire);
+    if (hear && level == LOG_ERROR)
+        hear(action, line.bytes, line.length - 1); /* without its end of line */
 }
 
 void log_err(const char *action, const struct err *err)

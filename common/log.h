@@ -43,6 +43,8 @@ void log_err(const char *action, const struct err *err);
 void log_set_request(const char *request_id, const char *trace_id);
 /* What was set for this thread; "" when nothing is. */
 const char *log_request_id(void);
+/* Called with each line of level error, on the thread that logs; must not log itself. NULL takes it away. */
+void log_on_error(void (*hear)(const char *action, const char *line, size_t length));
 bool log_parse_level(const char *text, enum log_level *level);
 
 #endif

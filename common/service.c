@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "log.h"
 #include "mem.h"
+#include "report.h"
 #include "trace.h"
 
 #include <errno.h>
@@ -252,13 +253,15 @@ int service_main(const char *name, int argc, char **argv, const struct setting *
     descriptors_open();
     signals_open();
     log_event(LOG_INFO, "start", LOG_TEXT("service.version", VERSION), LOG_TEXT("profile", common->profile));
-    bool ok = trace_open(name, common->instance, common->otlp_url, &err) && run(config, &err);
+    bool ok = report_open(name, common->instance, common->profile, common->sentry_dsn, &err) &&
+              trace_open(name, common->instance, common->otlp_url, &err) && run(config, &err);
     trace_close();
     if (!ok)
         log_event(LOG_ERROR, "failed", LOG_TEXT("error.type", err.problem ? err.problem->code : "unknown"),
                   LOG_TEXT("error.message", err.message), LOG_TEXT("error.detail", err.detail));
     else
         log_event(LOG_INFO, "stopped");
+    report_close();
     return ok ? 0 : 1;
 }
 

@@ -19,6 +19,7 @@ struct service_config {
     const char *auth_url;          /* address of auth-svc when there is no registry; "" = ask the registry */
     const char *gateway_addresses; /* peers whose X-Forwarded-For is believed: comma-separated addresses */
     const char *otlp_url;          /* of a collector for traces; "" = none */
+    const char *sentry_dsn;        /* of an error tracker; "" = none */
     int64_t instance_slot;         /* 0: take the lowest free number */
     int64_t drain_seconds;         /* goes on serving this long after SIGTERM */
     int64_t workers;               /* threads that run handlers */
@@ -43,6 +44,8 @@ struct service_config {
                      "peers whose X-Forwarded-For and X-Request-Id are believed"),                                     \
         SETTING_TEXT(type, member.otlp_url, "OTLP_URL", "",                                                            \
                      "collector for traces, http://host:4318/v1/traces (OTLP/HTTP, JSON); empty: none"),               \
+        SETTING_SECRET_OPTIONAL(type, member.sentry_dsn, "SENTRY_DSN",                                                 \
+                                "error tracker (Sentry's protocol), scheme://key@host/project; empty: none"),          \
         SETTING_I64(type, member.instance_slot, "INSTANCE_SLOT", "0", 0, 999,                                          \
                     "slot for Kafka membership; 0: lowest free"),                                                      \
         SETTING_I64(type, member.drain_seconds, "DRAIN_SECONDS", "6", 0, 300, "serves on this long after SIGTERM"),    \

@@ -1,56 +1,11 @@
 /* Spans as a collector gets them; the collector is a server of our own. */
 #include "trace.h"
 
-#include "http.h"
-#include "json.h"
-#include "mem.h"
 #include "test.h"
-
-#include <pthread.h>
-#include <stdio.h>
+#include "test_collector.h"
 
 #define SAMPLED "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 #define UNSAMPLED "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
-
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct str received;
-static int calls, status = 200;
-
-static bool collect(struct request *req, struct reply *reply, struct err *err)
-{
-    (void)err;
-    pthread_mutex_lock(&lock);
-    calls++;
-    str_add_bytes(&received, req->body.bytes, req->body.length);
-    reply->status = status;
-    pthread_mutex_unlock(&lock);
-    return reply_empty(reply, reply->status);
-}
-
-static const struct route ROUTES[] = {{.method = "POST", .path = "/v1/traces", .handler = collect, .body_max = 1 << 20},
-                                      {0}};
-
-static struct http_server *collector(char url[64])
-{
-    struct err err = {0};
-    struct http_server *server = http_server_start(
-        &(struct http_options){.listen = "127.0.0.1:0", .routes = ROUTES, .workers = 1, .queue = 8}, &err);
-    if (server)
-        (void)snprintf(url, 64, "http://127.0.0.1:%d/v1/traces", http_server_port(server));
-    str_free(&received);
-    str_init(&received);
-    calls = 0;
-    status = 200;
-    return server;
-}
-
-static bool got(const char *words)
-{
-    pthread_mutex_lock(&lock);
-    const bool yes = received.length && strstr(received.bytes, words);
-    pthread_mutex_unlock(&lock);
-    return yes;
-}
 
 static void add(const char *name, const char *traceparent)
 {
@@ -66,9 +21,9 @@ static void add(const char *name, const char *traceparent)
 
 TEST(a_sampled_span_reaches_the_collector_and_another_does_not, "D-54")
 {
-    char url[64];
+    char url[96];
     struct err err = {0};
-    AUTO(http_server) server = collector(url);
+    AUTO(collector) server = collector_open("/v1/traces", url);
     REQUIRE(server != NULL);
     EXPECT(!trace_wants(SAMPLED)); /* closed: nothing is kept */
     REQUIRE_OK(trace_open("probe-svc", "probe-1", url, &err), &err);
@@ -93,9 +48,9 @@ TEST(a_sampled_span_reaches_the_collector_and_another_does_not, "D-54")
 
 TEST(what_waits_leaves_when_the_process_ends_and_a_deaf_collector_is_not_waited_for, "I9")
 {
-    char url[64], name[32];
+    char url[96], name[32];
     struct err err = {0};
-    AUTO(http_server) server = collector(url);
+    AUTO(collector) server = collector_open("/v1/traces", url);
     REQUIRE(server != NULL);
     REQUIRE_OK(trace_open("probe-svc", "probe-1", url, &err), &err);
     for (int i = 0; i < 1200; i++) {
