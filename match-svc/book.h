@@ -56,7 +56,7 @@ struct book_depth {
 };
 void book_depth_of(const struct book *book, int company, size_t levels, struct book_depth *depth);
 int book_companies(const struct book *book);
-bool book_is_open(const struct book *book); /* trading */
+bool book_is_open(const struct book *book);      /* trading */
 uint64_t book_commands(const struct book *book); /* applied so far */
 size_t book_bytes(const struct book *book);      /* about what book_save writes */
 /* False for an account that is not known. */
@@ -71,7 +71,8 @@ bool book_company_changed(struct book *book, int company); /* since the last cal
 void book_save(const struct book *book, struct str *out);
 struct book *book_restore(struct view bytes, const struct book_limits *limits, struct err *err);
 
-/* The hash of the byte forms: of snapshots, and of records that are compared. Not for those who have a say in the bytes.
+/* The hash of the byte forms: of snapshots, and of records that are compared. Not for those who have a say in the
+ * bytes.
  */
 uint64_t hash_bytes(const char *bytes, size_t length);
 
