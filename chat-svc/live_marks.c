@@ -6,15 +6,11 @@
 
 #include <stdlib.h>
 
-enum {
-    MARK_EVERY_MS = 1000,
-    UNREAD_EVERY_MS = 1000,
-    UNREAD_PAIRS_MAX = 2000,
-    UNREAD_JOBS_MAX = 2,
-    MARKS_AT_ONCE = 500
-};
+/* Together, with the way through the owner, below a second: so long may two devices of one user disagree. The first
+ * change after a silence is told at once. */
+enum { MARK_EVERY_MS = 600, UNREAD_EVERY_MS = 250, UNREAD_PAIRS_MAX = 2000, UNREAD_JOBS_MAX = 2, MARKS_AT_ONCE = 500 };
 
-/* ---- what was delivered is read: one record per room and second for all its members here ---- */
+/* ---- what was delivered is read: one record per room and MARK_EVERY_MS for all its members here ---- */
 
 static bool wants_mark(const struct hub_sub *sub)
 {
@@ -94,7 +90,7 @@ void marks_tick(struct hub *hub, int64_t now_ms)
     }
 }
 
-/* ---- unread: one query for all whose numbers may have moved, a user at most once a second ---- */
+/* ---- unread: one query for all whose numbers may have moved, a user once in UNREAD_EVERY_MS ---- */
 
 struct unread_job {
     struct desk_job job;

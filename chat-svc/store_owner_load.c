@@ -17,6 +17,10 @@ static const struct pg_statement LOAD_SEATS = {
 static const struct pg_statement LOAD_PEOPLE = {"owner_people",
                                                 "SELECT user_id, nickname, avatar_url, locale, role <> 'guest' AND NOT "
                                                 "withdrawn, withdrawn FROM people WHERE user_id = ANY ($1::uuid[])"};
+/* Who is to join a room, and whether he has withdrawn: the copy of accounts (copies.c) that says so lists his groups in
+ * the same transaction, so either it waits for us and finds the new one, or we wait for it and refuse. */
+static const struct pg_statement HOLD_JOINING = {
+    "owner_hold_joining", "SELECT FROM people WHERE user_id = ANY ($1::uuid[]) ORDER BY user_id FOR SHARE"};
 /* Pairs that are asked about, and whatever blocks there are around those who send. */
 static const struct pg_statement LOAD_RELATIONS = {
     "owner_relations", "SELECT r.a, r.b, r.friend, r.a = ANY (r.blocked_by), r.b = ANY (r.blocked_by) FROM "
@@ -90,14 +94,16 @@ static void want(struct wants *wants, const char *a, const char *b, const char *
 #define WANTED_NUMBERS(wants) PG_I64S((wants).numbers.items, (wants).count)
 
 struct needs {
-    struct wants rooms, people, pairs, speakers, numbered, named, reactions, files, recent, said;
+    struct wants rooms, joining, people, pairs, speakers, numbered, named, reactions, files, recent, said;
 };
 
 static void need_meeting(struct needs *needs, const struct command *command)
 {
+    want(&needs->joining, command->user_id, NULL, NULL, 0);
     for (size_t i = 0; i < command->user_ids.count; i++) {
         const char *other = command->user_ids.items[i];
         want(&needs->people, other, NULL, NULL, 0);
+        want(&needs->joining, other, NULL, NULL, 0);
         if (!command->user_id || strcmp(other, command->user_id) == 0)
             continue;
         const bool first = strcmp(other, command->user_id) < 0;
@@ -173,6 +179,8 @@ static void loaded_free(struct loaded *loaded)
 static bool load_all(struct pg_tx *tx, const struct needs *needs, struct loaded *loaded, struct err *err)
 {
     const struct wants *numbered = &needs->numbered, *named = &needs->named, *reactions = &needs->reactions;
+    if (needs->joining.count && !pg_tx_post(tx, &HOLD_JOINING, PARAMS(WANTED(needs->joining, 0)), NULL, err))
+        return false;
     return POST(tx, true, LOAD_ROOMS, loaded->rooms, err, WANTED(needs->rooms, 0)) &&
            POST(tx, true, LOAD_SEATS, loaded->seats, err, WANTED(needs->rooms, 0)) &&
            POST(tx, numbered->count || named->count, LOAD_MESSAGES, loaded->messages, err, WANTED(*numbered, 0),
@@ -372,8 +380,9 @@ bool store_owner_load(struct pg_tx *tx, struct scene *scene, const struct owner_
 {
     struct needs needs;
     struct loaded loaded = {0};
-    struct wants *const all[] = {&needs.rooms, &needs.people, &needs.pairs,     &needs.speakers, &needs.numbered,
-                                 &needs.named, &needs.files,  &needs.reactions, &needs.recent,   &needs.said};
+    struct wants *const all[] = {&needs.rooms,     &needs.joining,  &needs.people, &needs.pairs,
+                                 &needs.speakers,  &needs.numbered, &needs.named,  &needs.files,
+                                 &needs.reactions, &needs.recent,   &needs.said};
     for (size_t i = 0; i < ARRAY_LENGTH(all); i++)
         wants_open(all[i], scene->arena);
     for (size_t i = 0; i < count; i++)
