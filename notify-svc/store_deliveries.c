@@ -2,7 +2,8 @@
 
 #include <stdio.h>
 
-/* The oldest due row goes to one sender; the others pass over it. Moving next_try_at ahead is the claim. */
+/* The oldest due row goes to one sender; the others pass over it. Moving next_try_at ahead is the claim. Nothing goes
+ * to an e-mail address that nobody has shown to be his, but the code (secret) by which he does. */
 static const struct pg_statement CLAIM = {
     "claim_delivery",
     "WITH mine AS (SELECT d.id FROM deliveries d WHERE d.channel = $1 AND d.state = 'waiting' AND d.next_try_at <= "
@@ -11,8 +12,9 @@ static const struct pg_statement CLAIM = {
     " UPDATE deliveries d SET attempts = d.attempts + 1, next_try_at = now() + $2::bigint * interval '1 millisecond'"
     " FROM mine WHERE d.id = mine.id"
     " RETURNING d.id, d.kind, d.dedupe_id, coalesce(d.user_id::text, ''),"
-    "  coalesce(d.address, (SELECT CASE d.channel WHEN 'email' THEN a.email WHEN 'sms' THEN a.phone END FROM accounts a"
-    "                        WHERE a.user_id = d.user_id), ''),"
+    "  coalesce(d.address, (SELECT CASE d.channel WHEN 'email' THEN CASE WHEN a.email_verified OR d.secret THEN "
+    "a.email END"
+    "                        WHEN 'sms' THEN a.phone END FROM accounts a WHERE a.user_id = d.user_id), ''),"
     "  d.locale, d.title, d.body, d.attempts, (extract(epoch FROM d.expires_at - now()) * 1000)::bigint,"
     "  EXISTS (SELECT FROM accounts a WHERE a.user_id = d.user_id)"};
 static const struct pg_statement DONE = {

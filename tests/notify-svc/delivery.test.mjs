@@ -38,6 +38,21 @@ test('[D-51][P-07] a code leaves as one mail however often it is told, and its t
   for (const instance of world.instances) assert.ok(!instance.log.includes('246813') && !instance.log.includes(to), 'neither code nor address is logged');
 });
 
+test('[P-07][D-51] an address that nobody has shown to be his gets the code that shows it, and nothing else', async () => {
+  const kim = world.person(), email = address();
+  await world.account(kim, { email, email_verified: false });
+  const warning = () => ({ v: 1, id: uuid(), at: new Date().toISOString(), kind: 'session_reused', to: { user: kim.id }, channels: ['email'], args: {}, dedupe_id: uuid(), locale: 'en' });
+  const early = warning(), proof = code(email, { to: { user: kim.id } });
+  send(early, proof);
+  await state(proof, 'sent');
+  assert.equal((await state(early, 'dropped')).reason, 'no_address');
+  await world.account(kim, { email, email_verified: true });
+  const late = warning();
+  send(late);
+  await state(late, 'sent');
+  assert.deepEqual(post.of(email).map(({ text }) => /^Subject: (.*?)\r?$/m.exec(text)[1]).sort(), ['A log-in was ended', 'Your Madang code: 246813']);
+});
+
 test('[D-51][K-45] two hundred mails by two instances: each is sent once', async () => {
   const requests = Array.from({ length: 200 }, () => code(address()));
   send(...requests.slice(0, 1));
