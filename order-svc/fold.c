@@ -30,6 +30,7 @@ void fold_clear(struct fold *fold)
 {
     fold->markets.count = fold->accounts.count = fold->holdings.count = fold->orders.count = 0;
     fold->trades.count = fold->lines.count = fold->candles.count = 0;
+    fold->knows_since_ms = 0;
     keymap_clear(&fold->market_map);
     keymap_clear(&fold->account_map);
     keymap_clear(&fold->holding_map);
@@ -478,6 +479,8 @@ enum fold_verdict fold_turn(const struct fold *fold, const struct market_events 
         return FOLD_DOUBLE;
     }
     uuid_format(&events->market, id);
+    if (!seq && (!fold->knows_since_ms || uuid_time_ms(id) < fold->knows_since_ms))
+        return FOLD_UNKNOWN;
     if (events->first_seq > seq + 1) {
         (void)err_set_internal(err, &ERR_INTERNAL, "market %s: events %" PRId64 " to %" PRId64 " are missing", id,
                                seq + 1, events->first_seq - 1);

@@ -104,6 +104,7 @@ struct fold {
     FOLD_LIST(struct fold_line) lines;
     FOLD_LIST(struct fold_candle) candles;
     struct keymap market_map, account_map, holding_map, order_map, candle_map;
+    int64_t knows_since_ms; /* when the oldest market that the schema knows was opened; 0: it knows none */
 };
 
 void fold_clear(struct fold *fold); /* for the next portion; keeps its memory */
@@ -121,9 +122,10 @@ int64_t fold_closes(const struct market_events *events);
 
 enum fold_verdict {
     FOLD_DONE,
-    FOLD_DOUBLE, /* settled before, or given up, or of a market that was never opened: nothing was done */
-    FOLD_GAP,    /* events are missing before it; err says which */
-    FOLD_WRONG,  /* it contradicts what is known; err says how */
+    FOLD_DOUBLE,  /* settled before, or given up, or of a market that was never opened: nothing was done */
+    FOLD_UNKNOWN, /* of a market that was opened before the schema began (or swept since): nothing was done */
+    FOLD_GAP,     /* events are missing before it; err says which */
+    FOLD_WRONG,   /* it contradicts what is known; err says how */
 };
 /* Whether the record comes next in its market, which must be filled in. */
 enum fold_verdict fold_turn(const struct fold *fold, const struct market_events *events, struct err *err);

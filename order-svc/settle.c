@@ -24,7 +24,7 @@ struct settle {
     struct arena *arena; /* of one portion */
     struct fold fold;
     bool looked[PARTITIONS_MAX]; /* whether the partition's batches go on where the schema stands */
-    struct metric_child *trades, *events, *doubles, *gaps, *wrongs, *differences, *seconds;
+    struct metric_child *trades, *events, *doubles, *unknown, *gaps, *wrongs, *differences, *seconds;
 };
 
 struct settle *settle_open(struct pg_pool *db, const char *brokers)
@@ -40,6 +40,8 @@ struct settle *settle_open(struct pg_pool *db, const char *brokers)
         METRIC_CHILD(metric_counter("madang_order_events_settled_total", "Events of markets settled", NULL));
     settle->doubles = METRIC_CHILD(
         metric_counter("madang_order_settle_doubles_total", "Records that were settled before, passed over", NULL));
+    settle->unknown = METRIC_CHILD(metric_counter("madang_order_settle_unknown_total",
+                                                  "Records of markets that were opened before the schema began", NULL));
     settle->gaps = METRIC_CHILD(failures, "gap");
     settle->wrongs = METRIC_CHILD(failures, "contradiction");
     settle->differences = METRIC_CHILD(metric_counter("madang_order_settle_differences_total",
@@ -76,7 +78,7 @@ struct batch_work {
     struct settle *settle;
     const struct kafka_batch *batch;
     struct pg_tx *tx;
-    int64_t trades, events, doubles, differences;
+    int64_t trades, events, doubles, unknown, differences;
     bool gap, contradiction;
 };
 
@@ -94,6 +96,9 @@ static bool fold_one(struct batch_work *work, const struct market_events *events
         return true;
     case FOLD_DOUBLE:
         work->doubles++;
+        return true;
+    case FOLD_UNKNOWN:
+        work->unknown++;
         return true;
     case FOLD_GAP:
         work->gap = true;
@@ -114,7 +119,7 @@ static bool settle_portion(struct batch_work *work, struct portion *portion, str
     fold_clear(fold);
     for (size_t i = 0; i < portion->count; i++)
         fold_note(fold, portion->records[i]);
-    ok = store_settle_markets(work->tx, arena, fold, err);
+    ok = store_settle_markets(work->tx, arena, fold, work->batch->partition, err);
     /* A market that opens here is known to the loading of its holdings only by its companies, which have none yet. */
     ok = ok && store_settle_load(work->tx, arena, fold, err);
     for (size_t i = 0; ok && i < portion->count; i++)
@@ -155,13 +160,15 @@ static bool settle_close(struct batch_work *work, const struct market_events *ev
     fold_clear(fold);
     fold_note(fold, events);
     const uint32_t place = fold_market_named(fold, &events->market);
-    const int64_t doubles = work->doubles;
-    if (!store_settle_markets(work->tx, work->settle->arena, fold, err) || !fold_one(work, events, offset, err))
+    const int64_t events_before = work->events;
+    if (!store_settle_markets(work->tx, work->settle->arena, fold, work->batch->partition, err) ||
+        !fold_one(work, events, offset, err))
         return false;
     const struct fold_market *market = &fold->markets.items[place];
-    const bool ok = work->doubles > doubles || (store_settle_close(work->tx, &events->market, fold_closes(events),
-                                                                   market->seq, market->closed_ms, err) &&
-                                                compare_accounts(work, events, err));
+    const bool passed_over = work->events == events_before;
+    const bool ok = passed_over || (store_settle_close(work->tx, &events->market, fold_closes(events), market->seq,
+                                                       market->closed_ms, err) &&
+                                    compare_accounts(work, events, err));
     arena_reset(work->settle->arena);
     return ok;
 }
@@ -223,6 +230,7 @@ static void tell(const struct batch_work *work, bool ok, int64_t began_us)
     metric_add(settle->trades, work->trades);
     metric_add(settle->events, work->events);
     metric_add(settle->doubles, work->doubles);
+    metric_add(settle->unknown, work->unknown);
     metric_observe_us(settle->seconds, clock_monotonic_us() - began_us);
     if (!work->differences)
         return;
@@ -255,7 +263,7 @@ static bool catch_up(struct settle *settle, const struct kafka_batch *batch, str
     int64_t next_offset;
     if (!store_settle_next_offset(settle->db, batch->topic, batch->partition, &next_offset, err))
         return false;
-    if (next_offset >= batch->records[0].offset)
+    if (next_offset < 0 || next_offset >= batch->records[0].offset) /* -1: the schema begins here */
         return true;
     log_event(LOG_WARN, "settlement_catches_up", LOG_I64("partition", batch->partition), LOG_I64("from", next_offset),
               LOG_I64("to", batch->records[0].offset));

@@ -5,7 +5,8 @@
  * by its market's seq. Events that are missing stop the partition and alarm:
  * madang_order_settle_failures_total{reason="gap"}, the log's batch_failed; it is tried again, and when the log holds
  * what is missing (the schema was restored from a backup), it is read from there. Contradictions stop it in the same
- * way: what was settled wrongly would be money. At CLOSED the engine's final accounts are compared with ours; a
+ * way: what was settled wrongly would be money. A schema that is new begins where the group stands: markets opened
+ * before are passed over. At CLOSED the engine's final accounts are compared with ours; a
  * difference alarms (settlement_differs) and loses nothing. Threads: those of one kafka worker, one at a time. */
 #ifndef MADANG_ORDER_SETTLE_H
 #define MADANG_ORDER_SETTLE_H

@@ -18,6 +18,8 @@ static const struct pg_statement MARKETS = {
     "SELECT n.place, m.phase, m.seed_cash, m.seq, m.given_up, c.id, c.initial_price, c.last_price, c.volume, c.high,"
     " c.low, c.trades, c.halted FROM unnest($1::uuid[]) WITH ORDINALITY AS n (id, place)"
     " JOIN markets m ON m.id = n.id LEFT JOIN companies c ON c.market_id = m.id ORDER BY n.place, c.index"};
+static const struct pg_statement SINCE = {
+    "settle_since", "SELECT coalesce(min(" SQL_MS("opened_at") "), 0) FROM markets WHERE partition = $1"};
 static const struct pg_statement ACCOUNTS = {
     "settle_accounts", "SELECT n.place, a.bot, a.cash FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY"
                        " AS n (market_id, user_id, place) JOIN accounts a USING (market_id, user_id)"};
@@ -63,9 +65,18 @@ static void fill_market(struct fold_market *market, const struct pg_result *rows
     company->halted = pg_bool(rows, row, 12);
 }
 
-bool store_settle_markets(struct pg_tx *tx, struct arena *arena, struct fold *fold, struct err *err)
+static bool load_since(struct pg_tx *tx, struct fold *fold, int32_t partition, struct err *err)
+{
+    AUTO(pg_result) row = pg_tx_query(tx, &SINCE, PARAMS(PG_I64(partition)), err);
+    if (row)
+        fold->knows_since_ms = pg_i64(row, 0, 0);
+    return row != NULL;
+}
+
+bool store_settle_markets(struct pg_tx *tx, struct arena *arena, struct fold *fold, int32_t partition, struct err *err)
 {
     struct sheet sheet = sheet_open(arena, fold->markets.count);
+    bool all_known = true;
     for (size_t i = 0; i < fold->markets.count; i++) {
         sheet_uuid(&sheet, 0, fold->markets.items[i].id);
         sheet_end_row(&sheet);
@@ -73,7 +84,9 @@ bool store_settle_markets(struct pg_tx *tx, struct arena *arena, struct fold *fo
     AUTO(pg_result) rows = pg_tx_query(tx, &MARKETS, PARAMS(SHEET_UUIDS(sheet, 0)), err);
     for (int i = 0; rows && i < pg_rows(rows); i++)
         fill_market(&fold->markets.items[pg_i64(rows, i, 0) - 1], rows, i);
-    return rows != NULL;
+    for (size_t i = 0; i < fold->markets.count; i++)
+        all_known = all_known && fold->markets.items[i].known;
+    return rows && (all_known || load_since(tx, fold, partition, err));
 }
 
 static const struct uuid *company_id(const struct fold *fold, uint32_t market, uint8_t company)
@@ -131,7 +144,7 @@ bool store_settle_next_offset(struct pg_pool *db, const char *topic, int32_t par
 {
     AUTO(pg_result)
     row = pg_query(db, &NEXT_OFFSET, PARAMS(PG_TEXT(topic), PG_I64(partition)), err);
-    *next_offset = row && pg_rows(row) ? pg_i64(row, 0, 0) : 0;
+    *next_offset = row && pg_rows(row) ? pg_i64(row, 0, 0) : -1;
     return row != NULL;
 }
 

@@ -8,8 +8,8 @@
 
 /* Plans for a few rows of large tables, whatever the statistics say: for the rest of the transaction. */
 bool store_settle_begin(struct pg_tx *tx, struct err *err);
-/* Fills in the markets that are named. */
-bool store_settle_markets(struct pg_tx *tx, struct arena *arena, struct fold *fold, struct err *err);
+/* Fills in the markets that are named; where one is not known, also since when the schema knows any. */
+bool store_settle_markets(struct pg_tx *tx, struct arena *arena, struct fold *fold, int32_t partition, struct err *err);
 /* Fills in the accounts and holdings that are named. */
 bool store_settle_load(struct pg_tx *tx, struct arena *arena, struct fold *fold, struct err *err);
 bool store_settle_write(struct pg_tx *tx, struct arena *arena, const struct fold *fold, int32_t partition,
@@ -27,7 +27,7 @@ bool store_settle_compare(struct pg_tx *tx, struct arena *arena, const struct uu
 bool store_settle_compared(struct pg_tx *tx, const struct uuid *market, int64_t differences, int64_t *accounts,
                            struct err *err);
 
-/* The next offset of the partition; 0 when nothing of it was ever applied. */
+/* The next offset of the partition; -1 when nothing of it was ever applied. */
 bool store_settle_next_offset(struct pg_pool *db, const char *topic, int32_t partition, int64_t *next_offset,
                               struct err *err);
 

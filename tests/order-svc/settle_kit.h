@@ -109,11 +109,11 @@ __attribute__((unused)) static void round_do(struct kit *kit, struct round *roun
     memcpy(told->bytes, round->record.bytes, round->record.length);
 }
 
-__attribute__((unused)) static struct round *round_open(struct kit *kit)
+static struct round *round_open_as(struct kit *kit, struct uuid market)
 {
     static const struct book_limits LIMITS = {1000000, 1000};
     struct round *round = MEM_NEW(round);
-    round->market = kit_id();
+    round->market = market;
     uuid_format(&round->market, round->id);
     round->book = book_open(&LIMITS);
     str_init(&round->record);
@@ -128,6 +128,11 @@ __attribute__((unused)) static struct round *round_open(struct kit *kit)
         round->people[i] = kit_id();
     round_do(kit, round, &open);
     return round;
+}
+
+__attribute__((unused)) static struct round *round_open(struct kit *kit)
+{
+    return round_open_as(kit, kit_id());
 }
 
 __attribute__((unused)) static void round_release(struct round *round)

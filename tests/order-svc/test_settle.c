@@ -213,6 +213,27 @@ TEST(a_gap_stops_until_what_is_missing_comes, "S-38 I1")
     round_release(round);
 }
 
+TEST(a_market_that_was_opened_before_the_schema_began_is_passed_over, "S-38")
+{
+    struct kit *kit = kit_open();
+    struct uuid old = kit_id();
+    memset(old.bytes, 0, 2); /* of long ago */
+    struct round *round = round_open_as(kit, old), *known = open_round(kit);
+    struct err err = {0};
+    EXPECT(kit_settle(kit, known));
+    round_deposit(kit, round);
+    round_simple(kit, round, MARKET_START);
+    (void)round_place(kit, round, 1, 0, SIDE_BUY, 1, 5 * KIT_TICK);
+    round_simple(kit, round, MARKET_CLOSE);
+    REQUIRE_OK(kit_settle_range(kit, round, 2, round->count, &err), &err);
+    EXPECT_I64(0, KIT_NUMBER("SELECT count(*) FROM orders WHERE market_id = '%s'", round->id));
+    EXPECT_I64(0, KIT_NUMBER("SELECT count(*) FROM markets WHERE id = '%s'", round->id));
+    REQUIRE_OK(kit_settle_range(kit, round, 0, round->count, &err), &err); /* with its beginning it is settled */
+    EXPECT_TEXT("closed", test_sql("SELECT phase FROM markets WHERE id = '%s'", round->id));
+    round_release(round);
+    round_release(known);
+}
+
 TEST(a_market_that_was_given_up_is_passed_over, "S-38")
 {
     struct kit *kit = kit_open();
