@@ -2,13 +2,16 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { eventually } from '../support/wait.mjs';
-import { Round, record, tell } from './market_kit.mjs';
+import { again } from '../support/market_play.mjs';
+import { ServiceWorld } from '../support/world.mjs';
+import { Round } from './market_kit.mjs';
 import { ERRORS, EVENTS, connectRaw, room } from './stomp_kit.mjs';
 import { EVERYBODY, World, clientId, uuid } from './world.mjs';
 
 const world = new World();
-before(() => world.start(), { timeout: 90000 });
-after(() => world.stop(), { timeout: 60000 });
+const matching = new ServiceWorld('match');
+before(() => Promise.all([world.start(), matching.open()]), { timeout: 90000 });
+after(() => Promise.all([world.stop(), matching.stop()]), { timeout: 60000 });
 const [first, second] = [() => world.instances[0], () => world.instances[1]];
 const sockets = [];
 after(() => sockets.forEach((raw) => raw.close()));
@@ -93,66 +96,70 @@ test('[S-45][S-46] an event that is none goes to the dead letters, and the next 
   await eventually(30000, async () => (await linesOf(ann, EVERYBODY)).some(({ said }) => said.market === round.id && said.phase === 'closed'), 'the end is said');
 });
 
-// ---- private: fills and orders ----
+// ---- private: fills and orders; a real match-svc answers ----
 
-const order = (account, more = {}) => ({ id: uuid(), account: account.id, side: 'buy', price: 200_000, quantity: 5, ...more });
-const OPENED = (round, seq = 1) => record(round.id, seq, [{ kind: 'opened', companies: round.companies }]);
 const ofGame = (raw) => raw.frames.filter(({ json, headers }) => headers.destination === EVENTS && ['fill', 'order'].includes(json?.type)).map(({ json }) => json);
+const seqs = (raw) => ofGame(raw).map(({ type, seq }) => [type, seq]);
 
 test('[S-34][S-45][S-46] fills and orders reach those whom they concern, on every socket of theirs, in order, and nobody else', async () => {
   const [ann, bob, eve] = await world.people(3);
   const round = new Round(world);
   const [one, two] = [await open(first(), ann, [EVENTS, 'e']), await open(second(), ann, [EVENTS, 'e'])];
   const [b, e] = [await open(second(), bob, [EVENTS, 'e']), await open(first(), eve, [EVENTS, 'e'])];
-  const rests = order(ann, { client: 'mine-1', company: 1 });
-  const takes = order(bob, { side: 'sell', type: 'market', price: 0, quantity: 3, company: 1 });
-  tell([
-    OPENED(round),
-    record(round.id, 2, [{ kind: 'accepted', order: rests }], [ann.id]),
-    record(round.id, 3, [
-      { kind: 'accepted', order: takes },
-      { kind: 'trade', company: 1, takerSide: 'sell', number: 1, price: 200_000, quantity: 3, makerOrder: rests.id, takerOrder: takes.id, maker: ann.id, taker: bob.id, makerRemaining: 2 },
-      { kind: 'done', order: takes, filled: 3, paid: 600_000, reason: 'filled' },
-    ], [ann.id, bob.id]),
-    record(round.id, 6, [{ kind: 'done', order: rests, filled: 3, paid: 600_000, reason: 'cancelled', command: 'cancel' }], [ann.id]),
-    record(round.id, 7, [{ kind: 'rejected', order: rests, reason: 'order_done', command: 'cancel' }], [ann.id]),
-    record(round.id, 8, [{ kind: 'rejected', order: order(ann), reason: 'insufficient_cash' }], [ann.id]),
-  ]);
+  const market = await round.market(); // opened 1, started 2, deposited 3, the house's offer 4
+  const company = { company: 1 };
+  const rests = market.place(ann.id, 'buy', 5, 190_000, { ...company, client_order_id: 'mine-1' });
+  await market.send(
+    market.place(bob.id, 'buy', 3, undefined, company), // accepted 5, trade 6, done 7
+    rests, // accepted 8
+    market.place(bob.id, 'sell', 3, undefined, company), // accepted 9, trade 10, done 11
+    market.cancel(rests), // done 12
+    market.cancel(rests), // rejected 13: an answer, nothing new
+    market.place(ann.id, 'buy', 1000, 200_000, company), // rejected 14
+  );
   for (const raw of [one, two]) {
     await raw.body(({ type, order: said }) => type === 'order' && said.reason === 'insufficient_cash');
-    const [accepted, fill, done, rejected, ...more] = ofGame(raw);
-    assert.equal(more.length, 0);
-    assert.deepEqual([accepted.seq, fill.seq, done.seq, rejected.seq], [2, 4, 6, 8]);
-    assert.deepEqual({ ...accepted.order }, {
-      id: rests.id, client_order_id: 'mine-1', company_id: round.companies[1].id, side: 'buy', type: 'limit', time_in_force: 'gtc', post_only: false, price: 200_000, quantity: 5, remaining: 5, filled: 0, status: 'open',
+    assert.deepEqual(seqs(raw), [['order', 8], ['fill', 10], ['order', 12], ['order', 14]]);
+    const [accepted, fill, done, rejected] = ofGame(raw);
+    assert.deepEqual(accepted.order, {
+      id: rests.order_id, client_order_id: 'mine-1', company_id: round.companies[1].id, side: 'buy', type: 'limit', time_in_force: 'gtc', post_only: false, price: 190_000, quantity: 5, remaining: 5, filled: 0, status: 'open',
     });
-    assert.deepEqual(fill.fill, { number: 1, order_id: rests.id, company_id: round.companies[1].id, side: 'buy', price: 200_000, quantity: 3, remaining: 2, maker: true });
-    assert.deepEqual([done.order.status, done.order.filled, done.order.average_price, done.order.reason], ['cancelled', 3, 200_000, 'cancelled']);
+    assert.deepEqual(fill.fill, { number: 2, order_id: rests.order_id, company_id: round.companies[1].id, side: 'buy', price: 190_000, quantity: 3, remaining: 2, maker: true });
+    assert.deepEqual([done.order.status, done.order.filled, done.order.average_price, done.order.reason], ['cancelled', 3, 190_000, 'cancelled']);
     assert.equal(rejected.order.status, 'rejected');
-    assert.ok([accepted, fill, done, rejected].every(({ market, at }) => market === round.id && Date.parse(at) > 0));
+    assert.ok([accepted, fill, done, rejected].every((told) => told.market === round.id && Date.parse(told.at) > 0));
   }
-  await b.body(({ type, order: said }) => type === 'order' && said.status === 'filled');
-  assert.deepEqual(ofGame(b).map(({ type, seq }) => [type, seq]), [['fill', 4], ['order', 5]]); // over within its own command: told once, at its end
-  assert.deepEqual([ofGame(b)[0].fill.side, ofGame(b)[0].fill.maker], ['sell', false]);
+  await eventually(8000, () => ofGame(b).length === 4, 'all of bob');
+  assert.deepEqual(seqs(b), [['fill', 6], ['order', 7], ['fill', 10], ['order', 11]]); // over within its own command: told once, at its end
+  assert.deepEqual(ofGame(b).map(({ fill, order: said }) => fill?.side ?? said.status), ['buy', 'filled', 'sell', 'filled']);
+  assert.equal(ofGame(b)[0].fill.maker, false);
   assert.equal(ofGame(e).length, 0);
+  await market.close();
 });
 
-test('[I2][S-45] a doubled record tells nothing twice, and an instance that came later knows the companies', async () => {
+test('[I2][S-45] doubled records tell nothing twice, and an instance that came later knows the companies', async () => {
   const [ann] = await world.people(1);
   const round = new Round(world);
+  const market = await round.market();
   round.tell(round.phase('setup'));
   await eventually(10000, () => world.one('SELECT count(*) = 3 FROM market_companies WHERE market = $1', [round.id]), 'the companies are known');
+  await eventually(10000, async () => (await market.records()).length === 4, 'the market is open');
   const third = await world.another(); // it has not heard OPENED
   const [a, c] = [await open(first(), ann, [EVENTS, 'e']), await open(third, ann, [EVENTS, 'e'])];
-  const fill = (seq) => record(round.id, seq, [{ kind: 'trade', company: 2, takerSide: 'buy', number: seq, price: 100_000, quantity: 1, makerOrder: uuid(), takerOrder: uuid(), maker: uuid(), taker: ann.id }], [ann.id]);
-  const all = [2, 3, 4, 5].map(fill);
-  tell([all[0], all[1], all[0], all[1], all[2], all[2], all[3]]);
+  const buys = [1, 2, 3, 4].map(() => market.place(ann.id, 'buy', 1, undefined, { company: 1 })); // accepted, trade, done: 5 to 16
+  await market.send(...buys.slice(0, 2));
+  await a.body(({ seq }) => seq === 10);
+  const records = await market.records();
+  again([...records, ...records.slice(-2)]);
+  await market.send(...buys.slice(2));
+  again(records.slice(-1));
   for (const raw of [a, c]) {
-    await raw.body(({ type, seq }) => type === 'fill' && seq === 5);
-    assert.deepEqual(ofGame(raw).map(({ seq }) => seq), [2, 3, 4, 5]);
-    assert.ok(ofGame(raw).every((one) => one.fill.company_id === round.companies[2].id));
+    await raw.body(({ seq }) => seq === 16);
+    assert.deepEqual(seqs(raw), [['fill', 6], ['order', 7], ['fill', 9], ['order', 10], ['fill', 12], ['order', 13], ['fill', 15], ['order', 16]]);
+    assert.ok(ofGame(raw).every(({ fill, order: said }) => (fill ?? said).company_id === round.companies[1].id));
   }
   await third.stop();
+  await market.close();
 });
 
 test('[S-45][S-46] nobody speaks on such queues, whatever is tried; a closed or unsubscribed socket gets nothing', async () => {
@@ -169,43 +176,56 @@ test('[S-45][S-46] nobody speaks on such queues, whatever is tried; a closed or 
   await e.body(({ receipt }) => receipt === 'sys');
   e.send('SUBSCRIBE', { id: 'x', destination: `/user/${ann.id}/queue/events`, receipt: 'sx' });
   await e.body(({ receipt }) => receipt === 'sx');
+  const market = await round.market();
   a.send('UNSUBSCRIBE', { id: 'e' });
   await a.subscribe(room(EVERYBODY), 'all'); // in order after it
-  const fill = (seq) => record(round.id, seq, [{ kind: 'trade', takerSide: 'buy', number: seq, price: 100_000, quantity: 1, makerOrder: uuid(), takerOrder: uuid(), maker: uuid(), taker: ann.id }], [ann.id]);
   const passed = () => first().metric('madang_chat_market_records_total{what="nobody_here"}');
+  await eventually(10000, async () => (await market.records()).length === 4, 'the market is open');
   const before = await passed();
-  tell([OPENED(round), fill(2)]);
+  const buy = () => market.place(ann.id, 'buy', 1, undefined, { company: 1 });
+  await market.send(buy());
   await eventually(10000, async () => (await passed()) > before, 'nobody was here for it');
   await a.subscribe(EVENTS, 'again');
-  tell([fill(3)]);
-  await a.body(({ type, seq }) => type === 'fill' && seq === 3);
-  assert.deepEqual(ofGame(a).map(({ seq }) => seq), [3]);
+  await market.send(buy());
+  await a.body(({ seq }) => seq === 10);
+  assert.deepEqual(seqs(a), [['fill', 9], ['order', 10]]);
   assert.equal(ofGame(e).length, 0);
   assert.equal(a.frames.some(({ body: text }) => text.includes('you are rich')), false);
+  await market.close();
 });
 
 test('[S-46][I9] records that concern nobody here are passed over by their head', async () => {
   const [ann] = await world.people(1);
   await open(first(), ann, [EVENTS, 'e']);
   const round = new Round(world);
-  const before = await first().metric('madang_chat_market_records_total{what="nobody_here"}');
-  tell([OPENED(round), ...[2, 3, 4].map((seq) => record(round.id, seq, [{ kind: 'trade', takerSide: 'buy', number: seq, price: 1e5, quantity: 1, makerOrder: uuid(), takerOrder: uuid(), maker: uuid(), taker: uuid() }], [uuid(), uuid()]))]);
-  await eventually(10000, async () => (await first().metric('madang_chat_market_records_total{what="nobody_here"}')) >= before + 3, 'they were passed over');
+  const what = async () => Object.fromEntries(await Promise.all(['told', 'nobody_here'].map(async (name) => [name, await first().metric(`madang_chat_market_records_total{what="${name}"}`)])));
+  const before = await what();
+  const market = await round.market();
+  await market.send(...[1, 2, 3].map(() => market.place(uuid(), 'buy', 1, undefined, { company: 1 })));
+  await eventually(10000, async () => (await what()).nobody_here >= before.nobody_here + 6, 'they were passed over'); // and all of the market's own but OPENED
+  assert.equal((await what()).told, before.told);
+  await market.close();
 });
 
 test('[S-46][S-45] two hundred sockets of forty people: each fill reaches its two, on all their sockets, and no other', async () => {
   const people = await world.people(40);
   const round = new Round(world);
-  const raws = await Promise.all(people.flatMap((person, i) => Array.from({ length: 5 }, (_, j) => open(j % 2 ? first() : second(), person, [EVENTS, 'e']).then((raw) => ({ raw, i })))));
-  const pairs = people.map((_, i) => [i, (i * 7 + 1) % 40]).filter(([a, b]) => a !== b);
-  tell([OPENED(round)]);
-  const events = pairs.map(([a, b], i) => ({ kind: 'trade', takerSide: 'buy', number: i + 1, price: 100_000, quantity: 1, makerOrder: uuid(), takerOrder: uuid(), maker: people[a].id, taker: people[b].id }));
-  tell([record(round.id, 2, events, [...new Set(pairs.flat())].map((i) => people[i].id))]);
-  await Promise.all(raws.map(async ({ raw, i }) => {
-    const expected = pairs.flatMap(([a, b], n) => (a === i || b === i ? [n + 2] : []));
-    await eventually(20000, () => ofGame(raw).length >= expected.length, `the fills of ${i}`);
-    assert.deepEqual(ofGame(raw).map(({ seq }) => seq), expected);
+  const raws = await Promise.all(people.flatMap((person) => Array.from({ length: 5 }, (_, j) => open(j % 2 ? first() : second(), person, [EVENTS, 'e']).then((raw) => ({ raw, person })))));
+  const market = await round.market();
+  const company = { company: 1 };
+  // Everybody buys one; then each sells it to another.
+  await market.send(...people.map(({ id }) => market.place(id, 'buy', 1, undefined, company)), ...people.flatMap(({ id }, i) => [market.place(people[(i * 7 + 3) % 40].id, 'buy', 1, 150_000, company), market.place(id, 'sell', 1, undefined, company)]));
+  const trades = await eventually(20000, async () => {
+    const all = (await market.events()).filter(({ kind }) => kind === 'trade');
+    return all.length === 80 && all;
+  }, 'they have traded');
+  await Promise.all(raws.map(async ({ raw, person }) => {
+    const expected = trades.filter(({ maker, taker }) => maker === person.id || taker === person.id).map(({ seq }) => seq);
+    const fills = () => ofGame(raw).filter(({ type }) => type === 'fill').map(({ seq }) => seq);
+    await eventually(20000, () => fills().length >= expected.length, `the fills of ${person.handle}`);
+    assert.deepEqual(fills(), expected);
   }));
+  await market.close();
 }, { timeout: 60000 });
 
 test('[S-44] what is left of old rounds goes: closed rooms after a day, with their words', async () => {

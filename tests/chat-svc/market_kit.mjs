@@ -1,7 +1,6 @@
-// market_kit.mjs - a round of the trading game as game-svc tells it on game.events; records of market.events: tests/support/market_records.mjs.
+// market_kit.mjs - a round of the trading game as game-svc tells it on game.events, and its market.
+import { Market } from '../support/market_play.mjs';
 import { uuid } from './world.mjs';
-
-export { record, tell } from '../support/market_records.mjs';
 
 /** A round as game-svc tells it. */
 export class Round {
@@ -10,6 +9,13 @@ export class Round {
     this.number = number;
     this.id = uuid();
     this.companies = ['Hanul Electronics', 'Dal Motors', 'Byeol Chemicals'].map((name, index) => ({ id: uuid(), index, name, initial_price: 200_000 }));
+  }
+  /** Its market, open, with a house that sells 1,000 shares of the second company at 200,000. */
+  async market() {
+    const market = new Market(this.companies, this.id);
+    await market.open();
+    await market.send(market.place(market.house, 'sell', 1000, 200_000, { company: 1 }));
+    return market;
   }
   event(kind, more) {
     return this.world.event(kind, { market: this.id, ...more });
