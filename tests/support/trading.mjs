@@ -143,6 +143,7 @@ export function replayed(market) {
       for (const { account, cash: told } of event.accounts) {
         if (final.has(account)) wrong.push(`${account} has two final accounts`);
         final.set(account, told);
+        known(account, bots.has(account)); // who had every order refused has an account all the same
         if (told !== cash.get(account)) wrong.push(`${account} ends with ${told} won, its trades make ${cash.get(account)}`);
       }
     }
