@@ -1,11 +1,12 @@
-// results_kit.mjs - a test plays the market of a round: who took part, and with how much it ends.
-import { record, tell } from '../support/market_records.mjs';
+// results_kit.mjs - people who trade in a round of game-svc, with a real match-svc, to an end that is known beforehand.
 import { Api } from '../support/http.mjs';
+import { Market, SEED_CASH } from '../support/market_play.mjs';
 import { eventually } from '../support/wait.mjs';
 import { oldUuid, uuid } from '../support/world.mjs';
 
-export const BOT = { bot: true };
-const EVENTS_A_RECORD = 1000;
+export { SEED_CASH };
+const UP_WON = 50_000; // what a share of the first company gains, and one of the second loses, from purchase to close
+const PRICES = 5; // ticks of 10,000 won
 
 let names = 0;
 /** People whose accounts have arrived. */
@@ -22,36 +23,28 @@ export async function people(world, count, more = {}) {
   return all;
 }
 
-/** The market's events from OPENED to its final accounts. `ends`: [{id, cash, orders = 1, fills = 0, bot}], orders 0: an account without an accepted order. */
-export function play(round, companies, ends) {
-  let seq = 0;
-  const records = [];
-  const add = (events, users = []) => {
-    records.push(record(round.id, seq + 1, events, users));
-    seq += events.length;
-  };
-  const order = (account, bot, more = {}) => ({ id: uuid(), account, side: 'buy', price: 200_000, quantity: 1, bot, ...more });
-  const placed = ends.flatMap(({ id, bot, orders = 1 }) => Array.from({ length: orders }, () => ({ kind: 'accepted', order: order(id, bot) })));
-  const refused = ends.filter(({ orders = 1 }) => !orders).map(({ id }) => ({ kind: 'rejected', order: order(id, false), reason: 'insufficient_cash' }));
-  let number = 0;
-  const trades = ends.flatMap(({ id, fills = 0 }) => Array.from({ length: fills }, () => ({
-    kind: 'trade', takerSide: 'buy', number: ++number, price: 200_000, quantity: 2, makerOrder: uuid(), takerOrder: uuid(), maker: BOT_ID, taker: id,
-  })));
-  add([{ kind: 'opened', companies }]);
-  add([{ kind: 'started' }]);
-  const all = [...placed, ...refused, ...trades];
-  for (let at = 0; at < all.length; at += EVENTS_A_RECORD) add(all.slice(at, at + EVENTS_A_RECORD));
-  const accounts = ends.map(({ id, bot, cash }) => ({ id, bot, cash })).sort((a, b) => (a.id < b.id ? -1 : 1));
-  const chunks = Array.from({ length: Math.ceil(accounts.length / 1000) }, (_, i) => ({ kind: 'accounts', accounts: accounts.slice(i * 1000, i * 1000 + 1000) }));
-  add([{ kind: 'closed', prices: companies.map(({ initial_price: price }, i) => Number(price) + i * 10_000) }, ...chunks]);
-  return records;
-}
-const BOT_ID = uuid();
+/** What a plan comes to. */
+export const cashOf = ({ up = 0, down = 0 }) => SEED_CASH + (up - down) * UP_WON;
 
-/** Waits until round `number` is closed, then plays its market to the end. */
-export async function finish(world, number, ends) {
-  const round = await world.reached(number, 'closed');
-  const companies = await world.companies(round);
-  tell(play(round, companies, ends));
-  return { ...round, companies };
+/** Waits until round `number` trades, and plays it. Each of `plans`: {id, up, down: shares of the first and second company; idle: orders that never meet one; refused: none is accepted}.
+ *  Everybody buys at the first prices; then the house moves both: all bots of the round must be off. Returns the round's row, with its market. */
+export async function trade(world, number, plans) {
+  const round = await world.reached(number, 'open');
+  const companies = (await world.companies(round)).map(({ id, initial_price: price }) => ({ id, initial_price: Number(price) }));
+  const market = new Market(companies, round.id);
+  const other = uuid(); // a second house: none trades with itself
+  const [first, second] = companies.map(({ initial_price: price }) => price);
+  await eventually(15000, async () => (await market.events()).some(({ kind }) => kind === 'started'), `round ${number} trades`, 20);
+  const offers = [market.place(market.house, 'sell', 500_000, first), market.place(market.house, 'sell', 500_000, second, { company: 1 })];
+  const bot = { bot: true, tif: 'ioc' };
+  await market.send(
+    market.deposit(), market.deposit(other), ...offers,
+    ...plans.flatMap(({ id, up, down, idle = 0, refused }) => [
+      ...(up ? [market.place(id, 'buy', up, first)] : []), ...(down ? [market.place(id, 'buy', down, second, { company: 1 })] : []),
+      ...Array.from({ length: idle }, () => market.place(id, 'buy', 1, 10_000)), ...(refused ? [market.place(id, 'buy', 1_000_000, 10_000_000)] : []),
+    ]),
+    ...offers.map((offer) => market.cancel(offer)),
+    market.place(other, 'buy', 1_000_000, first + PRICES * 10_000, bot), market.place(other, 'sell', 1_000_000, second - PRICES * 10_000, { company: 1, ...bot }),
+  );
+  return { ...round, companies, market };
 }
