@@ -25,6 +25,9 @@ struct registry_entry {
 struct registry_lease;
 struct registry_lease *registry_announce(const char *redis_url, const char *service, const char *instance,
                                          const char *address, struct err *err);
+/* An operator's wish for an instance, whichever it is: it says draining within 2 s, while it works on, until the wish
+ * is taken back (or Redis forgets it, after a day). ERR_UNAVAILABLE without Redis. */
+bool registry_ask_drain(const char *redis_url, const char *service, const char *instance, bool on, struct err *err);
 void registry_drain(struct registry_lease *lease);          /* state: draining, told at once */
 void registry_lease_release(struct registry_lease **lease); /* removes the key, if it is still ours */
 

@@ -10,6 +10,7 @@
 #define REGISTRY_PREFIX "registry:"
 #define REGISTRY_PATTERN "registry:*"
 #define REGISTRY_CHANGES "registry:changes"
+#define REGISTRY_WISHES "registry-drain:" /* + service:instance; outside of the pattern: no record */
 
 /* {service, instance, address, version, started, epoch, weight, state}; started in milliseconds since 1970. */
 void registry_record_print(struct str *out, const struct registry_entry *entry);

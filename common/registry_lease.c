@@ -9,9 +9,11 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#define WISH_SECONDS "86400"
 enum { LEASE_MS = 6000, RENEW_MS = 2000, RETRY_MS = 500 };
 
 /* KEYS[1] the record; ARGV: record, epoch, lease, message, "1" to tell in any case. 0, or the newer epoch that stands
@@ -38,6 +40,7 @@ struct registry_lease {
     struct registry_entry entry; /* the thread's, but for `draining` */
     char key[128];
     atomic_bool draining, stopping;
+    char wish_key[160];
     bool told_draining; /* thread only, as all below */
     bool first, away, lost;
     int wake_fd;
@@ -62,9 +65,21 @@ static bool choose_epoch(struct registry_lease *lease, struct err *err)
     return true;
 }
 
+/* An operator wants it to drain. Redis away: as before. */
+static bool is_wished(struct registry_lease *lease, struct err *err, bool *wished)
+{
+    AUTO(redis_reply) reply = REDIS_CALL(lease->redis, err, "EXISTS", lease->wish_key);
+    if (reply)
+        *wished = redis_i64(reply) == 1;
+    return reply != NULL;
+}
+
 static bool renew(struct registry_lease *lease, struct err *err)
 {
-    bool draining = atomic_load(&lease->draining);
+    bool wished = false;
+    if (!is_wished(lease, err, &wished))
+        return false;
+    bool draining = atomic_load(&lease->draining) || wished;
     bool tell = lease->first || draining != lease->told_draining;
     if (lease->first && !choose_epoch(lease, err))
         return false;
@@ -143,6 +158,20 @@ static bool fill(char *out, size_t room, const char *text, const char *what, str
     return true;
 }
 
+bool registry_ask_drain(const char *redis_url, const char *service, const char *instance, bool on, struct err *err)
+{
+    AUTO(redis) redis = redis_open(redis_url, 1, err);
+    AUTO_STR key;
+    str_init(&key);
+    if (!redis)
+        return false;
+    str_printf(&key, REGISTRY_WISHES "%s:%s", service, instance);
+    AUTO(redis_reply)
+    reply = on ? REDIS_CALL(redis, err, "SET", key.bytes, "1", "EX", WISH_SECONDS)
+               : REDIS_CALL(redis, err, "DEL", key.bytes);
+    return reply != NULL;
+}
+
 struct registry_lease *registry_announce(const char *redis_url, const char *service, const char *instance,
                                          const char *address, struct err *err)
 {
@@ -161,6 +190,7 @@ struct registry_lease *registry_announce(const char *redis_url, const char *serv
         !fill(entry->version, sizeof entry->version, VERSION, "version", err))
         return NULL;
     (void)snprintf(lease->key, sizeof lease->key, REGISTRY_PREFIX "%s:%s", service, instance);
+    (void)snprintf(lease->wish_key, sizeof lease->wish_key, REGISTRY_WISHES "%s:%s", service, instance);
     lease->redis = redis_open(redis_url, 1, err);
     if (!lease->redis)
         return NULL;

@@ -1,15 +1,18 @@
 #include "admin.h"
 
 #include "json.h"
+#include "log.h"
 #include "mem.h"
 #include "stats.h"
 
 #include <stdlib.h>
 
 static bool registry_page(struct request *req, struct reply *reply, struct err *err);
+static bool registry_wish(struct request *req, struct reply *reply, struct err *err);
 
 const struct route ADMIN_ROUTES[] = {
     {"GET", "/registry", AUTH_OPEN, registry_page, 0},
+    {"POST", "/registry/drain", AUTH_OPEN, registry_wish, 0},
     {0},
 };
 
@@ -111,6 +114,24 @@ static void html_cell(struct str *out, const char *class, const char *text)
     str_add(out, "</td>");
 }
 
+/* Names come from Redis: only what needs no escape in a URL gets a button. */
+static bool plain_name(const char *name)
+{
+    return name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] == '\0';
+}
+
+static void html_button(const struct registry_entry *entry, struct str *out)
+{
+    const bool drains = entry->state == INSTANCE_DRAINING;
+    str_add(out, "<td>");
+    if (plain_name(entry->service) && plain_name(entry->instance))
+        str_printf(out,
+                   "<form method=\"post\" "
+                   "action=\"/registry/drain?service=%s&amp;instance=%s&amp;on=%d\"><button>%s</button></form>",
+                   entry->service, entry->instance, !drains, drains ? "take back" : "drain");
+    str_add(out, "</td>");
+}
+
 static void html_row(struct gateway *gateway, const struct registry_entry *entry, struct str *out)
 {
     struct instance_view view;
@@ -124,6 +145,7 @@ static void html_row(struct gateway *gateway, const struct registry_entry *entry
     str_printf(out, "<td class=\"n\">%lld</td><td class=\"n\">%lld</td><td class=\"n\">%.2f %%</td>",
                (long long)view.in_flight, (long long)view.requests, error_percent(&view));
     html_cell(out, view.breaker, view.breaker);
+    html_button(entry, out);
     str_add(out, "</tr>\n");
 }
 
@@ -138,7 +160,7 @@ static void print_html(struct gateway *gateway, const struct instance **sorted, 
         str_add(out,
                 "<p class=\"suspect\">Redis is away or lost most instances at once: this is the last good table.</p>");
     str_add(out, "<table><tr><th>service<th>instance<th>address<th>version<th>state<th>in flight<th>requests<th>errors"
-                 "<th>breaker</tr>\n");
+                 "<th>breaker<th></tr>\n");
     for (size_t i = 0; i < count; i++)
         html_row(gateway, &sorted[i]->entry, out);
     str_add(out, "</table></html>\n");
@@ -161,4 +183,40 @@ static bool registry_page(struct request *req, struct reply *reply, struct err *
     free(sorted);
     instance_list_release(&list);
     return true;
+}
+
+/* A page of another origin that somebody on the inner network has open must not press the button. */
+static bool same_origin(const struct request *req)
+{
+    const char *origin = http_header(req, "Origin"), *host = http_header(req, "Host");
+    const char *from = origin ? strstr(origin, "://") : NULL;
+    return !origin || (from && host && strcmp(from + 3, host) == 0);
+}
+
+/* POST /registry/drain?service=&instance=&on=1|0: an operator's wish; the instance says draining within 2 s, and works
+ * on until it is stopped or the wish is taken back. */
+static bool registry_wish(struct request *req, struct reply *reply, struct err *err)
+{
+    struct gateway *gateway = (struct gateway *)req->app;
+    const char *service = http_query(req, "service"), *instance = http_query(req, "instance"),
+               *on = http_query(req, "on");
+    const bool wanted = on && strcmp(on, "1") == 0;
+    bool known = false;
+    if (!same_origin(req))
+        return err_set(err, &ERR_FORBIDDEN, "from another page");
+    if (!service || !instance || !on || (!wanted && strcmp(on, "0") != 0))
+        return err_set(err, &ERR_BAD_INPUT, "service, instance and on=1 or on=0 are needed");
+    struct instance_list *list = instances_get(gateway->instances);
+    for (size_t i = 0; i < list->count; i++)
+        known |=
+            strcmp(list->items[i].entry.service, service) == 0 && strcmp(list->items[i].entry.instance, instance) == 0;
+    instance_list_release(&list);
+    if (!known)
+        return err_set(err, &ERR_NOT_FOUND, "no such instance");
+    if (!registry_ask_drain(gateway->config->service.redis_url, service, instance, wanted, err))
+        return false;
+    log_event(LOG_WARN, wanted ? "drain_asked" : "drain_taken_back", LOG_TEXT("service", service),
+              LOG_TEXT("instance", instance), LOG_TEXT("client.ip", req->client_address));
+    reply_header(reply, "Location", "/registry");
+    return reply_empty(reply, 303);
 }

@@ -211,6 +211,22 @@ TEST(registry_tells_of_instances_that_come_drain_and_go, "P-44 I8")
     EXPECT(!registry_watch_stale(watch));
 }
 
+TEST(an_operator_asks_an_instance_to_drain_and_takes_it_back, "P-44 P-48 I8")
+{
+    OWN_REGISTRY;
+    AUTO(registry_lease) one = registry_announce(server.url, "user-svc", "one", "127.0.0.1:1001", &err);
+    AUTO(registry_lease) two = registry_announce(server.url, "user-svc", "two", "127.0.0.1:1002", &err);
+    EXPECT(EVENTUALLY(8000, count_in(watch, "user-svc", INSTANCE_UP) == 2));
+    REQUIRE_OK(registry_ask_drain(server.url, "user-svc", "one", true, &err), &err);
+    EXPECT(EVENTUALLY(8000, count_in(watch, "user-svc", INSTANCE_DRAINING) == 1));
+    char address[80];
+    for (int i = 0; i < 4; i++)
+        EXPECT(registry_pick(watch, "user-svc", address, sizeof address) && strcmp(address, "127.0.0.1:1002") == 0);
+    REQUIRE_OK(registry_ask_drain(server.url, "user-svc", "one", false, &err), &err);
+    EXPECT(EVENTUALLY(8000, count_in(watch, "user-svc", INSTANCE_UP) == 2));
+    EXPECT(!registry_ask_drain("redis://127.0.0.1:1", "user-svc", "one", true, &err));
+}
+
 TEST(registry_suspects_an_instance_that_was_killed, "P-44 I8")
 {
     OWN_REGISTRY;

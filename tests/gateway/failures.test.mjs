@@ -256,6 +256,27 @@ test('[P-44] instances are found by the registry; a draining one fails no reques
   assert.deepEqual(running.failures, []);
 });
 
+test('[P-48] the registry page drains an instance and takes it back, and takes no order from another page', async (t) => {
+  const redis = keep(t, await Redis.start());
+  const authority = keep(t, await Authority.start());
+  const one = keep(t, await Service.start((req, res) => res.end('one')));
+  const two = keep(t, await Service.start((req, res) => res.end('two')));
+  const own = keep(t, await Gateway.start({ redis, authority }));
+  const leases = [keep(t, await Lease.take(redis, 'game-svc', one.address, { instance: 'game-1' })), keep(t, await Lease.take(redis, 'game-svc', two.address, { instance: 'game-2' }))];
+  const stateOf = async (name) => (await own.registry()).services.find((s) => s.service === 'game-svc')?.instances.find((i) => i.instance === name)?.state;
+  assert.equal(leases.length, 2);
+  await eventually(8000, async () => (await stateOf('game-1')) === 'up' && (await stateOf('game-2')) === 'up', 'both are up');
+  const page = await (await fetch(`${own.admin}/registry`, { headers: { Accept: 'text/html' } })).text();
+  const action = /action="([^"]*instance=game-1[^"]*)"/.exec(page)[1].replaceAll('&amp;', '&');
+  assert.equal((await fetch(own.admin + action, { method: 'POST', headers: { Origin: 'http://elsewhere.test' }, redirect: 'manual' })).status, 403);
+  assert.equal((await fetch(`${own.admin}/registry/drain?service=game-svc&instance=nobody&on=1`, { method: 'POST', redirect: 'manual' })).status, 404);
+  assert.equal((await fetch(`${own.admin}/registry/drain?service=game-svc&instance=game-1`, { method: 'POST', redirect: 'manual' })).status, 400);
+  assert.equal((await fetch(own.admin + action, { method: 'POST', redirect: 'manual' })).status, 303);
+  assert.equal(await redis.command('EXISTS', 'registry-drain:game-svc:game-1'), ':1');
+  assert.equal((await fetch(own.admin + action.replace('on=1', 'on=0'), { method: 'POST', redirect: 'manual' })).status, 303);
+  assert.equal(await redis.command('EXISTS', 'registry-drain:game-svc:game-1'), ':0');
+});
+
 test('[P-44] an instance that is killed fails no idempotent request, and gets none after 6 s and one re-read', async (t) => {
   const redis = keep(t, await Redis.start());
   const [one, two] = [keep(t, await Service.start(busy)), keep(t, await Service.start(busy))];
