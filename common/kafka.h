@@ -109,6 +109,7 @@ struct kafka_listening {
     const char *topic;                                        /* NULL ends the table */
     void (*hear)(void *app, const struct kafka_batch *batch); /* memory only: cannot fail, must not block */
     enum { LISTEN_FROM_NOW, LISTEN_FROM_START } from;         /* FROM_START: compacted topics */
+    void (*ready)(void *app); /* once, when kafka_listener_ready becomes true; may be NULL */
 };
 struct kafka_listener;
 struct kafka_listener *kafka_listener_start(const char *brokers, const char *client_id,

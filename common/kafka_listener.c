@@ -261,6 +261,9 @@ static void look_whether_ready(struct kafka_listener *listener)
     atomic_store(&listener->ready, true);
     log_event(LOG_INFO, "listener_ready", LOG_TEXT("listener", listener->name),
               LOG_I64("partitions", listener->ear_count));
+    for (const struct kafka_listening *listening = listener->topics; listening->topic; listening++)
+        if (listening->ready)
+            listening->ready(listener->app);
 }
 
 static void *listener_run(void *payload)

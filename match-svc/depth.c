@@ -12,6 +12,7 @@
 enum {
     SWEEP_MS = 5000, /* between two looks for companies whose time is over; shorter when keep_ms is */
     SWEEP_MOST = 64,
+    WHOLE_PAUSE_MS = 20, /* between two looks whether the table is whole: before that nothing is told */
 };
 
 /* A company of a market: what it looks like now, and how far that is on its way. Under the lock. */
@@ -89,24 +90,30 @@ static bool send_record(struct depth *depth, const struct uuid *company, struct 
     return kafka_send(depth->producer, &message, slot ? on_sent : NULL, slot, &err);
 }
 
-/* Somebody else has published what is newer: this market is not ours any more. */
-static bool is_outdated(struct depth *depth, const struct depth_state *state)
+/* Completes the state by what was published before, by this owner or the one before it: a snapshot of the book knows no
+ * trades. False when that is newer than the state: the market is not ours any more. */
+static bool complete(struct depth *depth, struct depth_state *state)
 {
     AUTO(table_state) known = table_get(depth->table, &state->company);
-    return known && table_state_of(known)->seq > state->seq;
+    if (!known)
+        return true;
+    struct depth_trades trades = table_state_of(known)->trades;
+    (void)trades_merge(&trades, &state->trades);
+    state->trades = trades;
+    return table_state_of(known)->seq <= state->seq;
 }
 
 /* Unlocks while it sends. */
 static void send_slot(struct depth *depth, struct slot *slot, int64_t now_ms)
 {
-    const struct depth_state state = slot->state;
+    struct depth_state state = slot->state;
     slot->dirty = false;
     slot->in_flight = true;
     slot->sent_ms = now_ms;
     depth->references++;
     (void)pthread_mutex_unlock(&depth->lock);
     AUTO_STR json = {0};
-    const bool outdated = is_outdated(depth, &state);
+    const bool outdated = !complete(depth, &state);
     if (!outdated)
         depth_encode(&json, &state);
     const bool on_its_way =
@@ -152,6 +159,8 @@ static void free_those_that_left(struct depth *depth)
 static int64_t send_due(struct depth *depth, bool all)
 {
     int64_t next_ms = depth->sweep_ms;
+    if (!table_whole(depth->table))
+        return clock_monotonic_ms() + WHOLE_PAUSE_MS;
     for (struct slot *slot = depth->slots; slot; slot = slot->next) {
         const int64_t now_ms = clock_monotonic_ms(), due_ms = slot->sent_ms + depth->options.every_ms;
         if (!slot->dirty || slot->in_flight)
@@ -271,19 +280,6 @@ void depth_event(struct depth_market *market, const struct market_event *event, 
                                            .taker_side = event->trade.taker_side});
 }
 
-/* A snapshot knows no trades: those that were published before stand in the table. */
-static void recall_trades(struct depth_market *market, const struct book *book)
-{
-    for (int i = 0; i < book_companies(book); i++) {
-        AUTO(table_state) known = table_get(market->depth->table, book_company_id(book, i));
-        if (!known)
-            continue;
-        struct depth_trades trades = table_state_of(known)->trades;
-        (void)trades_merge(&trades, &market->trades[i]);
-        market->trades[i] = trades;
-    }
-}
-
 static void copy_side(struct depth_side *side, const struct book_level *levels, size_t count)
 {
     side->count = count;
@@ -340,8 +336,6 @@ void depth_note(struct depth_market *market, struct book *book, int64_t at_ms)
         return;
     if (phase == DEPTH_CLOSED && at_ms < clock_now_ms() - market->depth->options.keep_ms)
         return; /* its tombstones are there, or will be */
-    if (!market->noted)
-        recall_trades(market, book);
     market->noted = true;
     market->phase = phase;
     for (int i = 0; i < book_companies(book); i++) {

@@ -3,6 +3,7 @@
 #include "app.h"
 #include "feed.h"
 #include "owner.h"
+#include "table.h"
 #include "topics.h"
 
 const char *const MATCH_TOPICS[] = {TOPIC_MARKET_COMMANDS, TOPIC_MARKET_EVENTS, TOPIC_MARKET_DEPTH, NULL};
@@ -23,6 +24,12 @@ static void hear_depth(void *payload, const struct kafka_batch *batch)
     feed_hear_depth(app->feed, batch);
 }
 
+static void depth_ready(void *payload)
+{
+    const struct match_app *app = payload;
+    table_is_whole(app->table);
+}
+
 static void hear_events(void *payload, const struct kafka_batch *batch)
 {
     const struct match_app *app = payload;
@@ -30,7 +37,7 @@ static void hear_events(void *payload, const struct kafka_batch *batch)
 }
 
 const struct kafka_listening MATCH_LISTENING[] = {
-    {.topic = TOPIC_MARKET_DEPTH, .hear = hear_depth, .from = LISTEN_FROM_START},
+    {.topic = TOPIC_MARKET_DEPTH, .hear = hear_depth, .from = LISTEN_FROM_START, .ready = depth_ready},
     {.topic = TOPIC_MARKET_EVENTS, .hear = hear_events, .from = LISTEN_FROM_NOW},
     {0},
 };

@@ -30,6 +30,7 @@ struct market {
 struct table {
     pthread_mutex_t lock;
     struct id_map entries, markets;
+    atomic_bool whole;
     struct metric_child *m_unreadable, *m_old, *m_companies;
 };
 
@@ -107,6 +108,16 @@ bool table_company_at(struct table *table, const struct uuid *market, int index,
         *company = found->companies[index];
     (void)pthread_mutex_unlock(&table->lock);
     return known;
+}
+
+void table_is_whole(struct table *table)
+{
+    atomic_store(&table->whole, true);
+}
+
+bool table_whole(const struct table *table)
+{
+    return atomic_load(&table->whole);
 }
 
 size_t table_count(struct table *table)

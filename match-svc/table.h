@@ -21,6 +21,10 @@ void table_state_release(struct table_state **state);
 /* What is heard on market.depth. True when the company's state is another now; `company` says which. */
 bool table_hear(struct table *table, const struct kafka_record *record, struct uuid *company);
 
+/* What stood on market.depth when this instance started is heard. */
+void table_is_whole(struct table *table);
+bool table_whole(const struct table *table);
+
 /* One more reference to the newest state, or NULL. */
 struct table_state *table_get(struct table *table, const struct uuid *company);
 /* The company at an index of a market. False while the table does not know it. */

@@ -162,6 +162,7 @@ static struct scene scene_open(int64_t keep_ms)
     struct scene scene = {.table = table_open(), .at_ms = clock_now_ms()};
     struct market_command open = {.kind = MARKET_OPEN}, start = {.kind = MARKET_START};
     broker.table = scene.table;
+    table_is_whole(scene.table);
     broker.count = broker.tombstones = broker.most_in_flight = broker.in_flight = 0;
     broker.full = broker.failing = broker.silent = false;
     scene.depth =
@@ -329,4 +330,36 @@ TEST(companies_of_a_closed_market_leave_after_their_time, "S-42")
     depth_release(&scene.depth);
     EXPECT_I64(before, sent_count());
     scene_close(&scene);
+}
+
+TEST(nothing_is_published_before_the_table_knows_what_was, "S-42 S-54")
+{
+    struct scene old = scene_open(3600000);
+    AUTO_STR record = {0};
+    struct err err = {0};
+    order(&old, MAKER, 0, SIDE_SELL, 500000, 1);
+    order(&old, TAKER, 0, SIDE_BUY, 500000, 1);
+    note(&old);
+    EVENTUALLY(5000, last_trade() == 1);
+    const struct depth_state published = last_sent(0);
+    depth_encode(&record, &published);
+
+    AUTO(table) table = table_open(); /* of an instance that has just started */
+    struct depth *depth =
+        depth_open(NULL, table, &(struct depth_options){.every_ms = EVERY_MS, .keep_ms = 3600000}, &err);
+    struct depth_market *market = depth_market_open(depth, &MARKET);
+    const size_t before = sent_count();
+    struct uuid company;
+    broker.table = table;
+    depth_note(market, old.book, old.at_ms); /* it has replayed nothing: a snapshot was new enough */
+    for (int i = 0; i < 20; i++)
+        test_pause();
+    EXPECT_I64(before, sent_count());
+    EXPECT(table_hear(table, &(struct kafka_record){.payload = {record.bytes, record.length}}, &company));
+    table_is_whole(table);
+    EVENTUALLY(5000, sent_count() == before + 2);
+    EXPECT_I64(1, last_trade());
+    depth_market_release(&market);
+    depth_release(&depth);
+    scene_close(&old);
 }
