@@ -99,7 +99,7 @@ static void hear_depth(void *payload, const struct kafka_batch *batch)
 }
 
 const struct kafka_listening GAME_LISTENING[] = {
-    {TOPIC_MARKET_DEPTH, hear_depth, LISTEN_FROM_START},
+    {.topic = TOPIC_MARKET_DEPTH, .hear = hear_depth, .from = LISTEN_FROM_START},
     {0},
 };
 

@@ -4,9 +4,9 @@
 #include <string.h>
 
 static const struct pg_statement STATE = {
-    "ranking_state",
-    "SELECT r.phase = 'closed' AND g.accounts_at IS NOT NULL, k.round_id IS NOT NULL,"
-    " k.noticed_at IS NOT NULL FROM rounds r JOIN progress g ON g.round_id = r.id LEFT JOIN rankings k ON k.round_id = r.id WHERE r.id = $1"};
+    "ranking_state", "SELECT r.phase = 'closed' AND g.accounts_at IS NOT NULL, k.round_id IS NOT NULL,"
+                     " k.noticed_at IS NOT NULL FROM rounds r JOIN progress g ON g.round_id = r.id LEFT JOIN rankings "
+                     "k ON k.round_id = r.id WHERE r.id = $1"};
 static const struct pg_statement LOAD = {
     "ranking_load", "SELECT user_id, cash FROM participants WHERE round_id = $1 AND NOT bot AND orders > 0 AND cash IS "
                     "NOT NULL ORDER BY user_id"};
