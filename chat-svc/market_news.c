@@ -24,12 +24,10 @@ static void put_uuid(struct str *out, const char *name, const struct uuid *id)
     json_text(out, name, text);
 }
 
-static void put_company(const struct news *news, struct str *out, uint8_t company)
+/* NULL: the market was not announced yet. */
+static const char *company_id(const struct news *news, uint8_t company)
 {
-    if (company < news->companies->count && *news->companies->ids[company])
-        json_text(out, "company_id", news->companies->ids[company]);
-    else
-        json_raw(out, "company_id", "null");
+    return company < news->companies->count && *news->companies->ids[company] ? news->companies->ids[company] : NULL;
 }
 
 static void begin(const struct news *news, struct str *out, const char *type, int64_t seq)
@@ -81,7 +79,7 @@ static void put_order(const struct news *news, struct str *out, const struct mar
         json_text(out, "client_order_id",
                   arena_bytes(news->arena, order->client_order_id.bytes, order->client_order_id.length));
     }
-    put_company(news, out, order->company);
+    json_text(out, "company_id", company_id(news, order->company));
     json_text(out, "side", SIDES[order->side == SIDE_SELL]);
     json_text(out, "type", TYPES[order->type == TYPE_MARKET]);
     json_text(out, "time_in_force", TIFS[order->tif <= TIF_FOK ? order->tif : TIF_GTC]);
@@ -94,7 +92,7 @@ static void put_order(const struct news *news, struct str *out, const struct mar
     if (filled > 0)
         ratio_json_average(out, "average_price", event->order.paid, filled);
     json_text(out, "status", status_of(event));
-    if (event->order.reason != REASON_NONE && event->order.reason != REASON_FILLED)
+    if (event->order.reason != REASON_NONE)
         json_text(out, "reason", market_reason_name((enum market_reason)event->order.reason));
 }
 
@@ -142,12 +140,15 @@ static void tell_fill(struct news *news, const struct market_event *event, bool 
     const struct uuid *user = maker ? &event->trade.maker : &event->trade.taker;
     if (!news->is_here(news->payload, user))
         return;
+    const char *company = company_id(news, event->trade.company);
     const bool sells = (event->trade.taker_side == SIDE_SELL) != maker;
     AUTO_STR body = {0};
     begin(news, &body, "fill", event->seq);
+    if (company) /* as GET /api/fills has it */
+        json_text(&body, "id", arena_printf(news->arena, "%s:%lld", company, (long long)event->trade.number));
     json_i64(&body, "number", event->trade.number);
     put_uuid(&body, "order_id", maker ? &event->trade.maker_order : &event->trade.taker_order);
-    put_company(news, &body, event->trade.company);
+    json_text(&body, "company_id", company);
     json_text(&body, "side", SIDES[sells]);
     json_i64(&body, "price", event->trade.price);
     json_i64(&body, "quantity", event->trade.quantity);

@@ -1,5 +1,5 @@
 /* market_news.h - a record of market.events -> what it tells the people whom it concerns. Pure.
- *     {"type":"fill","market","seq","at","fill":{number, order_id, company_id, side, price, quantity, remaining,
+ *     {"type":"fill","market","seq","at","fill":{id, number, order_id, company_id, side, price, quantity, remaining,
  * maker}}
  *     {"type":"order","market","seq","at","order":{the order as the API shows it, without times}}
  * A fill goes to both sides, each with its own order. An order is told when it is accepted, refused, changed or over;

@@ -124,7 +124,7 @@ test('[S-34][S-45][S-46] fills and orders reach those whom they concern, on ever
     assert.deepEqual(accepted.order, {
       id: rests.order_id, client_order_id: 'mine-1', company_id: round.companies[1].id, side: 'buy', type: 'limit', time_in_force: 'gtc', post_only: false, price: 190_000, quantity: 5, remaining: 5, filled: 0, status: 'open',
     });
-    assert.deepEqual(fill.fill, { number: 2, order_id: rests.order_id, company_id: round.companies[1].id, side: 'buy', price: 190_000, quantity: 3, remaining: 2, maker: true });
+    assert.deepEqual(fill.fill, { id: `${round.companies[1].id}:2`, number: 2, order_id: rests.order_id, company_id: round.companies[1].id, side: 'buy', price: 190_000, quantity: 3, remaining: 2, maker: true });
     assert.deepEqual([done.order.status, done.order.filled, done.order.average_price, done.order.reason], ['cancelled', 3, 190_000, 'cancelled']);
     assert.equal(rejected.order.status, 'rejected');
     assert.ok([accepted, fill, done, rejected].every((told) => told.market === round.id && Date.parse(told.at) > 0));
