@@ -34,11 +34,11 @@ const struct kafka_subscription CHAT_SUBSCRIPTIONS[] = {
 };
 
 const struct kafka_listening CHAT_LISTENING[] = {
-    {TOPIC_CHAT_EVENTS, hub_hear_events, LISTEN_FROM_NOW},
-    {TOPIC_PRESENCE_CHANGES, hub_hear_presence, LISTEN_FROM_START},
-    {TOPIC_RELATIONS, hub_hear_relations, LISTEN_FROM_NOW},
-    {TOPIC_SESSIONS_ENDED, hub_hear_ended, LISTEN_FROM_NOW},
-    {TOPIC_MARKET_EVENTS, hub_hear_market, LISTEN_FROM_NOW},
-    {TOPIC_GAME_EVENTS, hub_hear_game, LISTEN_FROM_NOW},
+    {.topic = TOPIC_CHAT_EVENTS, .hear = hub_hear_events, .from = LISTEN_FROM_NOW},
+    {.topic = TOPIC_PRESENCE_CHANGES, .hear = hub_hear_presence, .from = LISTEN_FROM_START},
+    {.topic = TOPIC_RELATIONS, .hear = hub_hear_relations, .from = LISTEN_FROM_NOW},
+    {.topic = TOPIC_SESSIONS_ENDED, .hear = hub_hear_ended, .from = LISTEN_FROM_NOW},
+    {.topic = TOPIC_MARKET_EVENTS, .hear = hub_hear_market, .from = LISTEN_FROM_NOW},
+    {.topic = TOPIC_GAME_EVENTS, .hear = hub_hear_game, .from = LISTEN_FROM_NOW},
     {0},
 };

@@ -34,6 +34,6 @@ static void hear_market_events(void *app, const struct kafka_batch *batch)
 }
 
 const struct kafka_listening ORDER_LISTENING[] = {
-    {TOPIC_MARKET_EVENTS, hear_market_events, LISTEN_FROM_NOW},
+    {.topic = TOPIC_MARKET_EVENTS, .hear = hear_market_events, .from = LISTEN_FROM_NOW},
     {0},
 };

@@ -99,7 +99,7 @@ TEST(a_listener_from_now_hears_what_is_sent_right_after_it_is_ready, "I1 I2")
     AUTO(kafka_producer) producer = test_producer(brokers);
     for (int round = 0; round < 5; round++) {
         const char *topic = test_topic("now", 3, false);
-        const struct kafka_listening table[] = {{topic, hear, LISTEN_FROM_NOW}, {0}};
+        const struct kafka_listening table[] = {{.topic = topic, .hear = hear, .from = LISTEN_FROM_NOW}, {0}};
         test_send_numbers(producer, topic, 1000, 50); /* before: not heard */
         HEARER(hearer);
         AUTO(kafka_listener) listener = listen_to(brokers, table, &hearer);
@@ -121,7 +121,9 @@ TEST(a_listener_from_the_start_is_ready_when_it_has_heard_all_that_stood_there, 
     const char *topic = test_topic("start", 4, true), *empty = test_topic("empty", 2, true);
     AUTO(kafka_producer) producer = test_producer(brokers);
     test_send_numbers(producer, topic, 0, 3000);
-    const struct kafka_listening table[] = {{topic, hear, LISTEN_FROM_START}, {empty, hear, LISTEN_FROM_START}, {0}};
+    const struct kafka_listening table[] = {{.topic = topic, .hear = hear, .from = LISTEN_FROM_START},
+                                            {.topic = empty, .hear = hear, .from = LISTEN_FROM_START},
+                                            {0}};
     HEARER(hearer);
     hearer.slow = true;
     AUTO(kafka_listener) listener = listen_to(brokers, table, &hearer);
@@ -138,7 +140,7 @@ TEST(a_listener_from_the_start_is_ready_when_it_has_heard_all_that_stood_there, 
 TEST(two_listeners_hear_everything_each, "I2")
 {
     const char *brokers = test_env("KAFKA_BROKERS"), *topic = test_topic("both", 3, false);
-    const struct kafka_listening table[] = {{topic, hear, LISTEN_FROM_NOW}, {0}};
+    const struct kafka_listening table[] = {{.topic = topic, .hear = hear, .from = LISTEN_FROM_NOW}, {0}};
     AUTO(kafka_producer) producer = test_producer(brokers);
     HEARER(one);
     HEARER(two);
@@ -176,7 +178,7 @@ TEST(a_listener_outlives_brokers_that_go_and_come_back, "I1")
 {
     __attribute__((cleanup(cluster_close))) struct cluster cluster;
     cluster_open(&cluster, "restarted");
-    const struct kafka_listening table[] = {{"restarted", hear, LISTEN_FROM_NOW}, {0}};
+    const struct kafka_listening table[] = {{.topic = "restarted", .hear = hear, .from = LISTEN_FROM_NOW}, {0}};
     HEARER(hearer);
     (void)rd_kafka_mock_broker_set_down(cluster.mock, 1); /* away when it starts */
     AUTO(kafka_producer) producer = test_producer(cluster.brokers);
@@ -217,7 +219,7 @@ TEST(a_listener_whose_records_are_gone_goes_on_from_the_oldest_that_exist, "I2")
 {
     enum { BIG = 500 * 1000, MANY = 40 };
     const char *brokers = test_env("KAFKA_BROKERS"), *topic = test_topic("gone", 1, false);
-    const struct kafka_listening table[] = {{topic, hear, LISTEN_FROM_NOW}, {0}};
+    const struct kafka_listening table[] = {{.topic = topic, .hear = hear, .from = LISTEN_FROM_NOW}, {0}};
     AUTO(kafka_producer) producer = test_producer(brokers);
     HEARER(hearer);
     hearer.slow = true;
@@ -274,7 +276,7 @@ TEST(a_send_reports_once_and_carries_corr_to_the_listener, "I1 I2")
     enum { MANY = 2000 };
     static _Atomic int calls[MANY];
     const char *brokers = test_env("KAFKA_BROKERS"), *topic = test_topic("send", 3, false);
-    const struct kafka_listening table[] = {{topic, hear, LISTEN_FROM_NOW}, {0}};
+    const struct kafka_listening table[] = {{.topic = topic, .hear = hear, .from = LISTEN_FROM_NOW}, {0}};
     AUTO(kafka_producer) producer = test_producer(brokers);
     HEARER(hearer);
     AUTO(kafka_listener) listener = listen_to(brokers, table, &hearer);
