@@ -1,9 +1,11 @@
 /* kafka_sender.c - messages that leave one by one, each with its own report.
  *
  * All messages that are not acknowledged stand in one list, in the order of their calls. Those up to `unsent` are with
- * the client; from there on they wait to be handed over, which only happens while a topic is not known yet or a broken
- * client is being replaced. One thread turns the client, and replaces it: it throws out what the broken one holds (the
- * reports say so), makes a new one and hands over the list from its beginning, so order holds. */
+ * the client; from there on they wait to be handed over: until what the client has is acknowledged, a topic is known,
+ * or a broken client is replaced. So a quiet sender's message leaves at once, a busy one's in groups as long as a round
+ * trip, and the client never holds messages that it may not send yet: librdkafka 2.0.2 polls without a pause then,
+ * which takes a core from those it waits for. One thread turns the client, and replaces it: it throws out what the
+ * broken one holds (the reports say so), makes a new one and hands over the list from its beginning, so order holds. */
 #include "kafka_sender.h"
 
 #include "clock.h"
@@ -31,8 +33,7 @@ enum {
     HEADERS_MAX = 8,
 };
 
-/* A person waits for these messages: they linger a moment for company, and are given up while that person still looks.
- */
+/* A person waits for these messages, so they are given up while that person still looks. */
 static const struct kafka_setting SENDER[] = {
     {"enable.idempotence", "true"},
     {"acks", "all"},
@@ -66,6 +67,7 @@ struct kafka_sender {
     pthread_mutex_t mutex;   /* guards all below; held while a message is handed to the client */
     struct send *first, *last, *unsent;
     size_t count, bytes;
+    size_t handed;  /* to the client, and not reported yet */
     rd_kafka_t *rk; /* NULL while it is replaced */
     bool fatal;
     rd_kafka_topic_t *topics[TOPICS_MAX]; /* whose leaders it knows */
@@ -166,6 +168,7 @@ static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *message, void *o
     struct send *send = message->_private;
     bool ok = message->err == RD_KAFKA_RESP_ERR_NO_ERROR;
     pthread_mutex_lock(&sender->mutex);
+    sender->handed--;
     /* What a broken client throws out was not refused: it goes over the next one. */
     bool again = !ok && message->err != RD_KAFKA_RESP_ERR__MSG_TIMED_OUT && (sender->fatal || is_broken(rk)) &&
                  !atomic_load(&sender->stop);
@@ -245,6 +248,7 @@ static void client_replace(struct kafka_sender *sender)
     pthread_mutex_lock(&sender->mutex);
     sender->rk = rk;
     sender->fatal = rk == NULL;
+    sender->handed = 0;
     sender->unsent = sender->first;
     pthread_mutex_unlock(&sender->mutex);
 }
@@ -263,6 +267,8 @@ static bool is_known(const struct kafka_sender *sender, const char *topic)
 static rd_kafka_resp_err_t hand_over(struct kafka_sender *sender, struct send *send)
 {
     rd_kafka_resp_err_t code = kafka_produce(sender->rk, &send->message, 0, send);
+    if (!code)
+        sender->handed++;
     return code && is_broken(sender->rk) ? RD_KAFKA_RESP_ERR__FATAL : code;
 }
 
@@ -291,11 +297,19 @@ static void give_up(struct kafka_sender *sender, struct send *send, rd_kafka_res
     pthread_mutex_lock(&sender->mutex);
 }
 
-/* Hands over what waits. On the thread. */
+/* Others put their messages behind, meanwhile. */
+static void let_others(struct kafka_sender *sender)
+{
+    pthread_mutex_unlock(&sender->mutex);
+    pthread_mutex_lock(&sender->mutex);
+}
+
+/* Hands over what waits, once nothing else is under way. On the thread. */
 static void work_off(struct kafka_sender *sender)
 {
     pthread_mutex_lock(&sender->mutex);
-    while (sender->unsent && sender->rk && !sender->fatal) {
+    const bool busy = sender->handed > 0;
+    while (!busy && sender->unsent && sender->rk && !sender->fatal) {
         struct send *send = sender->unsent;
         if (clock_monotonic_ms() - send->called_ms > DELIVERY_MS) {
             give_up(sender, send, RD_KAFKA_RESP_ERR__MSG_TIMED_OUT);
@@ -316,6 +330,7 @@ static void work_off(struct kafka_sender *sender)
             give_up(sender, send, code);
         else
             sender->unsent = send->next;
+        let_others(sender);
     }
     pthread_mutex_unlock(&sender->mutex);
 }
@@ -328,11 +343,12 @@ bool kafka_sender_send(struct kafka_sender *sender, const struct kafka_message *
     pthread_mutex_lock(&sender->mutex);
     if (sender->count >= MESSAGES_MAX || sender->bytes + send->size > BYTES_MAX) {
         code = RD_KAFKA_RESP_ERR__QUEUE_FULL;
-    } else if (sender->unsent || !sender->rk || sender->fatal || !is_known(sender, message->topic)) {
+    } else if (sender->unsent || sender->handed || !sender->rk || sender->fatal || !is_known(sender, message->topic)) {
         list_add(sender, send);
         if (!sender->unsent)
             sender->unsent = send;
-        (void)eventfd_write(sender->wake_fd, 1);
+        if (!sender->handed) /* else the report wakes the thread */
+            (void)eventfd_write(sender->wake_fd, 1);
         send = NULL;
     } else if ((code = hand_over(sender, send)) == RD_KAFKA_RESP_ERR_NO_ERROR) {
         list_add(sender, send); /* its report needs the mutex first */
