@@ -38,7 +38,7 @@ void kafka_producer_release(struct kafka_producer **producer); /* flushes up to 
 bool kafka_send_all(struct kafka_producer *producer, const struct kafka_message *messages, size_t count, int timeout_ms,
                     struct err *err);
 /* One message without waiting. `done` (may be NULL) runs once on a thread of the producer when it is acknowledged (ok)
- * or given up after the producer's own retries (about 10 s); it must not block. False, without `done`, when the bounded
+ * or given up (after 10 to 20 s); it must not block. False, without `done`, when the bounded
  * queue is full (unavailable). Messages of one key sent by one thread stay in order; after a fatal error what is
  * unacknowledged is sent again, in order. The message is copied. */
 typedef void (*kafka_sent_fn)(void *payload, bool ok);
