@@ -66,6 +66,21 @@ static rd_kafka_NewTopic_t *describe(const struct topic *topic, int partitions, 
     return wish;
 }
 
+/* A cluster that has just started: its brokers are not all there, or not in charge yet. The next look asks again. */
+static bool is_young(rd_kafka_resp_err_t code)
+{
+    switch (code) {
+    case RD_KAFKA_RESP_ERR_INVALID_REPLICATION_FACTOR: /* "1 wanted, 0 brokers registered" */
+    case RD_KAFKA_RESP_ERR_NOT_CONTROLLER:
+    case RD_KAFKA_RESP_ERR_BROKER_NOT_AVAILABLE:
+    case RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE:
+    case RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT:
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* The answer to CreateTopics: a topic that somebody else made at the same time is fine. */
 static bool check_created(rd_kafka_event_t *event, struct err *err)
 {
@@ -80,7 +95,7 @@ static bool check_created(rd_kafka_event_t *event, struct err *err)
         rd_kafka_resp_err_t code = rd_kafka_topic_result_error(results[i]);
         if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
             log_event(LOG_INFO, "topic_created", LOG_TEXT("topic", rd_kafka_topic_result_name(results[i])));
-        else if (code != RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
+        else if (code != RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS && !is_young(code))
             return kafka_failed(err, rd_kafka_topic_result_name(results[i]), code);
     }
     return true;
