@@ -29,8 +29,4 @@ bool audit_market(struct pg_pool *db, const struct audit_source *source, const c
                   void (*tell)(void *payload, const char *words), void *payload, struct audit_report *report,
                   struct err *err);
 
-/* order-svc --audit <market>: prints differences and a summary. True for these arguments; then *status is what the
- * process ends with: 0 all is the same, 1 differences, 2 it could not be made. */
-bool audit_tool(int argc, char **argv, int *status);
-
 #endif

@@ -27,10 +27,7 @@ static bool market_apply(void *payload, const struct kafka_batch *batch, struct 
 
 static bool market_assigned(void *payload, const char *topic, int32_t partition, struct err *err)
 {
-    (void)topic;
-    (void)err;
-    settle_took_over(((const struct order_app *)payload)->settle, partition);
-    return true;
+    return settle_took_over(((const struct order_app *)payload)->settle, topic, partition, err);
 }
 
 /* Money is never skipped: a record of market.events that can't be settled stops its partition. */

@@ -1,13 +1,13 @@
 /* order-svc: takes orders for the trading game and settles what became of them. README.md lists routes, events, tables
  * and settings. */
 #include "app.h"
-#include "audit.h"
 #include "backend.h"
 #include "events.h"
 #include "fresh.h"
 #include "rounds.h"
 #include "routes.h"
 #include "settle.h"
+#include "tools.h"
 #include "upkeep.h"
 
 extern const struct migration ORDER_MIGRATIONS[];
@@ -37,7 +37,7 @@ static bool run(void *settings, struct err *err)
     app.producer = backend_producer(backend);
     entry_start(entry, app.producer);
     AUTO(fresh) fresh = app.fresh = fresh_open(app.db, app.producer);
-    AUTO(settle) settle = app.settle = settle_open(app.db, config->service.kafka_brokers);
+    AUTO(settle) settle = app.settle = settle_open(app.db, config->service.kafka_brokers, app.producer);
     AUTO(rounds) rounds = rounds_start(UPKEEP_EVERY_MS, upkeep_round, &app, err);
     const struct backend_parts parts = {
         .routes = ORDER_ROUTES,
@@ -53,7 +53,7 @@ int main(int argc, char **argv)
 {
     static struct order_config config;
     int status;
-    if (audit_tool(argc, argv, &status))
+    if (tools_run(argc, argv, &status))
         return status;
     return service_main("order-svc", argc, argv, ORDER_SETTINGS, &config, &config.service, run);
 }

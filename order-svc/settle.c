@@ -14,26 +14,26 @@ enum {
     PORTION_EVENTS = 20000,                         /* at most so many and one record's more are held at once */
     RECORD_EVENTS_MAX = 3 * MARKET_OPEN_ORDERS_MAX, /* by market.h far less */
     ARENA_BYTES = 256 << 20,
-    PARTITIONS_MAX = 1024,
     READ_MS = 10000,
 };
 
 struct settle {
     struct pg_pool *db;
-    const char *brokers; /* lent */
-    struct arena *arena; /* of one portion */
+    const char *brokers;             /* lent */
+    struct kafka_producer *producer; /* to ask for ends; lent */
+    struct arena *arena;             /* of one portion */
     struct fold fold;
-    bool looked[PARTITIONS_MAX]; /* whether the partition's batches go on where the schema stands */
     struct metric_child *trades, *events, *doubles, *unknown, *gaps, *wrongs, *differences, *seconds;
 };
 
-struct settle *settle_open(struct pg_pool *db, const char *brokers)
+struct settle *settle_open(struct pg_pool *db, const char *brokers, struct kafka_producer *producer)
 {
     struct settle *settle = MEM_NEW(settle);
     struct metric *failures =
         metric_counter("madang_order_settle_failures_total", "Tries to settle that were given up for now", "reason");
     settle->db = db;
     settle->brokers = brokers;
+    settle->producer = producer;
     settle->arena = arena_open(ARENA_BYTES);
     settle->trades = METRIC_CHILD(metric_counter("madang_order_trades_settled_total", "Trades settled", NULL));
     settle->events =
@@ -60,12 +60,6 @@ void settle_release(struct settle **held)
     *held = NULL;
 }
 
-void settle_took_over(struct settle *settle, int32_t partition)
-{
-    if (partition >= 0 && partition < PARTITIONS_MAX)
-        settle->looked[partition] = false;
-}
-
 int64_t settle_differences(const struct settle *settle)
 {
     return metric_value(settle->differences);
@@ -80,6 +74,8 @@ struct batch_work {
     struct pg_tx *tx;
     int64_t trades, events, doubles, unknown, differences;
     bool gap, contradiction;
+    bool behind;    /* the schema stands before the batch */
+    bool caught_up; /* and the log has nothing in between any more */
 };
 
 struct portion {
@@ -206,17 +202,30 @@ static bool settle_records(struct batch_work *work, struct portion *portion, siz
     return settle_portion(work, portion, err);
 }
 
+/* Batches follow each other; who finds the schema behind its batch reads the log from there first. */
+static bool goes_on(struct batch_work *work, int64_t next_offset, int64_t offset, struct err *err)
+{
+    if (next_offset <= 0 || next_offset >= offset || work->caught_up)
+        return true;
+    work->behind = true;
+    return err_set_internal(err, &ERR_UNAVAILABLE, "the schema stands at %lld, the batch begins at %lld",
+                            (long long)next_offset, (long long)offset);
+}
+
 static bool settle_in(struct pg_tx *tx, void *payload, struct err *err)
 {
     struct batch_work *work = payload;
-    *work = (struct batch_work){.settle = work->settle, .batch = work->batch, .tx = tx};
+    const struct kafka_batch *batch = work->batch;
+    *work = (struct batch_work){.settle = work->settle, .batch = batch, .tx = tx, .caught_up = work->caught_up};
     AUTO_FREE struct portion *portion = MEM_NEW(portion);
     size_t first;
+    int64_t next_offset;
     arena_reset(work->settle->arena);
-    if (!applied_begin(tx, work->batch, &first, err))
+    if (!applied_begin(tx, batch, &first, err))
         return false;
-    return first == work->batch->count || (store_settle_begin(tx, err) && settle_records(work, portion, first, err) &&
-                                           applied_end(tx, work->batch, err));
+    return first == batch->count || (store_settle_begin(tx, batch->topic, batch->partition, &next_offset, err) &&
+                                     goes_on(work, next_offset, batch->records[first].offset, err) &&
+                                     settle_records(work, portion, first, err) && applied_end(tx, batch, err));
 }
 
 static void tell(const struct batch_work *work, bool ok, int64_t began_us)
@@ -239,13 +248,14 @@ static void tell(const struct batch_work *work, bool ok, int64_t began_us)
               LOG_I64("partition", work->batch->partition), LOG_I64("offset", work->batch->records[0].offset));
 }
 
-static bool settle_now(struct settle *settle, const struct kafka_batch *batch, bool *gap, struct err *err)
+static bool settle_now(struct settle *settle, const struct kafka_batch *batch, bool caught_up, bool *behind,
+                       struct err *err)
 {
     const int64_t began_us = clock_monotonic_us();
-    struct batch_work work = {.settle = settle, .batch = batch};
+    struct batch_work work = {.settle = settle, .batch = batch, .caught_up = caught_up};
     const bool ok = pg_transaction(settle->db, settle_in, &work, err);
     tell(&work, ok, began_us);
-    *gap = !ok && work.gap;
+    *behind = !ok && work.behind;
     return ok;
 }
 
@@ -253,36 +263,38 @@ static bool settle_now(struct settle *settle, const struct kafka_batch *batch, b
 
 static bool settle_read(void *payload, const struct kafka_batch *batch, struct err *err)
 {
-    bool gap;
-    return settle_now(payload, batch, &gap, err);
+    bool behind;
+    return settle_now(payload, batch, true, &behind, err);
 }
 
-/* The schema may stand behind what the group has committed: restored from a backup, or told to settle a round again. */
-static bool catch_up(struct settle *settle, const struct kafka_batch *batch, struct err *err)
+/* The schema may stand behind what the group has committed: restored from a backup, or told to settle a round again.
+ * Settles what the log has from there to below `to`. */
+static bool catch_up(struct settle *settle, const char *topic, int32_t partition, int64_t to, struct err *err)
 {
     int64_t next_offset;
-    if (!store_settle_next_offset(settle->db, batch->topic, batch->partition, &next_offset, err))
+    if (!store_settle_next_offset(settle->db, topic, partition, &next_offset, err))
         return false;
-    if (next_offset < 0 || next_offset >= batch->records[0].offset) /* -1: the schema begins here */
+    if (next_offset < 0 || next_offset >= to) /* -1: the schema begins here */
         return true;
-    log_event(LOG_WARN, "settlement_catches_up", LOG_I64("partition", batch->partition), LOG_I64("from", next_offset),
-              LOG_I64("to", batch->records[0].offset));
-    return kafka_read(settle->brokers, batch->topic, batch->partition, next_offset, batch->records[0].offset, READ_MS,
-                      settle_read, settle, err);
+    log_event(LOG_INFO, "settlement_catches_up", LOG_I64("partition", partition), LOG_I64("from", next_offset));
+    return kafka_read(settle->brokers, topic, partition, next_offset, to, READ_MS, settle_read, settle, err);
+}
+
+bool settle_took_over(struct settle *settle, const char *topic, int32_t partition, struct err *err)
+{
+    int64_t end;
+    return kafka_end_offset(settle->producer, topic, partition, READ_MS, &end, err) &&
+           catch_up(settle, topic, partition, end, err);
 }
 
 bool settle_batch(struct settle *settle, const struct kafka_batch *batch, struct err *err)
 {
-    const bool bounded = batch->partition >= 0 && batch->partition < PARTITIONS_MAX;
-    if (!bounded || !settle->looked[batch->partition]) {
-        if (!catch_up(settle, batch, err))
-            return false;
-        if (bounded)
-            settle->looked[batch->partition] = true;
-    }
-    bool gap;
-    const bool ok = settle_now(settle, batch, &gap, err);
-    if (gap && bounded)
-        settle->looked[batch->partition] = false; /* look again at the next try */
-    return ok;
+    bool behind;
+    if (settle_now(settle, batch, false, &behind, err))
+        return true;
+    if (!behind)
+        return false;
+    err_clear(err);
+    return catch_up(settle, batch->topic, batch->partition, batch->records[0].offset, err) &&
+           settle_now(settle, batch, true, &behind, err);
 }

@@ -15,13 +15,13 @@
 #include "pg.h"
 
 struct settle;
-struct settle *settle_open(struct pg_pool *db, const char *brokers);
+struct settle *settle_open(struct pg_pool *db, const char *brokers, struct kafka_producer *producer);
 void settle_release(struct settle **settle);
 
 /* One batch of market.events. */
 bool settle_batch(struct settle *settle, const struct kafka_batch *batch, struct err *err);
-/* The next batch of this partition looks whether it goes on where the schema stands. */
-void settle_took_over(struct settle *settle, int32_t partition);
+/* A partition became ours: what the log has and the schema lacks is settled, whatever the group has committed. */
+bool settle_took_over(struct settle *settle, const char *topic, int32_t partition, struct err *err);
 
 /* Accounts that differed from the engine's so far: for tests. */
 int64_t settle_differences(const struct settle *settle);

@@ -10,9 +10,10 @@
 /* ---- reading ---- */
 
 static const struct pg_statement BEGIN = {
-    "settle_begin", "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),"
-                    " set_config('enable_mergejoin', 'off', true),"
-                    " set_config('plan_cache_mode', 'force_generic_plan', true)"};
+    "settle_begin",
+    "SELECT next_offset, set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off',"
+    " true), set_config('enable_mergejoin', 'off', true), set_config('plan_cache_mode',"
+    " 'force_generic_plan', true) FROM applied WHERE topic = $1 AND partition = $2"};
 static const struct pg_statement MARKETS = {
     "settle_markets",
     "SELECT n.place, m.phase, m.seed_cash, m.seq, m.given_up, c.id, c.initial_price, c.last_price, c.volume, c.high,"
@@ -30,9 +31,11 @@ static const struct pg_statement HOLDINGS = {
 static const struct pg_statement NEXT_OFFSET = {"settle_next_offset",
                                                 "SELECT next_offset FROM applied WHERE topic = $1 AND partition = $2"};
 
-bool store_settle_begin(struct pg_tx *tx, struct err *err)
+bool store_settle_begin(struct pg_tx *tx, const char *topic, int32_t partition, int64_t *next_offset, struct err *err)
 {
-    return pg_tx_exec(tx, &BEGIN, NO_PARAMS, NULL, err);
+    AUTO(pg_result) row = pg_tx_query(tx, &BEGIN, PARAMS(PG_TEXT(topic), PG_I64(partition)), err);
+    *next_offset = row && pg_rows(row) ? pg_i64(row, 0, 0) : 0;
+    return row != NULL;
 }
 
 static enum fold_phase phase_of(const char *name)

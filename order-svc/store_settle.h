@@ -6,8 +6,9 @@
 #include "fold.h"
 #include "pg.h"
 
-/* Plans for a few rows of large tables, whatever the statistics say: for the rest of the transaction. */
-bool store_settle_begin(struct pg_tx *tx, struct err *err);
+/* Plans for a few rows of large tables, whatever the statistics say: for the rest of the transaction. *next_offset:
+ * where the partition stands (applied). */
+bool store_settle_begin(struct pg_tx *tx, const char *topic, int32_t partition, int64_t *next_offset, struct err *err);
 /* Fills in the markets that are named; where one is not known, also since when the schema knows any. */
 bool store_settle_markets(struct pg_tx *tx, struct arena *arena, struct fold *fold, int32_t partition, struct err *err);
 /* Fills in the accounts and holdings that are named. */

@@ -26,6 +26,7 @@ enum { KIT_SEED_CASH = 10000000, KIT_TICK = 10000, KIT_COMPANIES = 3, KIT_ACCOUN
 struct kit {
     struct pg_pool *db;
     struct settle *settle;
+    struct kafka_producer *producer;
     const char *topic; /* of the records; market.events as far as the schema knows, no broker holds them */
     int64_t offset;    /* of the next record of the partition */
     int64_t now_ms;
@@ -47,7 +48,9 @@ __attribute__((unused)) static struct kit *kit_open(void)
     struct err err = {0};
     kit.db = test_pool("orders", 4);
     kit_stop(migrate_up(kit.db, ORDER_MIGRATIONS, &err), "migrate", &err);
-    kit.settle = settle_open(kit.db, test_env("KAFKA_BROKERS"));
+    kit.producer = kafka_producer_open(test_env("KAFKA_BROKERS"), "test", &err);
+    kit_stop(kit.producer != NULL, "producer", &err);
+    kit.settle = settle_open(kit.db, test_env("KAFKA_BROKERS"), kit.producer);
     kit.now_ms = clock_now_ms();
     kit.topic = TOPIC_MARKET_EVENTS;
     return &kit;
