@@ -103,9 +103,9 @@ static bool run_resettle(struct pg_pool *db, const struct tool_config *config, c
 {
     int64_t rows;
     (void)config;
-    *status = 0;
     if (!tool_resettle(db, market, &rows, err))
         return false;
+    *status = 0;
     printf("market %s: %" PRId64
            " rows forgotten; the worker settles it again when it starts, or with the next record of the partition\n",
            market, rows);
@@ -130,9 +130,9 @@ static bool run_give_up(struct pg_pool *db, const struct tool_config *config, co
                         struct err *err)
 {
     (void)config;
-    *status = 0;
     if (!tool_give_up(db, market, err))
         return false;
+    *status = 0;
     printf("market %s is given up: its events are passed over from now on\n", market);
     return true;
 }

@@ -18,7 +18,11 @@ $(BENCH_BUILD)/bench_book: tests/bench/bench_book.c $(call objects_of,match-svc)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Imatch-svc -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) $(LIBS)
 
-.PHONY: bench-book bench-sockets bench-tools bench-gateway bench-friends bench-memory bench-token bench-push bench-chat-owner bench-history
+$(BENCH_BUILD)/bench_settle: tests/bench/bench_settle.c $(SUPPORT) $(call objects_of,order-svc) $(patsubst %.c,$(BUILD)/%.o,$(wildcard match-svc/book*.c)) $(COMMON)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Itests/support -Itests/order-svc -Iorder-svc -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) $(LIBS)
+
+.PHONY: bench-settle bench-book bench-sockets bench-tools bench-gateway bench-friends bench-memory bench-token bench-push bench-chat-owner bench-history
 bench-tools: $(BENCH_TOOLS)
 bench-gateway: build bench-tools ## gateway against HAProxy (HS256, ES256) and nginx
 	deploy/local/install.sh bench
@@ -33,6 +37,8 @@ bench-token: $(BENCH_BUILD)/bench_token ## one token: cached and not
 bench-push: $(BUILD)/bin/push-svc ## pushes a second against a stand-in for FCM, and CPU a send (make stores first)
 	BUILD=$(BUILD) node tests/bench/push.mjs
 bench-chat-owner: $(BENCH_BUILD)/bench_chat_owner ## messages a second that one owner of chat rooms applies (make stores)
+	set -a; . .run/env; $<
+bench-settle: $(BENCH_BUILD)/bench_settle ## trades a second that settlement alone brings into PostgreSQL (make stores)
 	set -a; . .run/env; $<
 bench-book: $(BENCH_BUILD)/bench_book ## the order book engine alone: commands a second, nanoseconds of each
 	$<
