@@ -8,7 +8,7 @@ import { eventually } from '../support/wait.mjs';
 const world = new Feeds();
 let round;
 before(async () => {
-  await world.start({ MATCH_SLOW_SECONDS: '4', WS_OUTPUT_MAX: '131072', WS_CONNECTIONS_MAX: '60', MATCH_DEPTH_MS: '10' }, 1);
+  await world.start({ MATCH_SLOW_SECONDS: '3', WS_OUTPUT_MAX: '131072', WS_CONNECTIONS_MAX: '60', MATCH_DEPTH_MS: '10' }, 1);
   round = new Market({ companies: 16 });
   await round.open();
   for (const { id } of round.companies) await showsBook(world.instances[0], id, () => true);
@@ -100,11 +100,10 @@ test('[I-9] a socket has at most 48 subscriptions, an instance as many sockets a
 const giants = Array.from({ length: 16 }, () => uuid());
 const giantMarket = uuid();
 let turn = 0;
-function publishGiants(levels = 64, quantity = 9e14 + turn) {
+function publishGiants(levels = 64, quantity = 9e14 + turn, { phase = 'open', at = new Date().toISOString() } = {}) {
   const side = (from, step) => Array.from({ length: levels }, (_, i) => [from + step * i, quantity]);
-  const at = new Date().toISOString();
   const state = (company, index) => ({
-    v: 1, id: uuid(), at, kind: 'depth', market: giantMarket, company, index, seq: ++turn, phase: 'open', price: 1e14, initial_price: 1e14, volume: 0, high: 0, low: 0, halted: false,
+    v: 1, id: uuid(), at, kind: 'depth', market: giantMarket, company, index, seq: ++turn, phase, price: 1e14, initial_price: 1e14, volume: 0, high: 0, low: 0, halted: false,
     bids: side(5e14, -1), asks: side(5e14 + 1, 1), trades: [],
   });
   world.publish('market.depth', giants.map((company, index) => [company, state(company, index)]));
@@ -135,11 +134,14 @@ test('[S-42][I-9] who reads slowly gets the newest state, who stays behind is cu
   stuck.socket._socket.resume();
   assert.equal((await stuck.closed).code, 1013);
   assert.deepEqual([fast.end, slow.end], [undefined, undefined]);
+  publishGiants(0, 1, { phase: 'closed', at: '2026-01-01T00:00:00.000Z' });
+  await eventually(15000, async () => (await get(instance, `/api/market/${giants[0]}/book`)).status === 404, 'they leave the topic');
 });
 
 test('[I-8] a stopping instance sends its viewers away with 1001', async () => {
   const viewers = await Promise.all(Array.from({ length: 5 }, () => world.viewer()));
   await viewers[0].subscribe('book', round.company);
+  await round.send({ kind: 'close' });
   assert.equal(await world.instances[0].stop(), 0);
   for (const viewer of viewers) assert.equal((await viewer.closed).code, 1001);
 });

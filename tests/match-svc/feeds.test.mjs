@@ -2,15 +2,21 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Feeds, Market, TICK, get, showsBook, uuid } from './feed_kit.mjs';
+import { readTopic } from '../support/topics.mjs';
 import { eventually } from '../support/wait.mjs';
 
 const world = new Feeds();
-before(() => world.start());
-after(() => world.stop());
+before(() => world.start({ MATCH_DEPTH_KEEP_SECONDS: '3' }));
+after(async () => {
+  await Promise.all(markets.map((one) => one.send({ kind: 'close' }))); // nothing goes on in the log
+  await world.stop();
+});
 
+const markets = [];
 /** A market that both instances know. */
 async function market(options) {
   const one = new Market(options);
+  markets.push(one);
   await one.open();
   for (const instance of world.instances) for (const { id } of one.companies) await showsBook(instance, id, () => true, 'the company is known');
   return one;
@@ -155,28 +161,54 @@ test('[S-46] many sockets look at many companies; none takes over what is anothe
 });
 
 test('[S-54][S-42][S-43] the owner is killed: its viewers come to the other instance, which goes on telling without gap or double', async () => {
-  const rounds = await Promise.all([market(), market()]);
-  for (const doomed of [0, 1]) {
-    const [instance, other] = [world.instances[doomed], world.instances[1 - doomed]];
-    const viewers = [];
-    for (const { company } of rounds) {
-      const viewer = await world.viewer(other);
-      for (const channel of ['book', 'trades']) await viewer.subscribe(channel, company);
-      viewers.push(viewer);
-    }
-    for (const round of rounds) await round.send(...Array.from({ length: 7 }, () => [round.order('sell', 510_000, 1), round.take('buy', 1)]).flat());
-    await instance.kill();
-    for (const round of rounds) await round.send(round.order('sell', 510_000, 1), round.take('buy', 1), round.order('buy', 300_000 + doomed * TICK, 5));
-    for (const [i, { company }] of rounds.entries()) {
-      await eventually(40000, () => viewers[i].state('trades', company).seq === 8 * (doomed + 1) && viewers[i].state('book', company).bids.some(([price]) => price === 300_000 + doomed * TICK), 'the other instance owns it now');
-      assert.deepEqual(viewers[i].faults, []);
-    }
-    await instance.start();
-    for (const { company } of rounds) {
-      const late = await world.viewer(instance);
-      const { trades } = await late.subscribe('trades', company);
-      assert.deepEqual(trades.map(({ seq }) => seq), Array.from({ length: trades.length }, (_, i) => 8 * (doomed + 1) - trades.length + 1 + i));
-      assert.equal(trades.length, Math.min(20, 8 * (doomed + 1)), 'trades from before the takeover too');
-    }
+  const [doomed, other] = world.instances;
+  const OPEN = 'madang_match_markets{state="open"}';
+  const owned = await doomed.metric(OPEN);
+  const rounds = [];
+  while ((await doomed.metric(OPEN)) === owned) rounds.push(await market()); // one at least is the doomed one's
+  const viewers = [];
+  for (const { company } of rounds) {
+    const viewer = await world.viewer(other);
+    for (const channel of ['book', 'trades']) await viewer.subscribe(channel, company);
+    viewers.push(viewer);
   }
+  const trade = (round) => [round.order('sell', 510_000, 1), round.take('buy', 1)];
+  for (const round of rounds) await round.send(...Array.from({ length: 7 }, () => trade(round)).flat());
+  await doomed.kill();
+  for (const round of rounds) await round.send(...trade(round), round.order('buy', 300_000, 5));
+  for (const [i, { company }] of rounds.entries()) {
+    await eventually(40000, () => viewers[i].state('trades', company).seq === 8 && viewers[i].state('book', company).bids[0]?.[0] === 300_000, 'the other instance owns it now');
+    assert.deepEqual(viewers[i].faults, []);
+  }
+  await doomed.start();
+  for (const { company } of rounds) {
+    const late = await world.viewer(doomed);
+    const { trades } = await late.subscribe('trades', company);
+    assert.deepEqual(trades.map(({ seq }) => seq), [1, 2, 3, 4, 5, 6, 7, 8], 'trades from before the takeover too');
+  }
+});
+
+test('[S-42][S-46] companies of a closed market leave, and with them what was kept for them', async () => {
+  const [ending, staying] = [await market({ companies: 2 }), await market()];
+  const viewers = await Promise.all(world.instances.map((instance) => world.viewer(instance)));
+  for (const viewer of viewers) {
+    for (const channel of ['book', 'trades', 'ticker']) await viewer.subscribe(channel, ending.company);
+    await viewer.subscribe('ticker', staying.company);
+  }
+  await ending.send(ending.order('buy', 400_000, 3), { kind: 'close' });
+  for (const viewer of viewers) {
+    await eventually(15000, () => viewer.frames.filter(({ type }) => type === 'gone').length === 3, 'each subscription is told');
+    assert.equal(viewer.state('ticker', ending.company).phase, 'closed');
+    assert.deepEqual(viewer.state('book', ending.company).bids, [], 'the close emptied the book');
+    viewer.say({ op: 'subscribe', channel: 'book', company: ending.company });
+    await viewer.until(({ type, code }) => type === 'error' && code === 'not_found', 'nobody knows it any more');
+    assert.deepEqual(viewer.faults, []);
+  }
+  for (const instance of world.instances) {
+    await eventually(10000, async () => (await get(instance, `/api/market/${ending.companies[1].id}/ticker`)).status === 404, 'so does REST');
+    assert.equal((await get(instance, `/api/market/${staying.company}/ticker`)).status, 200, 'an open market stays');
+  }
+  const last = new Map((await readTopic('market.depth')).map(({ key, value }) => [key, value]));
+  for (const { id } of ending.companies) assert.equal(last.get(id), null, 'a tombstone');
+  assert.equal(last.get(staying.company).phase, 'open');
 });
