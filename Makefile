@@ -39,7 +39,7 @@ endif
 LDFLAGS += -Wl,-z,relro,-z,now -Wl,--as-needed
 VERSION := 0.1.0
 
-.PHONY: all build settings check test soak trace tidy format format-check headers fuzz bench help install clean
+.PHONY: all build settings docs-page check test soak trace tidy format format-check headers fuzz bench help install clean
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
 
@@ -102,7 +102,7 @@ $(BUILD)/tests/match-svc/test_depth: LDFLAGS += -Wl,--wrap=kafka_send
 # The slow second form of the order book, which its tests compare the engine with.
 $(patsubst %,$(BUILD)/tests/match-svc/test_book_%,bounds random rules): $(BUILD)/tests/match-svc/model.o
 # The tests of settlement settle what the real engine tells.
-$(patsubst %,$(BUILD)/tests/order-svc/test_%,audit copies settle): $(patsubst %.c,$(BUILD)/%.o,$(wildcard match-svc/book*.c))
+$(patsubst %,$(BUILD)/tests/order-svc/test_%,audit copies entry settle): $(patsubst %.c,$(BUILD)/%.o,$(wildcard match-svc/book*.c))
 .SECONDARY:
 
 c-tests: $(C_TESTS) ## builds the tests in C
@@ -129,6 +129,7 @@ $(FUZZ_BUILD)/fuzz_%: $(FUZZ_BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_BUILD)/libfuzzed.
 	clang -fsanitize=fuzzer,address,undefined -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
 $(FUZZ_BUILD)/fuzz_push: $(patsubst %,$(FUZZ_BUILD)/push-svc/%.o,codec fcm message outcome)
 $(FUZZ_BUILD)/fuzz_book: $(FUZZ_BUILD)/tests/match-svc/model.o
+$(FUZZ_BUILD)/fuzz_order: $(patsubst %,$(FUZZ_BUILD)/order-svc/%.o,catalog codec entry)
 $(FUZZ_BUILD)/fuzz_slack: $(patsubst %,$(FUZZ_BUILD)/notify-svc/%.o,mime slack_event slack_text)
 fuzzers: $(FUZZERS:%=$(FUZZ_BUILD)/fuzz_%) ## builds the fuzzers (clang)
 FUZZ_SECONDS ?= 5
@@ -153,6 +154,8 @@ tidy: ## clang-tidy
 	clang-tidy --quiet $(filter %.c,$(SOURCES)) -- -std=gnu11 -D_GNU_SOURCE -DVERSION='""' -Icommon -Igateway $(addprefix -I,$(ROOMS)) -Itests/support $(PACKAGE_CFLAGS) 2>/dev/null
 settings: build ## docs/settings.md, from what the daemons say of themselves
 	node deploy/build/settings.mjs $(BUILD) docs/settings.md
+docs-page: ## deploy/docs/asyncapi.html, from docs/asyncapi.yaml
+	node deploy/docs/asyncapi.mjs
 format: ## clang-format, in place
 	clang-format -i $(SOURCES)
 format-check:

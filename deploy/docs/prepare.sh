@@ -7,7 +7,7 @@ folder=$1
 mkdir -p "$(dirname "$folder")"
 exec 9>"$folder.lock"
 flock 9
-cat "$here/pom.xml" "$here/index.html" "$here/start.js" >"$folder.wanted.$$"
+cat "$here/pom.xml" "$here/index.html" "$here/start.js" "$here/asyncapi.html" "$here/page.css" >"$folder.wanted.$$"
 trap 'rm -rf "$folder.wanted.$$" "$folder.new.$$"' EXIT
 cmp -s "$folder.wanted.$$" "$folder/.made-of" && exit 0
 command -v mvn >/dev/null || { echo "docs: no Maven, so no /docs page" >&2; exit 0; }
@@ -20,6 +20,6 @@ fi
 rm -rf "$folder" "$folder.log"
 mkdir -p "$folder"
 find "$folder.new.$$" \( -name swagger-ui.css -o -name swagger-ui-bundle.js \) -exec cp {} "$folder" \;
-cp "$here/index.html" "$here/start.js" "$folder"
+cp "$here/index.html" "$here/start.js" "$here/asyncapi.html" "$here/page.css" "$folder"
 chmod -R a+rX "$folder"
 mv "$folder.wanted.$$" "$folder/.made-of"
