@@ -15,7 +15,7 @@ before(async () => {
 });
 after(() => world.stop());
 
-test('[S-45][S-46][I-10] feeds can not be spoken into: each frame that is no subscription is refused, and changes nothing', async () => {
+test('[S-45][S-46][I10] feeds can not be spoken into: each frame that is no subscription is refused, and changes nothing', async () => {
   const other = await world.viewer();
   await other.subscribe('trades', round.company);
   const viewer = await world.viewer();
@@ -46,7 +46,7 @@ test('[S-45][S-46][I-10] feeds can not be spoken into: each frame that is no sub
   assert.ok((await world.instances[0].metric('madang_match_feed_refused_total')) >= refused.length + 2);
 });
 
-test('[I-9][I-10] frames that are too long, binary, too many, or not WebSocket end the socket with a code', async () => {
+test('[I9][I10] frames that are too long, binary, too many, or not WebSocket end the socket with a code', async () => {
   const end = async (say) => {
     const viewer = await world.viewer();
     await say(viewer);
@@ -63,7 +63,7 @@ test('[I-9][I-10] frames that are too long, binary, too many, or not WebSocket e
   assert.equal(refused, 404, 'no path of a socket says whose it is');
 });
 
-test('[I-9] a socket has at most 48 subscriptions, an instance as many sockets as it is set', async () => {
+test('[I9] a socket has at most 48 subscriptions, an instance as many sockets as it is set', async () => {
   const viewer = await world.viewer();
   for (const { id } of round.companies) for (const channel of ['book', 'trades', 'ticker']) await viewer.subscribe(channel, id);
   const more = new Market();
@@ -109,7 +109,7 @@ function publishGiants(levels = 64, quantity = 9e14 + turn, { phase = 'open', at
   world.publish('market.depth', giants.map((company, index) => [company, state(company, index)]));
 }
 
-test('[S-42][I-9] who reads slowly gets the newest state, who stays behind is cut with a code, and nobody else notices', async () => {
+test('[S-42][I9] who reads slowly gets the newest state, who stays behind is cut with a code, and nobody else notices', async () => {
   const instance = world.instances[0];
   publishGiants();
   for (const company of giants) await showsBook(instance, company, () => true);
@@ -137,7 +137,7 @@ test('[S-42][I-9] who reads slowly gets the newest state, who stays behind is cu
   publishGiants(0, 1, { phase: 'closed', at: '2026-01-01T00:00:00.000Z' }); // their time is over: they leave the topic
 });
 
-test('[I-8] a stopping instance sends its viewers away with 1001', async () => {
+test('[I8] a stopping instance sends its viewers away with 1001', async () => {
   const viewers = await Promise.all(Array.from({ length: 5 }, () => world.viewer()));
   await viewers[0].subscribe('book', round.company);
   await round.send({ kind: 'close' });

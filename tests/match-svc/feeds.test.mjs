@@ -51,7 +51,7 @@ test('[S-43] the ticker has the figures of the round so far, change in percent w
   await eventually(10000, async () => (await ticker(world.instances[1])).phase === 'closed', 'the close is shown');
 });
 
-test('[S-42][I-10] wrong requests get clear answers', async () => {
+test('[S-42][I10] wrong requests get clear answers', async () => {
   const round = await market();
   for (const [path, status, code] of [
     [`/api/market/${uuid()}/book`, 404, 'not_found'], [`/api/market/${uuid()}/ticker`, 404, 'not_found'], ['/api/market/2/book', 404, 'not_found'],
