@@ -3,7 +3,7 @@
 #
 #   tests/run.sh c [ROOM]      the tests in C; those that need stores use the ones of .run/env (make stores)
 #   tests/run.sh all [ROOM]    everything, on stores and daemons of its own that are gone afterwards
-#   tests/run.sh soak [STAGE]  the long forms: valgrind, asan, tsan, clang, chaos, fuzz; or a half of a sanitizer's stage: address and
+#   tests/run.sh soak [STAGE]  the long forms: valgrind, asan, tsan, clang, chaos, rolling, book, fuzz; or a half of a sanitizer's stage: address and
 #                              thread are the tests in C, stack-address and stack-thread the daemons
 #
 # ROOM is a folder of tests/ (common, auth-svc, e2e, chaos, fuzz ...). CC and SAN choose the build of mode c.
@@ -187,16 +187,21 @@ room_tests() {
 }
 
 DAEMONS="gateway auth-svc user-svc chat-svc presence-svc push-svc notify-svc match-svc order-svc game-svc"
-whole_stack() { # whole_stack <seconds of chaos>
-    wanted e2e || wanted chaos || return 0
+whole_up() { # two of each, started anew
     stage "the whole stack"
     # On stores of its own: the rooms' tests leave events on the topics that no service ever sent.
     step "fresh stores" 120 stack_remove
     # Leases are short, so that what a killed instance leaves behind ends within the run.
     export PRESENCE_BEAT_SECONDS=4 PRESENCE_LEASE_SECONDS=12
+    # Only the traces that a test asks for, to a collector that the test plays; sockets that a successor takes over.
+    export OTLP_URL="http://127.0.0.1:$((STACK_PORTS + 30))/v1/traces" TRACE_PERCENT=0 LISTEN_SHARED=on
     # Rounds are short, so that several fit into a test.
     export GAME_SETUP_SECONDS=2 GAME_OPEN_SECONDS=15 GAME_BREAK_SECONDS=4 GAME_NEWS_SECONDS=3 GAME_COUNTDOWN_SECONDS=5 GAME_BOT_DELAY_MS=500 GAME_BOT_GAP_MS=300 GAME_RESULT_WAIT_SECONDS=10
-    step "make up" 600 stack_make up SCALE="$(printf '%s=2 ' $DAEMONS)" && stack_env "$STACK_DIR/env" || return 1
+    step "make up" 600 stack_make up SCALE="$(printf '%s=2 ' $DAEMONS)" && stack_env "$STACK_DIR/env"
+}
+whole_stack() { # whole_stack <seconds of chaos>
+    wanted e2e || wanted chaos || return 0
+    whole_up || return 1
     if wanted e2e; then
         stage "end to end"
         node_room e2e beside
@@ -286,7 +291,7 @@ soak_stack() { # soak_stack <sanitizer>
     unset SAN
 }
 
-SOAK_STAGES="valgrind asan tsan clang chaos fuzz"
+SOAK_STAGES="valgrind asan tsan clang chaos rolling book fuzz"
 SOAK_HALVES="address thread stack-address stack-thread"
 soak_stage() {
     case $1 in
@@ -296,7 +301,12 @@ soak_stage() {
     address | thread) soak_build gcc "$1" ;;
     clang) soak_build clang ;;
     stack-*) soak_stack "${1#stack-}" ;;
-    chaos) whole_stack 600 ;;
+    chaos)
+        whole_stack 600
+        suite "chaos of the trading game" 1000 node tests/chaos/trading.mjs --seconds 300
+        ;;
+    rolling) whole_up && suite "rolling restarts" 1800 node tests/chaos/rolling.mjs ;;
+    book) suite "the order book and its model, 100,000,000 commands" 10800 env COMMANDS=100000000 build/gcc/tests/match-svc/test_book_random ;;
     fuzz) fuzzing 60 ;;
     esac
 }
@@ -309,6 +319,7 @@ mode_soak() {
     ROOM=
     stack_prepare >"$OUT/prepare.log" 2>&1 || { record "a place for the stack" 0 1 "$(now_ms)" "$OUT/prepare.log"; return; }
     export SOAK=1 # tests with a long form take it
+    export COMMANDS=400000 # of the order book, in every build; its long form is a stage
     for each in $stages; do
         passed=$(passed_count) failed=$(failed_count)
         soak_stage "$each"
