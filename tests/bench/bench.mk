@@ -22,7 +22,7 @@ $(BENCH_BUILD)/bench_settle: tests/bench/bench_settle.c $(SUPPORT) $(call object
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Itests/support -Itests/order-svc -Iorder-svc -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) $(LIBS)
 
-.PHONY: bench-settle bench-book bench-sockets bench-tools bench-gateway bench-friends bench-memory bench-token bench-push bench-chat-owner bench-history
+.PHONY: bench-feeds bench-settle bench-book bench-sockets bench-tools bench-gateway bench-friends bench-memory bench-token bench-push bench-chat-owner bench-history
 bench-tools: $(BENCH_TOOLS)
 bench-gateway: build bench-tools ## gateway against HAProxy (HS256, ES256) and nginx
 	deploy/local/install.sh bench
@@ -30,6 +30,8 @@ bench-gateway: build bench-tools ## gateway against HAProxy (HS256, ES256) and n
 bench-friends: build bench-tools ## GET /api/friends through the gateway, against pgbench
 	deploy/local/install.sh bench
 	node tests/bench/friends.mjs $(BUILD)
+bench-feeds: $(BUILD)/bin/match-svc bench-tools ## what 1,000 viewers of a market cost match-svc alone (make stores first)
+	BUILD=$(BUILD) node tests/bench/feeds.mjs
 bench-memory: build bench-tools ## PSS of every daemon at rest, and 1,000 idle tunnels
 	node tests/bench/memory.mjs $(BUILD)
 bench-token: $(BENCH_BUILD)/bench_token ## one token: cached and not
