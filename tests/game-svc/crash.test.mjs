@@ -10,22 +10,29 @@ after(() => world.stop());
 
 const range = (from, to) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
 
+/** What a receiver takes: a relay that dies between sending and deleting leaves doubles, which bear the same number or id. */
+function taken(records, key) {
+  const seen = new Set();
+  return records.filter((record) => !seen.has(record[key]) && seen.add(record[key]));
+}
+
 /** Everything of a finished round is there once. */
 async function check(number) {
   const round = await world.reached(number, 'ranked', 60000);
-  const commands = await world.commands(round.id, (all) => all.some(({ kind }) => kind === 'close'));
-  assert.deepEqual(commands.map(({ n }) => Number(n)), range(1, commands.length), `round ${number}: each command once and in order`);
+  const commands = taken(await world.commands(round.id, (all) => all.some(({ kind }) => kind === 'close')), 'n');
+  assert.deepEqual(commands.map(({ n }) => Number(n)), range(1, commands.length), `round ${number}: in order, without holes`);
   assert.deepEqual(['open', 'start', 'close'].map((kind) => commands.filter((command) => command.kind === kind).length), [1, 1, 1]);
   assert.equal(commands.at(-1).kind, 'close');
   assert.equal(round.next_n, commands.length + 1);
-  const told = await world.gameEvents(round.id, (all) => all.some(({ kind }) => kind === 'ranking'));
+  const told = taken(await world.gameEvents(round.id, (all) => all.some(({ kind }) => kind === 'ranking')), 'id');
   assert.deepEqual(told.filter(({ kind }) => kind === 'round').map(({ phase }) => phase), ['setup', 'open', 'closed']);
   assert.equal(told.filter(({ kind }) => kind === 'ranking').length, 1);
   const news = await world.sql('SELECT number FROM news WHERE round_id = $1 ORDER BY number', [round.id]);
   assert.deepEqual(news.map((row) => row.number), range(1, news.length));
   assert.equal(told.filter(({ kind }) => kind === 'news').length, news.length);
   const events = (await world.told('market.events', round.id)).flatMap((record) => record.events);
-  assert.deepEqual(events.map(({ seq }) => seq), range(1, events.length));
+  assert.deepEqual(taken(events, 'seq').map(({ seq }) => seq), range(1, Math.max(...events.map(({ seq }) => seq))));
+  assert.deepEqual(['opened', 'started', 'closed'].map((kind) => taken(events, 'seq').filter((event) => event.kind === kind).length), [1, 1, 1]);
 }
 
 /** The running round, once it is in this phase. */
@@ -74,4 +81,20 @@ test('[S-16] a stop in good order ends an instance between two steps; the rounds
   assert.equal(await world.instances[0].stop(), 0);
   await check(number);
   await world.instances[0].start();
+});
+
+test("[S-22][S-17][S-38] the market's owner is away in the middle of trading: the bots do not flood what lags, the close waits in the log, and the round is settled when it is back", async () => {
+  const { number, id } = await running('open');
+  const sent = async () => (await world.round(number)).next_n;
+  await eventually(10000, async () => (await world.sql('SELECT 1 FROM news WHERE round_id = $1', [id])).length > 0, 'there are news', 10);
+  const [owner] = world.match.instances;
+  await owner.kill();
+  const before = await sent();
+  const { phase } = await world.reached(number, 'closed');
+  assert.equal(phase, 'closed');
+  const after = await sent();
+  assert.ok(after - before <= 60 + 40, `${after - before} commands to a market that does not answer`); // 60 unanswered ones, and what one refill and CLOSE are
+  assert.equal((await world.round(number)).ranked_at, null);
+  await owner.start();
+  await check(number);
 });
