@@ -38,6 +38,7 @@ export class Markets {
   #source = String(BigInt(Date.now()) * 1000n);
   #n = 0;
   #sent = Promise.resolve();
+  #since = Date.now() - 10_000; // what market.events held before is not read
   constructor(count) {
     this.markets = Array.from({ length: count }, () => ({ id: uuid(), people: Array.from({ length: 6 }, () => uuid()), bot: uuid(), orders: [] }));
   }
@@ -87,7 +88,7 @@ export class Markets {
   /** Of each market what market.events holds: {records, events (doubles dropped), doubles, faults}. */
   async told() {
     const all = new Map(this.ids.map((id) => [id, { records: [], events: [], doubles: 0, faults: [] }]));
-    for (const { key, partition, headers, bytes } of await readBytes('market.events')) {
+    for (const { key, partition, headers, bytes } of await readBytes('market.events', { from: `s@${this.#since}` })) {
       const market = all.get(key);
       if (!market) continue;
       const record = { ...decodeEvents(bytes), partition, headers, bytes };
