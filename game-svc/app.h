@@ -14,6 +14,7 @@ struct game_app {
     const struct game_config *config;
     struct pg_pool *db;
     struct depth *depth;
+    struct follow *follow;
 };
 
 #endif

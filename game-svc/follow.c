@@ -3,20 +3,46 @@
 #include "app.h"
 #include "applied.h"
 #include "arena.h"
+#include "clock.h"
 #include "log.h"
 #include "metrics.h"
 #include "store.h"
 
+#include <poll.h>
 #include <stdlib.h>
 
-enum { ARENA_BYTES = 128 << 20, TABLE_FACTOR = 2 };
+enum {
+    ARENA_BYTES = 128 << 20,
+    TABLE_FACTOR = 2,
+    GATHER_MS = 100,               /* between two batches that are not full */
+    FULL_ENOUGH = FOLLOW_BATCH / 2 /* then there is a backlog, which needs no gathering */
+};
 
-static struct metric_child *gaps;
+struct follow {
+    struct metric_child *gaps;
+    int64_t next_ms; /* monotonic; the worker's thread alone */
+};
 
-void follow_metrics(void)
+struct follow *follow_open(void)
 {
-    gaps = METRIC_CHILD(
+    struct follow *follow = MEM_NEW(follow);
+    follow->gaps = METRIC_CHILD(
         metric_counter("madang_game_event_gaps_total", "Sequences that were missing in market.events", NULL));
+    return follow;
+}
+
+void follow_release(struct follow **follow)
+{
+    free(*follow);
+    *follow = NULL;
+}
+
+static void gather(struct follow *follow, size_t count)
+{
+    const int64_t left_ms = follow->next_ms - clock_monotonic_ms();
+    if (left_ms > 0 && count < FULL_ENOUGH)
+        (void)poll(NULL, 0, (int)left_ms);
+    follow->next_ms = clock_monotonic_ms() + GATHER_MS;
 }
 
 /* ---- who takes part: sums of this batch, found by (round, user) ---- */
@@ -71,6 +97,7 @@ static struct taking_part *sum_of(struct sums *sums, const char *round_id, const
 /* ---- the events of one record ---- */
 
 struct work {
+    struct follow *follow;
     const struct kafka_batch *batch;
     struct market_events *records; /* decoded, as the batch */
     struct arena *arena;
@@ -139,9 +166,9 @@ static bool take_event(struct work *work, struct progress *round, const struct m
     }
 }
 
-static void tell_gap(const struct progress *round, const struct market_events *record)
+static void tell_gap(const struct follow *follow, const struct progress *round, const struct market_events *record)
 {
-    metric_add(gaps, 1);
+    metric_add(follow->gaps, 1);
     log_event(LOG_ERROR, "market_events_gap", LOG_TEXT("market", round->round_id), LOG_I64("seq", round->seq),
               LOG_I64("first_seq", record->first_seq));
 }
@@ -151,7 +178,7 @@ static bool take_record(struct work *work, struct progress *round, const struct 
     if (record->count == 0 || record->first_seq + (int64_t)record->count - 1 <= round->seq)
         return true; /* a double */
     if (record->first_seq > round->seq + 1)
-        tell_gap(round, record);
+        tell_gap(work->follow, round, record);
     const bool had_accounts = round->has_accounts;
     for (uint32_t i = 0; i < record->count; i++) {
         if (record->events[i].seq > round->seq && !take_event(work, round, &record->events[i], err))
@@ -212,8 +239,9 @@ static bool work_batch(struct pg_tx *tx, void *payload, struct err *err)
 bool follow_apply(void *payload, const struct kafka_batch *batch, struct err *err)
 {
     const struct game_app *app = payload;
+    gather(app->follow, batch->count);
     AUTO(arena) arena = arena_open(ARENA_BYTES);
-    struct work work = {.batch = batch, .arena = arena};
+    struct work work = {.follow = app->follow, .batch = batch, .arena = arena};
     work.records = arena_alloc(arena, batch->count * sizeof *work.records);
     for (size_t i = 0; i < batch->count; i++)
         if (!market_events_decode(arena, batch->records[i].payload, &work.records[i], err))

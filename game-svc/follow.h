@@ -11,7 +11,12 @@
 
 enum { FOLLOW_BATCH = 2000 };
 
+struct follow;
+struct follow *follow_open(void);
+void follow_release(struct follow **follow);
+
+/* Of struct game_app. Nobody waits for what it stores, so it takes ten batches a second at most, which then are larger:
+ * under load a transaction for every few records would cost more than all that is in them. */
 bool follow_apply(void *app, const struct kafka_batch *batch, struct err *err);
-void follow_metrics(void); /* makes them; before the worker starts */
 
 #endif

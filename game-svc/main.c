@@ -23,11 +23,11 @@ static bool run(void *settings, struct err *err)
         .topics = GAME_TOPICS,
     };
     AUTO(depth) depth = app.depth = depth_open();
+    AUTO(follow) follow = app.follow = follow_open();
     AUTO(backend) backend = backend_open(&options, err);
     if (!backend)
         return false;
     app.db = backend_db(backend);
-    follow_metrics();
     AUTO(round_clock) clock = round_clock_start(&app, err);
     const struct backend_parts parts = {
         .routes = GAME_ROUTES,

@@ -39,6 +39,7 @@ static void world_release(struct world **world)
     for (size_t i = 0; i < (*world)->count; i++)
         str_free(&(*world)->records[i]);
     depth_release(&(*world)->app.depth);
+    follow_release(&(*world)->app.follow);
     free(*world);
     *world = NULL;
 }
@@ -51,13 +52,12 @@ static struct world *world_open(void)
     int64_t wait_ms;
     if (!pool) {
         pool = test_pool("follow", 4);
-        follow_metrics();
         if (!migrate_up(pool, GAME_MIGRATIONS, &err)) {
             printf("migrate: %s %s\n", err.message, err.detail);
             exit(1);
         }
     }
-    world->app = (struct game_app){.config = &CONFIG, .db = pool, .depth = depth_open()};
+    world->app = (struct game_app){.config = &CONFIG, .db = pool, .depth = depth_open(), .follow = follow_open()};
     world->seq = 1;
     (void)test_sql("TRUNCATE rounds, outbox, people, applied CASCADE");
     EXPECT(round_clock_look(&world->app, &wait_ms, &err));
