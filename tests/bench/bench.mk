@@ -22,7 +22,7 @@ $(BENCH_BUILD)/bench_settle: tests/bench/bench_settle.c $(SUPPORT) $(call object
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Itests/support -Itests/order-svc -Iorder-svc -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) $(LIBS)
 
-.PHONY: bench-feeds bench-settle bench-book bench-sockets bench-tools bench-gateway bench-friends bench-memory bench-token bench-push bench-chat-owner bench-history
+.PHONY: bench-feeds bench-settle bench-book bench-sockets bench-tools bench-gateway bench-friends bench-memory bench-token bench-push bench-chat-owner bench-history bench-trading
 bench-tools: $(BENCH_TOOLS)
 bench-gateway: build bench-tools ## gateway against HAProxy (HS256, ES256) and nginx
 	deploy/local/install.sh bench
@@ -46,6 +46,8 @@ bench-book: $(BENCH_BUILD)/bench_book ## the order book engine alone: commands a
 	$<
 bench-history: build bench-tools ## a page of 50 from a chat room of 1,000,000 messages
 	node tests/bench/history.mjs $(BUILD)
+bench-trading: build bench-tools ## the trading game: the seed's own load, accepted and settled, one order, viewers, the market back after kill -9
+	node tests/bench/trading.mjs $(BUILD)
 bench: bench-token bench-gateway bench-friends bench-memory ## all of them
 bench-sockets: $(BUILD)/bin/chat-svc bench-tools ## idle sockets, fan-out and latency of chat-svc (make stores first)
 	BUILD=$(BUILD) node tests/bench/sockets.mjs $(BUILD)
