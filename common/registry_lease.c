@@ -38,7 +38,7 @@ static const char REMOVE[] =
 struct registry_lease {
     struct redis *redis;
     struct registry_entry entry; /* the thread's, but for `draining` */
-    char key[128];
+    char key[160];
     atomic_bool draining, stopping;
     char wish_key[160];
     bool told_draining; /* thread only, as all below */
@@ -189,8 +189,8 @@ struct registry_lease *registry_announce(const char *redis_url, const char *serv
         !fill(entry->address, sizeof entry->address, reachable, "ADVERTISE", err) ||
         !fill(entry->version, sizeof entry->version, VERSION, "version", err))
         return NULL;
-    (void)snprintf(lease->key, sizeof lease->key, REGISTRY_PREFIX "%s:%s", service, instance);
-    (void)snprintf(lease->wish_key, sizeof lease->wish_key, REGISTRY_WISHES "%s:%s", service, instance);
+    (void)snprintf(lease->key, sizeof lease->key, REGISTRY_PREFIX "%s:%s", entry->service, entry->instance);
+    (void)snprintf(lease->wish_key, sizeof lease->wish_key, REGISTRY_WISHES "%s:%s", entry->service, entry->instance);
     lease->redis = redis_open(redis_url, 1, err);
     if (!lease->redis)
         return NULL;
