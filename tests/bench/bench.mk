@@ -22,7 +22,7 @@ $(BENCH_BUILD)/bench_settle: tests/bench/bench_settle.c $(SUPPORT) $(call object
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Itests/support -Itests/order-svc -Iorder-svc -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) $(LIBS)
 
-.PHONY: bench-feeds bench-settle bench-book bench-sockets bench-tools bench-gateway bench-friends bench-memory bench-token bench-push bench-chat-owner bench-history bench-trading
+.PHONY: bench-doors bench-reconnect bench-sse bench-feeds bench-settle bench-book bench-sockets bench-tools bench-gateway bench-friends bench-memory bench-token bench-push bench-chat-owner bench-history bench-trading
 bench-tools: $(BENCH_TOOLS)
 bench-gateway: build bench-tools ## gateway against HAProxy (HS256, ES256) and nginx
 	deploy/local/install.sh bench
@@ -51,3 +51,9 @@ bench-trading: build bench-tools ## the trading game: the seed's own load, accep
 bench: bench-token bench-gateway bench-friends bench-memory ## all of them
 bench-sockets: $(BUILD)/bin/chat-svc bench-tools ## idle sockets, fan-out and latency of chat-svc (make stores first)
 	BUILD=$(BUILD) node tests/bench/sockets.mjs $(BUILD)
+bench-doors: build bench-tools ## 10,000 sockets over two gateways, bytes of each apart (make stores first)
+	BUILD=$(BUILD) node tests/bench/doors.mjs $(BUILD) idle
+bench-reconnect: build bench-tools ## 5,000 clients that come back within 10 s through two gateways; presence (make stores first)
+	BUILD=$(BUILD) node tests/bench/doors.mjs $(BUILD) reconnect
+bench-sse: build bench-tools ## event streams held, bytes of each in notify-svc and in the gateway, how late a notice is (make stores first)
+	BUILD=$(BUILD) node tests/bench/doors.mjs $(BUILD) streams

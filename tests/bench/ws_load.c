@@ -2,8 +2,9 @@
  * late.
  *
  *     ws_load --host 127.0.0.1 --port 8090 --plan FILE [--rate 100] [--seconds 10] [--warmup 2] [--size 200]
- * [--connect-rate 2000] [--pid name=PID ...]
+ * [--connect-rate 2000] [--hold 0] [--pid name=PID ...]
  *
+ * Several --port: the sockets take them in turn. --hold: seconds that all stay open before the program ends.
  * A line of the plan is one socket: TOKEN ROOM flags, flags of s (subscribes to the room) and p (publishes to it); "-"
  * as room: only CONNECT. Latency: the content begins with the time at which the message was due (so a stall is not
  * hidden); it is read off by the sockets of flag l, others only count. Prints one JSON object: connected, bytes of
@@ -24,7 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PIDS_MAX = 4, BUFFER = 1 << 18, TAIL = 4096, BUCKETS = 64 * 32 };
+enum { PIDS_MAX = 8, PORTS_MAX = 8, BUFFER = 1 << 18, TAIL = 4096, BUCKETS = 64 * 32 };
 
 struct socket_of {
     int fd;
@@ -37,8 +38,8 @@ struct socket_of {
 
 static struct {
     const char *host, *plan;
-    int port, size;
-    double rate, seconds, warmup, connect_rate;
+    int ports[PORTS_MAX], port_count, size;
+    double rate, seconds, warmup, connect_rate, hold;
     struct {
         char name[32];
         int pid;
@@ -275,7 +276,8 @@ static void on_readable(struct socket_of *socket)
 
 static void dial(struct socket_of *one, size_t index)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)options.port)},
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)options.ports[index % (size_t)options.port_count])},
                        from = {.sin_family = AF_INET};
     (void)inet_pton(AF_INET, options.host, &to.sin_addr);
     from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + (uint32_t)(index / 20000)); /* one address has not ports enough */
@@ -406,15 +408,17 @@ static void publish_all(void)
 
 static void read_options(int argc, char **argv)
 {
-    static const struct option NAMES[] = {{"host", 1, 0, 'h'}, {"port", 1, 0, 'p'},         {"plan", 1, 0, 'f'},
-                                          {"rate", 1, 0, 'r'}, {"seconds", 1, 0, 's'},      {"warmup", 1, 0, 'w'},
-                                          {"size", 1, 0, 'z'}, {"connect-rate", 1, 0, 'c'}, {"pid", 1, 0, 'i'},
-                                          {0, 0, 0, 0}};
+    static const struct option NAMES[] = {
+        {"host", 1, 0, 'h'},    {"port", 1, 0, 'p'},   {"plan", 1, 0, 'f'}, {"rate", 1, 0, 'r'},
+        {"seconds", 1, 0, 's'}, {"warmup", 1, 0, 'w'}, {"size", 1, 0, 'z'}, {"connect-rate", 1, 0, 'c'},
+        {"pid", 1, 0, 'i'},     {"hold", 1, 0, 'o'},   {0, 0, 0, 0}};
     for (int option; (option = getopt_long(argc, argv, "", NAMES, NULL)) != -1;) {
         if (option == 'h')
             options.host = optarg;
-        else if (option == 'p')
-            options.port = atoi(optarg);
+        else if (option == 'p' && options.port_count < PORTS_MAX)
+            options.ports[options.port_count++] = atoi(optarg);
+        else if (option == 'o')
+            options.hold = atof(optarg);
         else if (option == 'f')
             options.plan = optarg;
         else if (option == 'r')
@@ -434,7 +438,7 @@ static void read_options(int argc, char **argv)
         else
             exit(2);
     }
-    if (!options.plan || !options.port)
+    if (!options.plan || !options.port_count)
         exit(2);
 }
 
@@ -460,8 +464,10 @@ int main(int argc, char **argv)
         printf("%s\"%s\":%.0f", i ? "," : "", options.pids[i].name,
                ready ? (double)(pss_kb(options.pids[i].pid) - before[i]) * 1024 / (double)ready : 0);
     printf("},");
+    (void)fflush(stdout); /* whoever waits for the connections knows now */
     if (options.rate > 0)
         publish_all();
+    rest_for(options.hold);
     printf("\"errors\":%llu,\"lost_at_end\":%zu}\n", (unsigned long long)errors, gone);
     return 0;
 }
