@@ -10,7 +10,7 @@ import { World as Chat } from '../chat-svc/world.mjs';
 import { World as Notify } from '../notify-svc/world.mjs';
 import { eventually } from '../support/wait.mjs';
 import { ServiceWorld } from '../support/world.mjs';
-import { file, freePort, ready, start, stop } from './rig.mjs';
+import { file, folder, freePort, ready, start, stop } from './rig.mjs';
 
 const build = path.resolve(process.argv[2] ?? 'build/gcc');
 const parts = process.argv.length > 3 ? process.argv.slice(3) : ['idle', 'reconnect', 'streams'];
@@ -64,7 +64,7 @@ async function sockets() {
     const people = await crowd(world, clients);
     if (parts.includes('idle')) {
       const count = number('SOCKETS', 10000);
-      const { figures } = load(Array.from({ length: count }, (_, i) => `${people[i % people.length].token} - -`), doors, pids, { 'connect-rate': 1500 });
+      const { figures } = load(Array.from({ length: count }, (_, i) => `${people[i % people.length].token} - -`), doors, pids, { 'connect-rate': 600 });
       const { ready: held, errors, lost, connect_seconds: seconds, bytes_per_socket: bytes } = await figures;
       console.log(`${held} of ${count} sockets held over two gateways and two chat-svc (${errors} errors, ${lost} lost), connected in ${seconds} s; process memory (PSS) of all, by socket`);
       const of = (name) => Math.round(sum(Object.entries(bytes).filter(([key]) => key.startsWith(name)).map(([, value]) => value))); // each is by all sockets, so the two add up
@@ -73,7 +73,7 @@ async function sockets() {
     if (parts.includes('reconnect')) {
       const lines = people.map(({ token }) => `${token} - -`);
       const online = () => presence.one('SELECT count(*)::int FROM people WHERE user_id = ANY ($1) AND online', [people.map(({ id }) => id)]);
-      const before = load(lines, doors, {}, { 'connect-rate': 1000, hold: 5 });
+      const before = load(lines, doors, {}, { 'connect-rate': clients / 8, hold: 5 });
       await before.figures; // and all of them are cut off at once
       const began = Date.now();
       const again = load(lines, doors, {}, { 'connect-rate': clients / 8, hold: 30 });
@@ -83,6 +83,7 @@ async function sockets() {
       for (const until = back + 25000; right < clients && Date.now() < until; right = await online()) await new Promise((resolve) => setTimeout(resolve, 50));
       const settled = Date.now();
       const { ready: held, errors, lost } = await again.figures;
+      if (process.env.LOGS) for (const name of ['left', 'right']) console.log(readFileSync(path.join(folder, `gateway-${name}.log`), 'utf8').slice(-3000));
       console.log(`${clients} clients came back within ${((back - began) / 1000).toFixed(1)} s: ${held} are connected, ${errors} errors, ${lost} lost; presence has ${right} of them online ${((settled - back) / 1000).toFixed(1)} s after the last (aim: all, within 5 s)`);
       const gone = Date.now();
       await eventually(60000, async () => (await online()) === 0, 'all are offline');
