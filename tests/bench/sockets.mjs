@@ -61,7 +61,7 @@ try {
   if (parts.includes('fan')) {
     const rows = {};
     const speakers = people.slice(0, 500);
-    for (const [subscribers, rate] of [[1000, 20], [1000, 100], [1000, 200], [5000, 20], [5000, 60]]) {
+    for (const [subscribers, rate] of (process.env.FAN ?? '1000x20,1000x100,1000x200,5000x20,5000x60').split(',').map((one) => one.split('x').map(Number))) {
       const lines = [
         ...Array.from({ length: subscribers }, (_, i) => `${people[i % 1000].token} ${EVERYBODY} ${i % 50 === 0 ? 'sl' : 's'}`),
         ...speakers.map(({ token }) => `${token} ${EVERYBODY} p`),
