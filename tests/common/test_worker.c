@@ -208,7 +208,7 @@ TEST(a_record_carries_headers_time_and_tombstone, "")
  * ------------------------------------------------------------------------------------------------------ */
 
 static struct {
-    _Atomic int asked[3], refuse, early, records;
+    _Atomic int asked[3], refuse, early, records, given_back;
 } takings;
 
 static bool take_over(void *app, const char *topic, int32_t partition, struct err *err)
@@ -222,6 +222,12 @@ static bool take_over(void *app, const char *topic, int32_t partition, struct er
     return true;
 }
 
+static void give_back(void *app, const char *topic, int32_t partition)
+{
+    (void)app, (void)topic;
+    takings.given_back += takings.asked[partition] > 0;
+}
+
 static bool count_taken(void *app, const struct kafka_batch *batch, struct err *err)
 {
     (void)app, (void)err;
@@ -231,11 +237,12 @@ static bool count_taken(void *app, const struct kafka_batch *batch, struct err *
     return true;
 }
 
-TEST(a_partition_is_taken_over_before_its_first_batch_and_tried_again_when_that_fails, "I2")
+TEST(a_partition_is_taken_over_before_its_first_batch_and_given_back_once, "I2")
 {
     const char *topic = test_topic("taken", 3, false);
     const struct kafka_subscription table[] = {
-        {.topic = topic, .apply = count_taken, .poison = POISON_STOP, .assigned = take_over}, {0}};
+        {.topic = topic, .apply = count_taken, .poison = POISON_STOP, .assigned = take_over, .revoked = give_back},
+        {0}};
     AUTO(kafka_producer) producer = test_producer(NULL);
     test_send_numbers(producer, topic, 0, 300);
     memset(&takings, 0, sizeof takings);
@@ -256,6 +263,9 @@ TEST(a_partition_is_taken_over_before_its_first_batch_and_tried_again_when_that_
     test_send_numbers(producer, topic, 300, 10); /* told once for as long as it is ours */
     EVENTUALLY(20000, takings.records == 310);
     EXPECT_I64(3 + 7, takings.asked[0] + takings.asked[1] + takings.asked[2]);
+    EXPECT_I64(0, takings.given_back);
+    kafka_worker_release(&worker); /* each once, whichever way they go */
+    EXPECT_I64(3, takings.given_back);
 }
 
 TEST(two_members_share_the_partitions_and_one_may_leave, "I1 I2")
