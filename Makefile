@@ -114,7 +114,7 @@ FUZZ_CFLAGS := -std=gnu11 -O1 -g $(WARNINGS) -Wno-gnu-zero-variadic-macro-argume
 	-fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -MMD -MP -Icommon \
 	-iquote gateway -iquote auth-svc -iquote match-svc $(PACKAGE_CFLAGS)
 FUZZ_OBJECTS := $(patsubst %.c,$(FUZZ_BUILD)/%.o,$(wildcard common/*.c) $(filter-out gateway/main.c,$(wildcard gateway/*.c)) \
-	auth-svc/idtoken.c chat-svc/wire.c chat-svc/stomp.c $(wildcard match-svc/book*.c) match-svc/feed_ask.c match-svc/feed_tell.c match-svc/depth_diff.c match-svc/depth_wire.c match-svc/depth_trades.c) \
+	auth-svc/idtoken.c chat-svc/wire.c chat-svc/stomp.c $(wildcard match-svc/book*.c) match-svc/feed_ask.c match-svc/feed_tell.c match-svc/depth_diff.c match-svc/scan.c match-svc/depth_wire.c match-svc/depth_trades.c) \
 	$(FUZZ_BUILD)/migrations.o
 $(FUZZ_BUILD)/%.o: %.c
 	@mkdir -p $(@D)

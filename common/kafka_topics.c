@@ -57,8 +57,13 @@ static rd_kafka_NewTopic_t *describe(const struct topic *topic, int partitions, 
         return NULL;
     (void)snprintf(retention, sizeof retention, "%lld", (long long)topic->retention_ms);
     (void)rd_kafka_NewTopic_set_config(wish, "cleanup.policy", topic->compacted ? "compact" : "delete");
-    if (!topic->compacted)
+    if (topic->compacted) {
+        /* Whoever starts reads all of it, and the segment at work (1 GB by default) is never compacted. */
+        (void)rd_kafka_NewTopic_set_config(wish, "segment.bytes", "8388608");
+        (void)rd_kafka_NewTopic_set_config(wish, "min.cleanable.dirty.ratio", "0.1");
+    } else {
         (void)rd_kafka_NewTopic_set_config(wish, "retention.ms", retention);
+    }
     if (topic->broker_time)
         (void)rd_kafka_NewTopic_set_config(wish, "message.timestamp.type", "LogAppendTime");
     if (replicas == 3)

@@ -95,6 +95,8 @@ static bool send_record(struct depth *depth, const struct uuid *company, struct 
 static bool complete(struct depth *depth, struct depth_state *state)
 {
     AUTO(table_state) known = table_get(depth->table, &state->company);
+    if (!state->at_ms)
+        state->at_ms = known ? table_state_of(known)->at_ms : clock_now_ms();
     if (!known)
         return true;
     struct depth_trades trades = table_state_of(known)->trades;

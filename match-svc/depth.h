@@ -33,7 +33,8 @@ struct depth_market *depth_market_open(struct depth *depth, const struct uuid *m
 void depth_market_release(struct depth_market **market);
 /* In book_emit_fn, also while replaying. at_ms: the command's. */
 void depth_event(struct depth_market *market, const struct market_event *event, int64_t at_ms);
-/* The companies that changed since the last note (all of them at the first). at_ms: of the last command applied. */
+/* The companies that changed since the last note (all of them at the first). at_ms: of the last command applied;
+ * 0: none was since the snapshot. */
 void depth_note(struct depth_market *market, struct book *book, int64_t at_ms);
 
 #endif

@@ -3,16 +3,12 @@
 #include "json.h"
 #include "market.h"
 #include "mem.h"
+#include "scan.h"
 
-#include <cjson/cJSON.h>
-#include <math.h>
-#include <stdio.h>
 #include <time.h>
 
 static const char *const PHASE_NAMES[] = {"setup", "open", "closed", NULL};
 static const char *const SIDE_NAMES[] = {"buy", "sell", NULL};
-
-enum { STATE_ARENA = 1 << 20 };
 
 const char *depth_phase_name(enum depth_phase phase)
 {
@@ -82,159 +78,276 @@ void depth_encode(struct str *out, const struct depth_state *state)
     json_close(out, '}');
 }
 
-/* ---- reading ---- */
-
-struct form {
-    int64_t v, index, seq, price, initial_price, volume, high, low;
-    const char *at, *market, *company, *phase, *kind, *bids, *asks, *trades;
-    bool halted;
-};
-
-#define WHOLE(member, ...) FIELD_I64(struct form, member, .required = true, .max = INT64_MAX, ##__VA_ARGS__)
-
-static const struct field FIELDS[] = {
-    FIELD_TEXT(struct form, kind, .required = true),
-    FIELD_I64(struct form, v, .required = true, .min = 1, .max = INT32_MAX),
-    FIELD_TEXT(struct form, at, .required = true, .max = CLOCK_TEXT_BYTES),
-    FIELD_UUID(struct form, market, .required = true),
-    FIELD_UUID(struct form, company, .required = true),
-    FIELD_I64(struct form, index, .required = true, .min = 0, .max = MARKET_COMPANIES_MAX - 1),
-    WHOLE(seq, .min = 1),
-    FIELD_TEXT(struct form, phase, .required = true, .one_of = PHASE_NAMES),
-    WHOLE(price, .min = 0),
-    WHOLE(initial_price, .min = 1),
-    WHOLE(volume, .min = 0),
-    WHOLE(high, .min = 0),
-    WHOLE(low, .min = 0),
-    FIELD_BOOL(struct form, halted, .required = true),
-    FIELD_RAW(struct form, bids, .required = true),
-    FIELD_RAW(struct form, asks, .required = true),
-    FIELD_RAW(struct form, trades, .required = true),
-    {0},
-};
+/* ---- reading: one pass, for a start reads many of them ---- */
 
 static bool bad(struct err *err, const char *what)
 {
     return err_set(err, &ERR_BAD_INPUT, "%s", what);
 }
 
-static void tree_release(cJSON **tree)
+/* Which of the names the next text is. */
+static bool read_name(struct scan *scan, const char *const *names, int *found)
 {
-    cJSON_Delete(*tree);
-}
-
-/* An array of at most `most`; NULL when it is none. */
-static cJSON *read_list(const char *text, int most)
-{
-    cJSON *tree = cJSON_Parse(text);
-    if (tree && cJSON_IsArray(tree) && cJSON_GetArraySize(tree) <= most)
-        return tree;
-    cJSON_Delete(tree);
-    return NULL;
-}
-
-/* A whole number above 0 that a double holds exactly; prices, quantities and numbers of trades are far below. */
-static bool read_number(const cJSON *value, int64_t *out)
-{
-    if (!cJSON_IsNumber(value) || value->valuedouble < 1 || value->valuedouble > 9007199254740991.0 ||
-        floor(value->valuedouble) != value->valuedouble)
+    struct view text;
+    if (!scan_text(scan, &text))
         return false;
-    *out = (int64_t)value->valuedouble;
-    return true;
+    for (*found = 0; names[*found]; (*found)++)
+        if (view_equals(text, view_of(names[*found])))
+            return true;
+    return false;
 }
 
-static bool read_side(const char *text, bool falling, struct depth_side *side, struct err *err)
+static bool read_uuid(struct scan *scan, struct uuid *uuid)
 {
-    __attribute__((cleanup(tree_release))) cJSON *tree = read_list(text, DEPTH_LEVELS);
-    if (!tree)
-        return bad(err, "bids and asks are lists");
-    side->count = 0;
-    for (const cJSON *item = tree->child; item; item = item->next) {
-        struct depth_level *level = &side->levels[side->count];
-        if (!cJSON_IsArray(item) || cJSON_GetArraySize(item) != 2 || !read_number(item->child, &level->price) ||
-            !read_number(item->child->next, &level->quantity))
-            return bad(err, "a level is [price, quantity]");
-        if (side->count > 0 && (falling ? level->price >= level[-1].price : level->price <= level[-1].price))
-            return bad(err, "levels stand best first");
-        side->count++;
+    char copy[UUID_TEXT_BYTES] = "";
+    struct view text;
+    if (!scan_text(scan, &text) || text.length != sizeof copy - 1)
+        return false;
+    memcpy(copy, text.bytes, text.length);
+    return uuid_parse(copy, uuid);
+}
+
+static bool read_digits(const char *at, int count, int *value)
+{
+    for (*value = 0; count > 0; count--, at++) {
+        if (*at < '0' || *at > '9')
+            return false;
+        *value = *value * 10 + *at - '0';
     }
     return true;
 }
 
-/* Times are always written by clock_format. */
-static bool read_time(const char *text, int64_t *at_ms)
+/* As clock_format writes it: 2026-01-31T23:59:59.123Z */
+static bool read_time(struct scan *scan, int64_t *at_ms)
 {
+    static const char FORM[] = "0000-00-00T00:00:00.000Z";
+    struct view text;
     struct tm tm = {0};
-    const char *rest = text ? strptime(text, "%Y-%m-%dT%H:%M:%S", &tm) : NULL;
-    int ms = 0, used = 0;
-    if (!rest || sscanf(rest, ".%3dZ%n", &ms, &used) != 1 || used != 5 || rest[used] || ms < 0)
+    int ms;
+    if (!scan_text(scan, &text) || text.length != sizeof FORM - 1)
         return false;
+    for (size_t i = 0; i < text.length; i++)
+        if (FORM[i] != '0' && FORM[i] != text.bytes[i])
+            return false;
+    const char *at = text.bytes;
+    if (!read_digits(at, 4, &tm.tm_year) || !read_digits(at + 5, 2, &tm.tm_mon) ||
+        !read_digits(at + 8, 2, &tm.tm_mday) || !read_digits(at + 11, 2, &tm.tm_hour) ||
+        !read_digits(at + 14, 2, &tm.tm_min) || !read_digits(at + 17, 2, &tm.tm_sec) || !read_digits(at + 20, 3, &ms))
+        return false;
+    if (tm.tm_year < 1970 || tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday > 31 || tm.tm_hour > 23 || tm.tm_min > 59 ||
+        tm.tm_sec > 60)
+        return false;
+    tm.tm_year -= 1900;
+    tm.tm_mon -= 1;
     *at_ms = (int64_t)timegm(&tm) * 1000 + ms;
     return true;
 }
 
-static const char *member_text(const cJSON *item, const char *name)
+static bool read_from(struct scan *scan, int64_t least, int64_t *value)
 {
-    return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, name));
+    return scan_i64(scan, value) && *value >= least;
 }
 
-static bool read_trade(const cJSON *item, struct depth_trade *trade)
+/* Best first, no price twice. */
+static bool read_side(struct scan *scan, bool falling, struct depth_side *side)
 {
-    const char *side = member_text(item, "taker_side");
-    trade->taker_side = side && strcmp(side, SIDE_NAMES[SIDE_SELL]) == 0 ? SIDE_SELL : SIDE_BUY;
-    return side && strcmp(side, SIDE_NAMES[trade->taker_side]) == 0 &&
-           read_number(cJSON_GetObjectItemCaseSensitive(item, "number"), &trade->number) &&
-           read_number(cJSON_GetObjectItemCaseSensitive(item, "price"), &trade->price) &&
-           read_number(cJSON_GetObjectItemCaseSensitive(item, "quantity"), &trade->quantity) &&
-           read_time(member_text(item, "at"), &trade->at_ms);
-}
-
-static bool read_trades(const char *text, struct depth_trades *trades, struct err *err)
-{
-    __attribute__((cleanup(tree_release))) cJSON *tree = read_list(text, DEPTH_TRADES);
-    if (!tree)
-        return bad(err, "trades are a list");
-    trades->count = 0;
-    for (const cJSON *item = tree->child; item; item = item->next) {
-        struct depth_trade trade;
-        if (!read_trade(item, &trade))
-            return bad(err, "a trade is {number, price, quantity, taker_side, at}");
-        const bool first = trades->count == 0;
-        if (trades_add(trades, &trade) != TRADES_MORE && !first)
-            return bad(err, "trades are numbered without holes");
+    side->count = 0;
+    for (bool first = true; scan_item(scan, &first); side->count++) {
+        struct depth_level *level = &side->levels[side->count];
+        bool inner = true;
+        if (side->count == DEPTH_LEVELS || !scan_item(scan, &inner) || !read_from(scan, 1, &level->price) ||
+            !scan_item(scan, &inner) || !read_from(scan, 1, &level->quantity) || scan_item(scan, &inner))
+            return false;
+        if (side->count > 0 && (falling ? level->price >= level[-1].price : level->price <= level[-1].price))
+            return false;
     }
-    return true;
+    return !scan->broken;
 }
 
-static enum depth_phase find_phase(const char *name)
+enum { TRADE_NUMBER = 1, TRADE_PRICE = 2, TRADE_QUANTITY = 4, TRADE_SIDE = 8, TRADE_AT = 16, TRADE_ALL = 31 };
+
+static bool read_trade(struct scan *scan, struct depth_trade *trade)
 {
-    int phase = 0;
-    while (strcmp(PHASE_NAMES[phase], name) != 0)
-        phase++; /* one_of has found it */
-    return (enum depth_phase)phase;
+    struct view name;
+    int side = 0, seen = 0;
+    for (bool first = true; scan_member(scan, &first, &name);) {
+        if (view_equals(name, VIEW("number")) && read_from(scan, 1, &trade->number))
+            seen |= TRADE_NUMBER;
+        else if (view_equals(name, VIEW("price")) && read_from(scan, 1, &trade->price))
+            seen |= TRADE_PRICE;
+        else if (view_equals(name, VIEW("quantity")) && read_from(scan, 1, &trade->quantity))
+            seen |= TRADE_QUANTITY;
+        else if (view_equals(name, VIEW("taker_side")) && read_name(scan, SIDE_NAMES, &side))
+            seen |= TRADE_SIDE;
+        else if (view_equals(name, VIEW("at")) && read_time(scan, &trade->at_ms))
+            seen |= TRADE_AT;
+        else
+            return false;
+    }
+    trade->taker_side = (uint8_t)side;
+    return seen == TRADE_ALL;
+}
+
+/* Numbered without holes. */
+static bool read_trades(struct scan *scan, struct depth_trades *trades)
+{
+    trades->count = 0;
+    for (bool first = true; scan_item(scan, &first);) {
+        struct depth_trade trade;
+        const bool begins = trades->count == 0;
+        if (trades->count == DEPTH_TRADES || !read_trade(scan, &trade) ||
+            (trades_add(trades, &trade) != TRADES_MORE && !begins))
+            return false;
+    }
+    return !scan->broken;
+}
+
+/* ---- the members of a record ---- */
+
+static bool member_v(struct scan *scan, struct depth_state *state)
+{
+    (void)state;
+    int64_t version;
+    return scan_i64(scan, &version) && version == 1;
+}
+
+static bool member_kind(struct scan *scan, struct depth_state *state)
+{
+    (void)state;
+    struct view kind;
+    return scan_text(scan, &kind) && view_equals(kind, VIEW("depth"));
+}
+
+static bool member_at(struct scan *scan, struct depth_state *state)
+{
+    return read_time(scan, &state->at_ms);
+}
+
+static bool member_market(struct scan *scan, struct depth_state *state)
+{
+    return read_uuid(scan, &state->market);
+}
+
+static bool member_company(struct scan *scan, struct depth_state *state)
+{
+    return read_uuid(scan, &state->company);
+}
+
+static bool member_index(struct scan *scan, struct depth_state *state)
+{
+    int64_t index;
+    const bool fits = read_from(scan, 0, &index) && index < MARKET_COMPANIES_MAX;
+    state->index = fits ? (int)index : 0;
+    return fits;
+}
+
+static bool member_seq(struct scan *scan, struct depth_state *state)
+{
+    return read_from(scan, 1, &state->seq);
+}
+
+static bool member_phase(struct scan *scan, struct depth_state *state)
+{
+    int phase;
+    const bool known = read_name(scan, PHASE_NAMES, &phase);
+    state->phase = known ? (enum depth_phase)phase : DEPTH_SETUP;
+    return known;
+}
+
+static bool member_price(struct scan *scan, struct depth_state *state)
+{
+    return read_from(scan, 0, &state->price);
+}
+
+static bool member_initial_price(struct scan *scan, struct depth_state *state)
+{
+    return read_from(scan, 1, &state->initial_price);
+}
+
+static bool member_volume(struct scan *scan, struct depth_state *state)
+{
+    return read_from(scan, 0, &state->volume);
+}
+
+static bool member_high(struct scan *scan, struct depth_state *state)
+{
+    return read_from(scan, 0, &state->high);
+}
+
+static bool member_low(struct scan *scan, struct depth_state *state)
+{
+    return read_from(scan, 0, &state->low);
+}
+
+static bool member_halted(struct scan *scan, struct depth_state *state)
+{
+    return scan_bool(scan, &state->halted);
+}
+
+static bool member_bids(struct scan *scan, struct depth_state *state)
+{
+    return read_side(scan, true, &state->bids);
+}
+
+static bool member_asks(struct scan *scan, struct depth_state *state)
+{
+    return read_side(scan, false, &state->asks);
+}
+
+static bool member_trades(struct scan *scan, struct depth_state *state)
+{
+    return read_trades(scan, &state->trades);
+}
+
+/* All of them are needed, once each. */
+static const struct {
+    const char *name;
+    bool (*read)(struct scan *scan, struct depth_state *state);
+} MEMBERS[] = {
+    {"v", member_v},
+    {"kind", member_kind},
+    {"at", member_at},
+    {"market", member_market},
+    {"company", member_company},
+    {"index", member_index},
+    {"seq", member_seq},
+    {"phase", member_phase},
+    {"price", member_price},
+    {"initial_price", member_initial_price},
+    {"volume", member_volume},
+    {"high", member_high},
+    {"low", member_low},
+    {"halted", member_halted},
+    {"bids", member_bids},
+    {"asks", member_asks},
+    {"trades", member_trades},
+};
+
+static size_t find_member(struct view name)
+{
+    size_t at = 0;
+    while (at < ARRAY_LENGTH(MEMBERS) && !view_equals(name, view_of(MEMBERS[at].name)))
+        at++;
+    return at;
 }
 
 bool depth_decode(struct view bytes, struct depth_state *state, struct err *err)
 {
-    AUTO(arena) arena = arena_open(STATE_ARENA);
-    struct form form;
-    if (!JSON_DECODE_LENIENT(arena, bytes, FIELDS, &form, err))
-        return false;
-    if (strcmp(form.kind, "depth") != 0 || form.v != 1)
-        return bad(err, "not a depth of version 1");
-    (void)uuid_parse(form.market, &state->market);
-    (void)uuid_parse(form.company, &state->company);
-    state->index = (int)form.index;
-    state->seq = form.seq;
-    state->phase = find_phase(form.phase);
-    state->price = form.price;
-    state->initial_price = form.initial_price;
-    state->volume = form.volume;
-    state->high = form.high;
-    state->low = form.low;
-    state->halted = form.halted;
-    if (!read_time(form.at, &state->at_ms))
-        return bad(err, "at is no time");
-    return read_side(form.bids, true, &state->bids, err) && read_side(form.asks, false, &state->asks, err) &&
-           read_trades(form.trades, &state->trades, err);
+    struct scan scan = {bytes.bytes, bytes.bytes + bytes.length, false};
+    struct view name;
+    uint32_t seen = 0;
+    for (bool first = true; scan_member(&scan, &first, &name);) {
+        const size_t member = find_member(name);
+        if (member == ARRAY_LENGTH(MEMBERS)) {
+            if (!scan_skip(&scan)) /* of a newer sender */
+                return bad(err, "no JSON");
+        } else if (seen & 1U << member || !MEMBERS[member].read(&scan, state)) {
+            return err_set(err, &ERR_BAD_INPUT, "%s is not what a depth has", MEMBERS[member].name);
+        } else {
+            seen |= 1U << member;
+        }
+    }
+    if (!scan_ended(&scan))
+        return bad(err, "no JSON");
+    return seen == (1U << ARRAY_LENGTH(MEMBERS)) - 1 || bad(err, "something is missing");
 }

@@ -38,7 +38,10 @@ static void hear(const struct kafka_message *message)
 {
     const struct kafka_record record = {.key = message->key, .payload = message->payload};
     struct uuid company;
-    (void)table_hear(broker.table, &record, &company);
+    (void)pthread_mutex_lock(&broker.lock);
+    struct table *table = broker.table;
+    (void)pthread_mutex_unlock(&broker.lock);
+    (void)table_hear(table, &record, &company);
 }
 
 bool __wrap_kafka_send(struct kafka_producer *producer, const struct kafka_message *message, kafka_sent_fn done,
@@ -350,7 +353,9 @@ TEST(nothing_is_published_before_the_table_knows_what_was, "S-42 S-54")
     struct depth_market *market = depth_market_open(depth, &MARKET);
     const size_t before = sent_count();
     struct uuid company;
+    (void)pthread_mutex_lock(&broker.lock);
     broker.table = table;
+    (void)pthread_mutex_unlock(&broker.lock);
     depth_note(market, old.book, old.at_ms); /* it has replayed nothing: a snapshot was new enough */
     for (int i = 0; i < 20; i++)
         test_pause();
