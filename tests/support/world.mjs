@@ -91,22 +91,34 @@ class Instance {
   }
   /** Resolves when it is ready. After kill() or stop() it comes back at the same addresses: clients return by themselves. */
   async start() {
-    this.ports ??= { http: await freePort(), admin: await freePort(), ws: await freePort() };
+    const first = this.ports === undefined;
+    for (let tries = 1; ; tries++) {
+      this.ports ??= { http: await freePort(), admin: await freePort(), ws: await freePort() };
+      if (await this.#launch(tries === 5)) return this;
+      if (first) this.ports = undefined; // somebody took one before the daemon listened
+    }
+  }
+  /** False when a port was taken meanwhile. */
+  async #launch(last) {
     this.url = `http://127.0.0.1:${this.ports.http}`;
     this.admin = `http://127.0.0.1:${this.ports.admin}`;
     this.child = spawn(path.join(buildDir, `bin/${this.world.service}-svc`), [], {
       env: { ...this.world.environment(this), ...this.world.settings },
       stdio: ['ignore', 'inherit', 'pipe'],
     });
-    this.child.stderr.on('data', (part) => (this.log = (this.log + part).slice(-200000)));
-    this.exited = new Promise((resolve) => this.child.on('exit', (code, signal) => resolve(code ?? signal)));
-    await eventually(40000, () => {
-      if (!this.runs) throw new Error('it ended');
-      return isReady(this);
-    }, `${this.world.service}-svc ${this.n} is ready`).catch((error) => {
+    let words = '';
+    this.child.stderr.on('data', (part) => {
+      this.log = (this.log + part).slice(-200000);
+      words = (words + part).slice(-4000);
+    });
+    this.exited = new Promise((resolve) => this.child.on('close', (code, signal) => resolve(code ?? signal)));
+    const state = await eventually(40000, async () => (this.runs ? (await isReady(this)) && 'ready' : 'ended'), `${this.world.service}-svc ${this.n} is ready`).catch((error) => {
       throw new Error(`${error.message}\n${this.log}`);
     });
-    return this;
+    if (state === 'ready') return true;
+    await this.exited; // its last words are here
+    if (!last && words.includes('Address already in use')) return false;
+    throw new Error(`${this.world.service}-svc ${this.n} ended before it was ready\n${this.log}`);
   }
   get runs() {
     return this.child !== undefined && this.child.exitCode === null && this.child.signalCode === null;
