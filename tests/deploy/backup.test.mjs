@@ -1,8 +1,10 @@
 // Backups: what was written before the base backup, while it was made and after it is there after a restore; a mistake can be left out; half a backup is refused.
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import net from 'node:net';
+import os from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -10,15 +12,15 @@ import pg from 'pg';
 import { eventually } from '../support/wait.mjs';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
-const schema = `t_backup_${process.pid}`;
-const url = process.env.PG_URL;
+const schema = 'kept_things';
 const version = fs.readdirSync('/usr/lib/postgresql').sort((a, b) => a - b).at(-1);
 const bin = `/usr/lib/postgresql/${version}/bin`;
 const environment = { ...process.env, PATH: `${bin}:${process.env.PATH}` };
-// PostgreSQL does not run as root: whoever owns the test's stores runs the restored ones too.
-const owner = process.getuid() === 0 ? execFileSync('stat', ['-c', '%U', path.join(process.env.RUN_DIR, 'stores/postgres')], { encoding: 'utf8' }).trim() : null;
+// PostgreSQL does not run as root: the user of the local stores (deploy/local/install.sh makes it) runs these too.
+const owner = process.getuid() === 0 ? (process.env.STORE_USER ?? 'madang') : null;
+const password = randomBytes(12).toString('hex');
 const asOwner = (command, ...args) => (owner ? ['setpriv', ['--reuid', owner, '--regid', owner, '--clear-groups', command, ...args]] : [command, args]);
-let home, primary, receiver;
+let home, url, primary, receiver;
 const servers = [];
 
 async function connect(address) {
@@ -31,30 +33,34 @@ const write = (from, to) => primary.query(`INSERT INTO ${schema}.kept SELECT n, 
 const script = (name, ...args) => execFileSync(...asOwner('env', `PATH=${environment.PATH}`, `PG_URL=${url}`, path.join(root, 'deploy/postgres', name), ...args), { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], cwd: '/' });
 const freePort = () => new Promise((done) => { const server = net.createServer().listen(0, '127.0.0.1', () => { const { port } = server.address(); server.close(() => done(port)); }); });
 
-/** Restores, starts, and gives a connection that answers when replay is over. */
-async function restored(name, ...target) {
-  const data = path.join(home, name);
-  script('restore.sh', path.join(home, 'backups'), data, ...target);
+/** Starts PostgreSQL on a data directory, and gives a connection that answers when replay is over. */
+async function start(name) {
   const port = await freePort();
-  const [command, args] = asOwner(path.join(bin, 'postgres'), '-D', data, '-c', `port=${port}`, '-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories=', '-c', `hba_file=${path.join(root, 'deploy/postgres/pg_hba.conf')}`, '-c', 'max_connections=300');
+  const [command, args] = asOwner(path.join(bin, 'postgres'), '-D', path.join(home, name), '-c', `port=${port}`, '-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories=', '-c', `hba_file=${path.join(root, 'deploy/postgres/pg_hba.conf')}`);
   const server = spawn(command, args, { stdio: ['ignore', 'ignore', fs.openSync(path.join(home, `${name}.log`), 'w')], cwd: '/' });
   servers.push(server);
-  const address = new URL(url);
-  address.port = port;
-  return eventually(60000, async () => {
-    const client = await connect(address.href).catch(() => null);
-    if (!client) return null;
-    const { rows } = await client.query('SELECT pg_is_in_recovery() AS busy');
-    if (!rows[0].busy) return client;
-    await client.end();
+  const address = `postgresql://postgres:${password}@127.0.0.1:${port}/postgres`;
+  const client = await eventually(60000, async () => {
+    const one = await connect(address).catch(() => null);
+    if (!one) return null;
+    const { rows } = await one.query('SELECT pg_is_in_recovery() AS busy');
+    if (!rows[0].busy) return one;
+    await one.end();
     return null;
   }, `${name} opens`);
+  return { client, address };
+}
+async function restored(name, ...target) {
+  script('restore.sh', path.join(home, 'backups'), path.join(home, name), ...target);
+  return (await start(name)).client;
 }
 
 before(async () => {
-  home = fs.mkdtempSync(path.join(process.env.RUN_DIR, 'backup-'));
+  home = fs.mkdtempSync(path.join(os.tmpdir(), 'madang-backup-'));
   if (owner) execFileSync('chown', [owner, home]);
-  primary = await connect(url);
+  fs.writeFileSync(path.join(home, 'word'), password, { mode: 0o644 });
+  execFileSync(...asOwner(path.join(bin, 'initdb'), '-D', path.join(home, 'primary'), '-U', 'postgres', '--pwfile', path.join(home, 'word'), '--auth=scram-sha-256', '--encoding=UTF8', '--locale=C.UTF-8', '--no-sync'), { cwd: '/', stdio: ['ignore', 'ignore', 'pipe'] });
+  ({ client: primary, address: url } = await start('primary'));
   await primary.query(`CREATE SCHEMA ${schema}`);
   await primary.query(`CREATE TABLE ${schema}.kept (n int PRIMARY KEY, word text NOT NULL)`);
 });
@@ -62,9 +68,7 @@ after(async () => {
   receiver?.kill('SIGINT');
   for (const server of servers) server.kill('SIGQUIT');
   await Promise.all([...servers, receiver].filter(Boolean).map((child) => child.exitCode ?? child.signalCode ?? new Promise((done) => child.once('exit', done))));
-  await primary?.query(`DROP SCHEMA ${schema} CASCADE`).catch(() => {});
-  await primary?.query("SELECT pg_drop_replication_slot('madang_backup') FROM pg_replication_slots WHERE slot_name = 'madang_backup'").catch(() => {});
-  await primary?.end();
+  await primary?.end().catch(() => {});
   fs.rmSync(home, { recursive: true, force: true });
 });
 
