@@ -41,7 +41,6 @@ static const struct kafka_setting SENDER[] = {
     {"delivery.timeout.ms", "10000"},
     {"retry.backoff.ms", "50"},
     {"linger.ms", "0"},
-    {"max.in.flight.requests.per.connection", "1"},
     {"queue.buffering.max.kbytes", "65536"}, /* ours are the smaller bounds */
     {"queue.buffering.max.messages", "50000"},
     {NULL, NULL},
