@@ -38,6 +38,7 @@ export class Trader extends Actor {
     this.market = market;
     this.told = new Map(); // order id -> what is certain: {round, client_order_id, status, filled, price, quantity, ended}
     this.unsure = new Map(); // client_order_id -> round: no answer was certain
+    this.refused = new Set(); // client_order_ids that the answer said are not taken, without an order's id
     this.count = 0;
   }
 
@@ -79,7 +80,7 @@ export class Trader extends Actor {
       // Refused before it reached the market. After attempts without an answer, or once the round is over, that says nothing of those.
       const over = reply.status === 404 || reply.problem === 'market_closed';
       if (!over) this.surprise(`order ${JSON.stringify(wish)}: ${reply.status} ${reply.text.slice(0, 200)}`);
-      if (over && uncertain === 0) this.unsure.delete(wish.client_order_id);
+      if (over && uncertain === 0 && this.unsure.delete(wish.client_order_id)) this.refused.add(wish.client_order_id);
       return undefined;
     }
   }

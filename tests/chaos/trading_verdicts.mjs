@@ -45,10 +45,11 @@ export async function judgeTrading({ base, traders, market, roundsWanted }) {
   await verdict(`[S-37] no order was done twice, nor one of ${unsure.length} without a certain answer`, async () =>
     (await sql("SELECT market_id, user_id, client_order_id, count(*) AS n FROM orders.orders WHERE NOT bot AND status <> 'rejected' AND client_order_id IS NOT NULL GROUP BY 1, 2, 3 HAVING count(*) > 1")).map((row) => JSON.stringify(row)),
   );
-  await verdict('[S-37] nobody has an order that was never sent', async () => {
+  await verdict('[S-16][S-37] nobody has an order that was never sent, and what was refused was not done', async () => {
     const sent = new Set([...orders, ...unsure].map(({ client_order_id }) => client_order_id));
-    const rows = await sql('SELECT id, client_order_id FROM orders.orders WHERE user_id = ANY($1)', [traders.map(({ person }) => person.id)]);
-    return rows.filter(({ client_order_id }) => !sent.has(client_order_id)).map((row) => JSON.stringify(row));
+    const refused = new Set(traders.flatMap((trader) => [...trader.refused]));
+    const rows = await sql('SELECT id, client_order_id, status FROM orders.orders WHERE user_id = ANY($1)', [traders.map(({ person }) => person.id)]);
+    return rows.filter((row) => !sent.has(row.client_order_id) && !(refused.has(row.client_order_id) && row.status === 'rejected')).map((row) => JSON.stringify(row));
   });
 
   let list = [];
