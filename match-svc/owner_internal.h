@@ -40,6 +40,7 @@ struct market {
     /* snapshots */
     int64_t events_from;      /* no event after the book that it began with stands before, in market.events */
     uint64_t stored_commands; /* in the last one */
+    int64_t stored_next;      /* and its command offset: where a replay begins */
     int64_t unstored_ms;      /* monotonic: since when there is something that is in none; 0: all is */
     int64_t used_ms;          /* monotonic: its last command */
     bool last_stored;         /* the one of its closing was taken */

@@ -12,7 +12,7 @@ struct market *market_new(struct owner *owner, const struct market_row *row)
     market->id = row->id;
     uuid_format(&row->id, market->name);
     market->partition = row->partition;
-    market->next = row->first_offset;
+    market->next = market->stored_next = row->first_offset;
     market->events_from = row->events_from;
     market->used_ms = clock_monotonic_ms();
     market->depth = owner->options.depth ? depth_market_open(owner->options.depth, &market->id) : NULL;

@@ -65,7 +65,7 @@ static bool begin_from_snapshot(struct owner *owner, struct market *market, cons
             break;
         refuse(owner, market, &snapshot, &why);
     }
-    market->next = snapshot.command_offset;
+    market->next = market->stored_next = snapshot.command_offset;
     market->events_from = snapshot.events_offset;
     market->stored_commands = book_commands(market->book);
     return true;

@@ -4,7 +4,10 @@
 #include "log.h"
 #include "mem.h"
 
-enum { SNAPSHOT_BYTES_MAX = 400 << 20 }; /* PostgreSQL sends twice as many, at most 1 GB */
+enum {
+    SNAPSHOT_BYTES_MAX = 400 << 20, /* PostgreSQL sends twice as many, at most 1 GB */
+    IDLE_SNAPSHOTS = 5,             /* times snapshot_commands */
+};
 
 /* All of its events are acknowledged, and nothing of what the log had is left to come out. */
 static bool at_rest(const struct holding *holding, const struct market *market)
@@ -18,7 +21,9 @@ static void take_snapshot(struct owner *owner, struct holding *holding, struct m
     struct err err = {0};
     if (!market->unstored_ms || !at_rest(holding, market) || snapshots_busy(owner->snapshots, &market->id))
         return;
-    struct snapshot snapshot = {.market = market->id, .command_offset = market->next, .seq = book_seq(market->book)};
+    /* What stands between its last command and here concerns others. */
+    const int64_t next = holding->next > market->next ? holding->next : market->next;
+    struct snapshot snapshot = {.market = market->id, .command_offset = next, .seq = book_seq(market->book)};
     if (!kafka_end_offset(owner->options.producer, owner->options.events_topic, holding->partition, ASK_MS,
                           &snapshot.events_offset, &err)) {
         log_err("snapshot_waits", &err); /* the next round tries again */
@@ -40,6 +45,7 @@ static void take_snapshot(struct owner *owner, struct holding *holding, struct m
     }
     metric_observe_us(owner->saves, clock_monotonic_us() - start_us);
     market->stored_commands = book_commands(market->book);
+    market->stored_next = next;
     market->unstored_ms = 0;
     market->last_stored |= closes;
 }
@@ -56,6 +62,13 @@ static bool is_due(const struct owner *owner, const struct market *market, int64
            (book_is_closed(market->book) && !market->last_stored);
 }
 
+/* Nothing happens in it while others in its partition go on: whoever takes over would read all of that for its sake. */
+static bool is_left_behind(const struct owner *owner, const struct holding *holding, const struct market *market)
+{
+    return !market->stopped && book_commands(market->book) == market->stored_commands &&
+           holding->next - market->stored_next >= IDLE_SNAPSHOTS * owner->options.snapshot_commands;
+}
+
 /* A closed market that nobody has asked anything for a while, all of it stored. */
 static bool may_leave(struct owner *owner, struct holding *holding, struct market *market, int64_t now_ms)
 {
@@ -70,7 +83,10 @@ static void look_after(struct owner *owner, struct holding *holding, int64_t now
 {
     for (size_t i = 0; i < holding->count;) {
         struct market *market = holding->markets[i];
-        if (is_due(owner, market, now_ms))
+        const bool left_behind = is_left_behind(owner, holding, market);
+        if (left_behind && !market->unstored_ms)
+            market->unstored_ms = now_ms;
+        if (left_behind || is_due(owner, market, now_ms))
             take_snapshot(owner, holding, market);
         if (!may_leave(owner, holding, market, now_ms)) {
             i++;

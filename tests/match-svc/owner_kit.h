@@ -33,7 +33,7 @@ struct outgoing {
     struct kafka_header headers[2];
 };
 
-static inline struct owner *world_owner(struct world *world)
+static inline struct owner *world_owner_with(struct world *world, int64_t snapshot_commands, int64_t linger_seconds)
 {
     struct err err = {0};
     struct owner *owner = owner_open(&(struct owner_options){.brokers = test_env("KAFKA_BROKERS"),
@@ -41,14 +41,20 @@ static inline struct owner *world_owner(struct world *world)
                                                              .db = world->db,
                                                              .commands_topic = world->commands,
                                                              .events_topic = world->events,
-                                                             .snapshot_commands = 1000000,
+                                                             .snapshot_commands = snapshot_commands,
                                                              .snapshot_seconds = 86400,
-                                                             .linger_seconds = 86400,
+                                                             .linger_seconds = linger_seconds,
                                                              .orders_max = 100000,
                                                              .accounts_max = 100},
                                      &err);
     test_stop_at(owner != NULL, "owner", &err);
     return owner;
+}
+
+/* Snapshots only when a partition is given back, and closed markets stay. */
+static inline struct owner *world_owner(struct world *world)
+{
+    return world_owner_with(world, 1000000, 86400);
 }
 
 static inline struct world world_open(const char *name)

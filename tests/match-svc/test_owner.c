@@ -195,6 +195,33 @@ TEST(three_snapshots_are_kept, "I9")
     EXPECT_TEXT("33", test_sql("SELECT min(command_offset) FROM snapshots WHERE market_id = '%s'", market));
 }
 
+TEST(a_market_where_nothing_happens_is_not_replayed_from_long_ago, "I1")
+{
+    WORLD(world, "idle");
+    owner_release(&world.app.owner);
+    world.app.owner = world_owner_with(&world, 10, 86400);
+    struct scene idle = scene_open(&world), busy = scene_open(&world);
+    char market[UUID_TEXT_BYTES];
+    uuid_format(&idle.market, market);
+    world_assign(&world);
+    REQUIRE(world_feed(&world));
+    world_store(&world);
+    owner_release(&world.app.owner);
+    world.app.owner = world_owner_with(&world, 10, 86400);
+    world_assign(&world);
+    EXPECT_TEXT("6", test_sql("SELECT max(command_offset) FROM snapshots WHERE market_id = '%s'", market));
+    scene_play(&world, &busy, 100);
+    REQUIRE(world_feed(&world));
+    EXPECT(EVENTUALLY(
+        KIT_WAIT_MS,
+        strcmp(test_sql("SELECT max(command_offset) FROM snapshots WHERE market_id = '%s'", market), "106") == 0));
+    world_next_owner(&world);
+    struct market_command command = scene_place(&idle, world_id(), idle.people[0], false, SIDE_BUY, 500, 1);
+    world_send(&world, &command);
+    REQUIRE(world_feed(&world));
+    EXPECT(world_is_straight(&world, NULL));
+}
+
 static const char *const BREAKAGE[] = {
     "bytes = substr(bytes, 1, length(bytes) / 2)", /* cut short */
     "bytes = ''::bytea",
@@ -367,18 +394,7 @@ TEST(a_closed_market_is_stored_once_more_and_leaves_memory, "I9")
     WORLD(world, "closed");
     owner_release(&world.app.owner);
     struct err err = {0};
-    world.app.owner = owner_open(&(struct owner_options){.brokers = test_env("KAFKA_BROKERS"),
-                                                         .producer = world.producer,
-                                                         .db = world.db,
-                                                         .commands_topic = world.commands,
-                                                         .events_topic = world.events,
-                                                         .snapshot_commands = 1000000,
-                                                         .snapshot_seconds = 86400,
-                                                         .linger_seconds = 0,
-                                                         .orders_max = 100000,
-                                                         .accounts_max = 100},
-                                 &err);
-    REQUIRE_OK(world.app.owner != NULL, &err);
+    world.app.owner = world_owner_with(&world, 1000000, 0);
     struct scene scene = scene_open(&world);
     scene_play(&world, &scene, 50);
     world_assign(&world);
