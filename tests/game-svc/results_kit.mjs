@@ -26,15 +26,23 @@ export async function people(world, count, more = {}) {
 /** What a plan comes to. */
 export const cashOf = ({ up = 0, down = 0 }) => SEED_CASH + (up - down) * UP_WON;
 
-/** Waits until round `number` trades, and plays it. Each of `plans`: {id, up, down: shares of the first and second company; idle: orders that never meet one; refused: none is accepted}.
+const ENOUGH_MS = 1500; // of trading, for what a test does in it
+
+/** The first round from number `least` on that trades long enough yet. */
+const openRound = (world, least) => eventually(60000, async () => {
+  const [round] = await world.sql("SELECT *, closes_at > clock_timestamp() + make_interval(secs => $2::float / 1000) AS enough FROM rounds WHERE number >= $1 ORDER BY number DESC LIMIT 1", [least, ENOUGH_MS]);
+  return round?.phase === 'open' && round.enough && round;
+}, `a round from ${least} on trades`, 20);
+
+/** Waits until a round from number `least` on trades, and plays it. Each of `plans`: {id, up, down: shares of the first and second company; idle: orders that never meet one; refused: none is accepted}.
  *  Everybody buys at the first prices; then the house moves both: all bots of the round must be off. Returns the round's row, with its market. */
-export async function trade(world, number, plans) {
-  const round = await world.reached(number, 'open');
+export async function trade(world, least, plans) {
+  const round = await openRound(world, least);
   const companies = (await world.companies(round)).map(({ id, initial_price: price }) => ({ id, initial_price: Number(price) }));
   const market = new Market(companies, round.id);
   const other = uuid(); // a second house: none trades with itself
   const [first, second] = companies.map(({ initial_price: price }) => price);
-  await eventually(15000, async () => (await market.events()).some(({ kind }) => kind === 'started'), `round ${number} trades`, 20);
+  await eventually(15000, async () => (await market.events()).some(({ kind }) => kind === 'started'), `round ${round.number} trades`, 20);
   const offers = [market.place(market.house, 'sell', 500_000, first), market.place(market.house, 'sell', 500_000, second, { company: 1 })];
   const bot = { bot: true, tif: 'ioc' };
   await market.send(
