@@ -228,12 +228,18 @@ static bool settle_in(struct pg_tx *tx, void *payload, struct err *err)
                                      settle_records(work, portion, first, err) && applied_end(tx, batch, err));
 }
 
-static void tell(const struct batch_work *work, bool ok, int64_t began_us)
+/* Rows that are not there and constraints that say no contradict the log, too; a store that is away does not. */
+static bool contradicts(const struct batch_work *work, const struct err *err)
+{
+    return work->contradiction || err_is(err, &ERR_CONFLICT) || (err_is(err, &ERR_INTERNAL) && !work->gap);
+}
+
+static void tell(const struct batch_work *work, bool ok, int64_t began_us, const struct err *err)
 {
     const struct settle *settle = work->settle;
     if (!ok) {
         metric_add(settle->gaps, work->gap);
-        metric_add(settle->wrongs, work->contradiction);
+        metric_add(settle->wrongs, contradicts(work, err));
         return;
     }
     metric_add(settle->trades, work->trades);
@@ -254,7 +260,7 @@ static bool settle_now(struct settle *settle, const struct kafka_batch *batch, b
     const int64_t began_us = clock_monotonic_us();
     struct batch_work work = {.settle = settle, .batch = batch, .caught_up = caught_up};
     const bool ok = pg_transaction(settle->db, settle_in, &work, err);
-    tell(&work, ok, began_us);
+    tell(&work, ok, began_us, err);
     *behind = !ok && work.behind;
     return ok;
 }

@@ -79,13 +79,15 @@ bool upkeep_sweep(struct pg_pool *db, int64_t kept_days, int portions, int64_t *
 
 /* ---- the audit after each round ---- */
 
-/* Whoever takes it has it: an instance that dies meanwhile leaves audited_at set and audit_differences NULL, and after
- * ten minutes another one takes it. */
+/* Rounds of more events are for --audit, on a machine that has the memory. Whoever takes it has it: an instance that
+ * dies meanwhile leaves audited_at set and audit_differences NULL, and after ten minutes another one takes it. */
 static const struct pg_statement TAKE_AUDIT = {
     "upkeep_take_audit",
     "UPDATE markets SET audited_at = now() WHERE id = (SELECT id FROM markets WHERE closed_at IS NOT NULL AND NOT"
     " given_up AND audit_differences IS NULL AND closed_at < now() - make_interval(secs => $1) AND (audited_at IS NULL"
-    " OR audited_at < now() - interval '10 minutes') ORDER BY closed_at DESC LIMIT 1 FOR UPDATE SKIP LOCKED)"
+    " OR audited_at < now() - interval '10 minutes') AND seq <= 3000000 AND closed_at > now() - interval '1 day' ORDER "
+    "BY closed_at DESC LIMIT 1 FOR UPDATE "
+    "SKIP LOCKED)"
     " RETURNING id"};
 static const struct pg_statement NOTE_AUDIT = {
     "upkeep_note_audit", "UPDATE markets SET audited_at = now(), audit_differences = $2 WHERE id = $1"};

@@ -1,5 +1,6 @@
 /* Settlement against PostgreSQL: what the real engine told, in batches cut by chance, is what the engine holds. */
 #include "chance_kit.h"
+#include "test_metrics.h"
 
 /* Hands over what is left in batches of any size; now and then one that fails at its end, or one a second time. */
 static void settle_by_chance(struct kit *kit, struct round *round)
@@ -261,6 +262,23 @@ TEST(a_record_that_is_none_is_refused_as_bad_input, "S-38 I10")
     EXPECT_PROBLEM("bad_input", &err); /* the worker stops the partition */
 }
 
+TEST(an_order_that_is_gone_from_the_schema_stops_and_alarms, "S-31 S-38")
+{
+    struct kit *kit = kit_open();
+    struct round *round = open_round(kit);
+    struct err err = {0};
+    const struct uuid order = round_place(kit, round, 1, 0, SIDE_BUY, 1, 5 * KIT_TICK);
+    EXPECT(kit_settle(kit, round));
+    (void)test_sql("DELETE FROM orders WHERE market_id = '%s'", round->id);
+    static const char FAILURES[] = "madang_order_settle_failures_total{reason=\"contradiction\"}";
+    const int64_t before = test_metric(FAILURES);
+    round_cancel(kit, round, 1, order);
+    EXPECT(!kit_settle_range(kit, round, round->settled, round->count, &err));
+    EXPECT_I64(before + 1, test_metric(FAILURES));
+    (void)test_sql("UPDATE markets SET given_up = true WHERE id = '%s'", round->id);
+    round_release(round);
+}
+
 TEST(nothing_below_zero_can_be_stored, "S-28 I4")
 {
     struct kit *kit = kit_open();
@@ -279,8 +297,11 @@ TEST(nothing_below_zero_can_be_stored, "S-28 I4")
     (void)test_sql("UPDATE accounts SET cash = 0 WHERE user_id = '%s'", user);
     (void)round_place(kit, round, 1, 0, SIDE_BUY, 1, 12 * KIT_TICK);
     err_clear(&err);
+    static const char FAILURES[] = "madang_order_settle_failures_total{reason=\"contradiction\"}";
+    const int64_t before = test_metric(FAILURES);
     EXPECT(!kit_settle_range(kit, round, round->settled, round->count, &err));
     EXPECT(strstr(err.detail, "less than nothing") != NULL);
+    EXPECT_I64(before + 1, test_metric(FAILURES));
     (void)test_sql("UPDATE markets SET given_up = true WHERE id = '%s'", round->id);
     round_release(round);
 }
