@@ -21,6 +21,7 @@
 #include "audience.h"
 #include "desk.h"
 #include "hub.h"
+#include "id_map.h"
 #include "metrics.h"
 #include "presence_copy.h"
 #include "signals.h"
@@ -53,18 +54,6 @@ enum {
     CLOSE_BROKEN = 1002,
     CLOSE_TOO_LARGE = 1009,
 };
-
-struct id_node {
-    struct id_node *next;
-    struct uuid id;
-};
-struct id_map {
-    struct id_node **buckets;
-    uint32_t room, count;
-};
-struct id_node *id_map_get(const struct id_map *map, const struct uuid *id);
-void id_map_put(struct id_map *map, struct id_node *node);
-void id_map_remove(struct id_map *map, struct id_node *node);
 
 /* Frames for one (subscription id, version) are the same whoever gets them. */
 struct shape {
