@@ -378,8 +378,9 @@ static bool is_done(struct kafka_sender *sender)
 
 static void give_up_all(struct kafka_sender *sender)
 {
-    struct send *send;
-    while ((send = sender->first)) { /* the only thread by now */
+    struct send *next;
+    for (struct send *send = sender->first; send; send = next) { /* the only thread by now */
+        next = send->next;
         list_remove(sender, send);
         finish(sender, send, false);
     }

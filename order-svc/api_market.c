@@ -30,7 +30,7 @@ bool trade_list(struct request *req, struct reply *reply, struct err *err)
     struct catalog_market market;
     struct trade_list list;
     struct page page;
-    const char *company_id;
+    const char *company_id = NULL;
     if (!page_read(req, TRADES_KIND, INT64_MAX, &page, err) ||
         !company_of_query(req, &company_id, &market, NULL, err) ||
         !store_trades(app_of(req)->db, req->arena, company_id, page.goes_on ? page.after.number : INT64_MAX, page.limit,
@@ -137,10 +137,10 @@ static void print_candles(struct str *out, const struct span *span, const struct
  * market's start to its close or to now, without gaps. */
 bool candle_list(struct request *req, struct reply *reply, struct err *err)
 {
-    struct catalog_market market;
+    struct catalog_market market = {0};
     struct candles candles;
     struct span span;
-    const char *company_id;
+    const char *company_id = NULL;
     int index = 0;
     if (!read_interval(req, &span.step_ms, err) || !company_of_query(req, &company_id, &market, &index, err) ||
         !read_span(req, &market, &span, err) ||

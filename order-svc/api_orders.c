@@ -224,7 +224,7 @@ static bool change_ask(struct request *req, const char *order_id, struct market_
 {
     const struct order_app *app = app_of(req);
     const int64_t max_lag = app->config->max_lag * (command->kind == MARKET_AMEND ? 1 : CANCEL_LAG);
-    struct catalog_market market;
+    struct catalog_market market = {0};
     if (!market_of_order(req, order_id, &market, err) || !codec_price_fits(command->order.price, &market.rules, err) ||
         !fresh_keeps_up(app->fresh, market.partition, max_lag, err))
         return false;
