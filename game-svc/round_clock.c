@@ -6,6 +6,7 @@
 #include "rounds.h"
 #include "steps.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 enum {
@@ -30,7 +31,7 @@ static struct {
     struct metric_child *commands, *orders, *news, *rounds, *phase, *number;
 } figures;
 
-static void make_metrics(void)
+static void make_figures(void)
 {
     figures.lateness =
         metric_histogram("madang_game_step_lateness_seconds", "How late a step of the round clock was done", "step");
@@ -44,6 +45,12 @@ static void make_metrics(void)
     figures.phase = METRIC_CHILD(metric_gauge(
         "madang_game_round_phase", "Phase that this instance's last step left: 0 set-up, 1 open, 2 closed", NULL));
     figures.number = METRIC_CHILD(metric_gauge("madang_game_round_number", "Number of that round", NULL));
+}
+
+static void make_metrics(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, make_figures);
 }
 
 static void count_turn(const struct turn *turn)
