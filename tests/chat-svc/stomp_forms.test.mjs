@@ -3,13 +3,15 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { channelOf, channels, formsOf, namesOf } from '../support/asyncapi.mjs';
 import { eventually } from '../support/wait.mjs';
-import { Round, record, tell } from './market_kit.mjs';
+import { ServiceWorld } from '../support/world.mjs';
+import { Round } from './market_kit.mjs';
 import { ERRORS, EVENTS, connectRaw, room, to } from './stomp_kit.mjs';
 import { EVERYBODY, World, clientId, uuid } from './world.mjs';
 
 const world = new World();
-before(() => world.start(), { timeout: 90000 });
-after(() => world.stop(), { timeout: 60000 });
+const matching = new ServiceWorld('match');
+before(() => Promise.all([world.start(), matching.open()]), { timeout: 90000 });
+after(() => Promise.all([world.stop(), matching.stop()]), { timeout: 60000 });
 const sockets = [];
 after(() => sockets.forEach((raw) => raw.close()));
 const open = async (instance, person, ...subscriptions) => {
@@ -78,14 +80,12 @@ test('[P-47][P-21][P-25] every body on every socket destination has a form that 
   const round = new Round(world);
   round.tell(round.phase('setup'), round.countdown(30));
   await b.body(({ type, market }) => type === 'countdown' && market === round.id);
-  const order = { id: uuid(), account: ann.id, side: 'buy', price: 200_000, quantity: 5, company: 1 };
-  tell([
-    record(round.id, 1, [{ kind: 'opened', companies: round.companies }]),
-    record(round.id, 2, [{ kind: 'accepted', order }], [ann.id]),
-    record(round.id, 3, [{ kind: 'trade', company: 1, takerSide: 'sell', number: 1, price: 200_000, quantity: 3, makerOrder: order.id, takerOrder: uuid(), maker: ann.id, taker: uuid(), makerRemaining: 2 }], [ann.id]),
-    record(round.id, 4, [{ kind: 'done', order, filled: 3, paid: 600_000, reason: 'cancelled', command: 'cancel' }], [ann.id]),
-  ]);
+  const market = await round.market();
+  const order = market.place(ann.id, 'buy', 5, 200_000, { company: 1, client_order_id: 'rests' });
+  const rest = market.place(ann.id, 'buy', 5, 10_000, { company: 1 });
+  await market.send(order, rest, market.cancel(rest));
   await a.body(({ type, order: its }) => type === 'order' && its.status === 'cancelled');
+  await market.close();
   world.endSession(bob);
   await b.body(({ type }) => type === 'session_ended');
 
