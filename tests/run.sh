@@ -219,7 +219,7 @@ whole_stack() { # whole_stack <seconds of chaos>
     whole_up || return 1
     if wanted e2e; then
         stage "end to end"
-        export CONTRACT=${CONTRACT:-tell} # replies against docs/openapi.yaml
+        export CONTRACT=${CONTRACT:-on} # replies against docs/openapi.yaml
         node_room e2e beside
         node_room e2e alone
         unset CONTRACT
