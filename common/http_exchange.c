@@ -73,7 +73,7 @@ static void exchange_give_back(struct http_server *server, struct http_exchange 
     exchange->compiled = NULL;
     exchange->reply = (struct reply){0};
     exchange->query_count = 0;
-    exchange->request_id[0] = exchange->allow[0] = '\0';
+    exchange->request_id[0] = exchange->allow[0] = exchange->parent_span[0] = '\0';
     exchange->next = server->spare;
     server->spare = exchange;
     server->spare_count++;

@@ -123,11 +123,6 @@ static bool ask(struct request *req, const struct catalog_market *market, struct
     return entry_ask(app_of(req)->entry, req, market, command, &wish, err);
 }
 
-static bool is_async(const struct request *req)
-{
-    return entry_wish(http_header(req, "Prefer")).async;
-}
-
 /* ---- POST ---- */
 
 /* client_order_id, else the Idempotency-Key; a long key by its hash. */
@@ -168,14 +163,12 @@ static bool order_ask(struct request *req, const struct order_wish *wish, struct
     return ask(req, &market, &command, err);
 }
 
-/* No verdict: of a market that was closed before we asked, nothing but a refusal was to come. */
+/* No verdict in time: what the market knows by now says nothing of an order that stands in its log. */
 static bool order_stored(struct request *req, struct reply *reply, const struct order_wish *wish, struct err *err)
 {
     struct catalog_market market;
     if (!market_of_company(req, wish->company_id, &ERR_UNKNOWN_COMPANY, &market, NULL, err))
         return false;
-    if (market.phase == PHASE_CLOSED && !is_async(req))
-        return err_set(err, &ERR_MARKET_CLOSED, "%s", "");
     const struct uuid id = entry_order_id(app_of(req)->entry, req->kept, &market.id);
     return reply_stored(reply, id_text(req->arena, &id));
 }

@@ -30,7 +30,7 @@ struct settle *settle_open(struct pg_pool *db, const char *brokers, struct kafka
 {
     struct settle *settle = MEM_NEW(settle);
     struct metric *failures =
-        metric_counter("madang_order_settle_failures_total", "Tries to settle that were given up for now", "reason");
+        metric_counter("madang_order_settle_failures_total", "Tries to settle that failed and came again", "reason");
     settle->db = db;
     settle->brokers = brokers;
     settle->producer = producer;
