@@ -14,7 +14,7 @@
 
 #include <string.h>
 
-enum { CLOSED_WAIT_MS = 1000, CANCEL_LAG = 2 };
+enum { CLOSED_WAIT_MS = 1000, LONG_CLOSED_MS = 60000 /* more than clocks differ */, CANCEL_LAG = 2 };
 
 /* ---- what the owner said ---- */
 
@@ -163,14 +163,19 @@ static bool order_ask(struct request *req, const struct order_wish *wish, struct
     return ask(req, &market, &command, err);
 }
 
-/* No verdict in time: what the market knows by now says nothing of an order that stands in its log. */
+/* No verdict in time. Of a market that closed long before the order came nothing but a refusal was to come; one that
+ * closed about then may have taken it. */
 static bool order_stored(struct request *req, struct reply *reply, const struct order_wish *wish, struct err *err)
 {
     struct catalog_market market;
     if (!market_of_company(req, wish->company_id, &ERR_UNKNOWN_COMPANY, &market, NULL, err))
         return false;
     const struct uuid id = entry_order_id(app_of(req)->entry, req->kept, &market.id);
-    return reply_stored(reply, id_text(req->arena, &id));
+    const char *order_id = id_text(req->arena, &id);
+    if (market.phase == PHASE_CLOSED && market.closed_ms > 0 &&
+        uuid_time_ms(order_id) - market.closed_ms > LONG_CLOSED_MS && !entry_wish(http_header(req, "Prefer")).async)
+        return err_set(err, &ERR_MARKET_CLOSED, "%s", "");
+    return reply_stored(reply, order_id);
 }
 
 /* POST /api/orders {company_id, side, type, quantity, price?, time_in_force?, post_only?, client_order_id?} -> 201 the
