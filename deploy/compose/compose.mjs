@@ -40,7 +40,7 @@ const check = (command, start = '30s') => ({ test: ['CMD-SHELL', command], inter
 function kafka(id, profiles) {
   const voters = profiles.includes('core') ? '${KAFKA_VOTERS:-1@kafka-1:9093}' : '1@kafka-1:9093,2@kafka-2:9093,3@kafka-3:9093';
   return {
-    image: 'apache/kafka:4.1.0', profiles, restart: 'unless-stopped', mem_limit: '1g', volumes: [`kafka-${id}:/var/lib/kafka/data`],
+    image: 'apache/kafka:4.3.1', profiles, restart: 'unless-stopped', mem_limit: '1g', volumes: [`kafka-${id}:/var/lib/kafka/data`],
     environment: {
       KAFKA_NODE_ID: id, KAFKA_PROCESS_ROLES: 'broker,controller', KAFKA_CONTROLLER_QUORUM_VOTERS: voters, KAFKA_LISTENERS: 'PLAINTEXT://:9092,CONTROLLER://:9093',
       KAFKA_ADVERTISED_LISTENERS: `PLAINTEXT://kafka-${id}:9092`, KAFKA_CONTROLLER_LISTENER_NAMES: 'CONTROLLER', KAFKA_LISTENER_SECURITY_PROTOCOL_MAP: 'CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT',

@@ -104,9 +104,13 @@ function shared() {
     { apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', ...meta('nothing-by-default'), spec: { podSelector: {}, policyTypes: ['Ingress', 'Egress'] } },
     // The one public door. Services are found by the registry; this one is for the outside.
     { apiVersion: 'v1', kind: 'Service', ...meta('gateway'), spec: { type: 'LoadBalancer', externalTrafficPolicy: 'Local', selector: labels('gateway'), ports: [{ name: 'http', port: 80, targetPort: 'http', protocol: 'TCP' }] } },
-    { apiVersion: 'monitoring.coreos.com/v1', kind: 'PodMonitor', ...meta('madang'), spec: { selector: { matchLabels: { 'app.kubernetes.io/part-of': 'madang' } }, podMetricsEndpoints: [{ port: 'admin', interval: '15s', relabelings: [{ sourceLabels: ['__meta_kubernetes_pod_label_app_kubernetes_io_name'], targetLabel: 'service' }, { targetLabel: 'job', replacement: 'madang' }] }] } },
   );
 }
+
+// What Prometheus' operator scrapes.
+const monitor = () => documents(
+    { apiVersion: 'monitoring.coreos.com/v1', kind: 'PodMonitor', ...meta('madang'), spec: { selector: { matchLabels: { 'app.kubernetes.io/part-of': 'madang' } }, podMetricsEndpoints: [{ port: 'admin', interval: '15s', relabelings: [{ sourceLabels: ['__meta_kubernetes_pod_label_app_kubernetes_io_name'], targetLabel: 'service' }, { targetLabel: 'job', replacement: 'madang' }] }] } },
+);
 
 function stores() {
   const init = Object.fromEntries(['init.sh', 'init.sql'].map((name) => [name, fs.readFileSync(new URL(`../postgres/${name}`, import.meta.url), 'utf8')]));
@@ -120,7 +124,7 @@ function stores() {
     // CloudNativePG: one primary, two standbys. The job makes the schemas and roles (deploy/postgres), safe to repeat.
     { apiVersion: 'postgresql.cnpg.io/v1', kind: 'Cluster', ...meta('madang-db'), spec: {
       instances: 3, minSyncReplicas: 1, maxSyncReplicas: 1, imageName: 'ghcr.io/cloudnative-pg/postgresql:15', enableSuperuserAccess: true, storage: { size: '20Gi' },
-      bootstrap: { initdb: { database: 'madang', owner: 'madang_owner', secret: { name: 'madang-db-owner' } } },
+      bootstrap: { initdb: { database: 'madang', owner: 'madang_owner' } },
       postgresql: { parameters: { max_connections: '400', shared_buffers: '512MB' } }, resources: { requests: { cpu: '1', memory: '2Gi' }, limits: { memory: '2Gi' } } } },
     { apiVersion: 'v1', kind: 'ConfigMap', ...meta('schemas'), data: init },
     { apiVersion: 'batch/v1', kind: 'Job', ...meta('schemas'), spec: { backoffLimit: 30, template: { metadata: { labels: labels('schemas') }, spec: {
@@ -132,9 +136,9 @@ function stores() {
       { to: [{ namespaceSelector: {} }], ports: [{ port: 53, protocol: 'UDP' }, port(53)] }, { to: [{ podSelector: { matchLabels: { 'cnpg.io/cluster': 'madang-db' } } }], ports: [port(5432)] }] } },
     // The stores' own pods are kept by their operators: they may talk among themselves, to the services and to the API server.
     ...[['madang-db', { 'cnpg.io/cluster': 'madang-db' }], ['madang-kafka', { 'strimzi.io/cluster': 'madang' }]].map(([name, matchLabels]) => ({ apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', ...meta(name), spec: { podSelector: { matchLabels }, policyTypes: ['Ingress', 'Egress'], ingress: [{}], egress: [{}] } })),
-    { apiVersion: 'kafka.strimzi.io/v1beta2', kind: 'KafkaNodePool', metadata: { name: 'brokers', labels: { 'strimzi.io/cluster': 'madang' } }, spec: { replicas: 3, roles: ['broker', 'controller'], storage: { type: 'jbod', volumes: [{ id: 0, type: 'persistent-claim', size: '50Gi', deleteClaim: false, kraftMetadata: 'shared' }] }, resources: { requests: { cpu: '1', memory: '2Gi' }, limits: { memory: '2Gi' } } } },
-    { apiVersion: 'kafka.strimzi.io/v1beta2', kind: 'Kafka', metadata: { name: 'madang', annotations: { 'strimzi.io/node-pools': 'enabled', 'strimzi.io/kraft': 'enabled' } }, spec: {
-      kafka: { version: '4.1.0', metadataVersion: '4.1-IV0', listeners: [{ name: 'plain', port: 9092, type: 'internal', tls: false }],
+    { apiVersion: 'kafka.strimzi.io/v1', kind: 'KafkaNodePool', metadata: { name: 'brokers', labels: { 'strimzi.io/cluster': 'madang' } }, spec: { replicas: 3, roles: ['broker', 'controller'], storage: { type: 'jbod', volumes: [{ id: 0, type: 'persistent-claim', size: '50Gi', deleteClaim: false, kraftMetadata: 'shared' }] }, resources: { requests: { cpu: '1', memory: '2Gi' }, limits: { memory: '2Gi' } } } },
+    { apiVersion: 'kafka.strimzi.io/v1', kind: 'Kafka', metadata: { name: 'madang' }, spec: {
+      kafka: { version: '4.3.1', metadataVersion: '4.3-IV0', listeners: [{ name: 'plain', port: 9092, type: 'internal', tls: false }],
         config: { 'auto.create.topics.enable': false, 'default.replication.factor': 3, 'min.insync.replicas': 2, 'offsets.topic.replication.factor': 3, 'transaction.state.log.replication.factor': 3, 'transaction.state.log.min.isr': 2 } },
       entityOperator: { topicOperator: {}, userOperator: {} } } },
   );
@@ -146,8 +150,9 @@ export function files() {
   out.set('base/kustomization.yaml', `${yaml({ apiVersion: 'kustomize.config.k8s.io/v1beta1', kind: 'Kustomization', namespace: 'madang', resources: ['shared.yaml', ...DAEMONS.map(({ name }) => `${name}.yaml`)] })}\n`);
   out.set('overlays/prod/scalers.yaml', documents(...DAEMONS.filter(({ prod: [least, most] }) => most > least).map(scaler)));
   out.set('overlays/prod/stores.yaml', stores());
+  out.set('overlays/prod/monitor.yaml', monitor());
   out.set('overlays/prod/replicas.yaml', documents(...DAEMONS.map(({ name, prod: [least] }) => ({ apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name }, spec: { replicas: least } }))));
-  out.set('overlays/prod/kustomization.yaml', `${yaml({ apiVersion: 'kustomize.config.k8s.io/v1beta1', kind: 'Kustomization', namespace: 'madang', bases: ['../../base'], resources: ['stores.yaml', 'scalers.yaml'], patchesStrategicMerge: ['replicas.yaml'] })}\n`);
+  out.set('overlays/prod/kustomization.yaml', `${yaml({ apiVersion: 'kustomize.config.k8s.io/v1beta1', kind: 'Kustomization', namespace: 'madang', bases: ['../../base'], resources: ['stores.yaml', 'scalers.yaml', 'monitor.yaml'], patchesStrategicMerge: ['replicas.yaml'] })}\n`);
   out.set('overlays/dev/settings.yaml', documents(...DAEMONS.map(({ name }) => ({ apiVersion: 'v1', kind: 'ConfigMap', ...meta(`${name}-settings`), data: { PROFILE: 'dev', LOG_LEVEL: 'debug' } }))));
   out.set('overlays/dev/kustomization.yaml', `${yaml({ apiVersion: 'kustomize.config.k8s.io/v1beta1', kind: 'Kustomization', namespace: 'madang-dev', bases: ['../../base'], resources: ['settings.yaml'] })}\n`);
   return out;

@@ -61,7 +61,8 @@ is_needed() {
     case $1 in
     postgresql) [ -z "${PG_URL:-}" ] || [ -d "${RUN_DIR:-.run}/stores/postgres" ] ;;
     redis-server) [ -z "${REDIS_URL:-}" ] || [ -d "${RUN_DIR:-.run}/stores/redis" ] ;;
-    default-jre-headless | maven) [ -z "${KAFKA_BROKERS:-}" ] || [ -d "${RUN_DIR:-.run}/stores/kafka" ] ;;
+    default-jre-headless | maven) case "$groups" in *" test "*) return 0 ;; esac # the tests read Kubernetes' objects with it
+        [ -z "${KAFKA_BROKERS:-}" ] || [ -d "${RUN_DIR:-.run}/stores/kafka" ] ;;
     esac
 }
 

@@ -84,6 +84,13 @@ for (const overlay of ['dev', 'prod']) {
       assert.equal(container.securityContext.readOnlyRootFilesystem, true);
       assert.ok(of('NetworkPolicy').some((one) => one.spec.podSelector.matchLabels?.['app.kubernetes.io/name'] === name), `${name} has a policy`);
       assert.ok(of('PodDisruptionBudget').some((one) => one.spec.selector.matchLabels['app.kubernetes.io/name'] === name), `${name} has a budget`);
+      // A probe that fails takes an instance out of the way long before one ends it, and there is time to drain before the last signal.
+      assert.equal(container.startupProbe.httpGet.path, '/healthz', name);
+      assert.ok(container.readinessProbe.periodSeconds * container.readinessProbe.failureThreshold < container.livenessProbe.periodSeconds * container.livenessProbe.failureThreshold, name);
+      assert.ok(spec.template.spec.terminationGracePeriodSeconds >= 30, name);
+      assert.deepEqual(spec.template.spec.topologySpreadConstraints.map((one) => [one.topologyKey, one.maxSkew, one.labelSelector.matchLabels['app.kubernetes.io/name']]), [['topology.kubernetes.io/zone', 1, name], ['kubernetes.io/hostname', 1, name]]);
+      assert.equal(spec.template.spec.serviceAccountName, 'madang', name);
+      assert.ok(container.resources.requests.cpu && container.resources.requests.memory && container.resources.limits.memory, name);
       for (const { name: setting, value } of container.env) assert.ok(value === undefined || value.length > 0, setting);
       if (!daemons.includes(name)) continue;
       const known = knows(name), given = container.env.map((one) => one.name);
@@ -94,8 +101,12 @@ for (const overlay of ['dev', 'prod']) {
     assert.ok(of('NetworkPolicy').some((one) => one.metadata.name === 'nothing-by-default' && !Object.keys(one.spec.podSelector).length));
     const open = of('NetworkPolicy').filter((one) => one.spec.ingress?.some((rule) => !rule.from && rule.ports?.some(({ port }) => port === 8080)));
     assert.deepEqual(open.map((one) => one.metadata.name), ['gateway'], 'only the gateway is public');
-    for (const scaler of of('HorizontalPodAutoscaler')) {
+    for (const budget of of('PodDisruptionBudget')) assert.equal(budget.spec.maxUnavailable, 1, budget.metadata.name);
+    const scalers = new Map(of('HorizontalPodAutoscaler').map((one) => [one.metadata.name, one]));
+    if (overlay === 'prod') for (const name of ['match-svc', 'order-svc', 'chat-svc', 'gateway']) assert.ok(scalers.has(name), `${name} is scaled`);
+    for (const scaler of scalers.values()) {
       assert.ok(deployments.has(scaler.spec.scaleTargetRef.name));
+      assert.deepEqual(scaler.spec.metrics.map(({ type }) => type), ['Resource', 'Pods'], 'on CPU and on what waits');
       if (['match-svc', 'order-svc', 'chat-svc'].includes(scaler.metadata.name)) assert.equal(scaler.spec.behavior.scaleDown.stabilizationWindowSeconds, 600);
       if (overlay === 'prod') assert.equal(deployments.get(scaler.metadata.name).spec.replicas, scaler.spec.minReplicas);
     }
