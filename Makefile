@@ -13,7 +13,7 @@ DAEMONS := gateway $(SERVICES)
 ROOMS := $(SERVICES)
 
 PACKAGES := libmicrohttpd libwebsockets rdkafka hiredis libpq libcjson libjwt libcurl openssl libargon2 libutf8proc
-ifneq ($(MAKECMDGOALS),$(filter help install run up down status inbox clean,$(MAKECMDGOALS)))
+ifneq ($(or $(filter-out help install run up down status inbox clean,$(MAKECMDGOALS)),$(if $(MAKECMDGOALS),,build)),)
 PACKAGE_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 endif
 LIBS := -lmicrohttpd -lwebsockets -lev -lrdkafka -lhiredis -lpq -lcjson -ljwt -lcurl -lssl -lcrypto -largon2 -lutf8proc -lpthread -lm

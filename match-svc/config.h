@@ -19,6 +19,7 @@ struct match_config {
     int64_t slow_seconds;  /* a reader may be behind so long */
     /* what everybody may look at */
     int64_t depth_ms;           /* between two states of a company */
+    int64_t feed_ms;            /* between two turns of telling viewers */
     int64_t depth_keep_seconds; /* how long a closed market's companies stay */
 };
 

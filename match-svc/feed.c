@@ -17,13 +17,11 @@ enum {
 
 /* ---- companies that changed: from the listener to the loop ---- */
 
-static void look_at_all(struct feed *feed, int64_t now_ms)
+static void look_at_all(struct feed *feed)
 {
     for (uint32_t i = 0; i < feed->companies.room; i++) {
-        for (struct id_node *at = feed->companies.buckets[i], *next; at; at = next) {
-            next = at->next; /* a company that is gone is freed */
-            company_changed(feed, (struct feed_company *)(void *)at, now_ms);
-        }
+        for (struct id_node *at = feed->companies.buckets[i]; at; at = at->next)
+            company_changed(feed, (struct feed_company *)(void *)at);
     }
 }
 
@@ -32,7 +30,6 @@ static void on_changed(void *app, void *payload)
     (void)payload;
     struct feed *feed = app;
     struct uuid companies[CHANGED_MAX];
-    const int64_t now_ms = clock_monotonic_ms();
     (void)pthread_mutex_lock(&feed->changed.lock);
     const size_t count = feed->changed.count;
     const bool all = feed->changed.all;
@@ -43,11 +40,11 @@ static void on_changed(void *app, void *payload)
     for (size_t i = 0; i < count && !all; i++) {
         struct feed_company *company = (struct feed_company *)(void *)id_map_get(&feed->companies, &companies[i]);
         if (company)
-            company_changed(feed, company, now_ms);
+            company_changed(feed, company);
     }
     if (all)
-        look_at_all(feed, now_ms);
-    companies_tell_trades(feed);
+        look_at_all(feed);
+    companies_turn(feed, clock_monotonic_ms());
 }
 
 static void note_changed(struct feed *feed, const struct uuid *company) /* locked */
@@ -75,7 +72,7 @@ void feed_hear_depth(struct feed *feed, const struct kafka_batch *batch)
     }
 }
 
-/* ---- trades: at once ---- */
+/* ---- trades: from the listener to the loop ---- */
 
 struct heard_trade {
     struct uuid company;
@@ -103,7 +100,7 @@ static void on_trades(void *app, void *payload)
         if (company)
             company_trade(feed, company, &heard->trades[i].trade);
     }
-    companies_tell_trades(feed);
+    companies_turn(feed, clock_monotonic_ms());
     heard_free(feed, heard);
 }
 
@@ -160,7 +157,7 @@ static void on_tick(void *app)
 {
     struct feed *feed = app;
     const int64_t now_ms = clock_monotonic_ms();
-    companies_tick(feed, now_ms);
+    companies_turn(feed, now_ms);
     session_tick(feed, now_ms);
 }
 

@@ -1,6 +1,5 @@
 #include "feed_internal.h"
 
-#include "clock.h"
 #include "feed_tell.h"
 #include "mem.h"
 
@@ -42,7 +41,7 @@ struct ws_frame *company_snapshot(struct feed *feed, struct feed_company *compan
     else if (channel == FEED_TICKER)
         tell_ticker(&feed->scratch, state, true);
     else
-        tell_trades(&feed->scratch, &company->node.id, company->trades.items, company->trades.count, true);
+        tell_trades(&feed->scratch, &company->node.id, company->told.items, company->told.count, true);
     metric_add(feed->m_frames[channel], 1);
     return company->snapshots[channel] = feed_frame(feed);
 }
@@ -64,28 +63,24 @@ struct feed_company *company_get(struct feed *feed, const struct uuid *id)
     company->node.id = *id;
     company->shown = state;
     company->book_seq = table_state_of(state)->seq;
-    company->trades = table_state_of(state)->trades;
+    company->trades = company->told = table_state_of(state)->trades;
     id_map_put(&feed->companies, &company->node);
     return company;
 }
 
-static void leave_lists(struct feed *feed, struct feed_company *company)
+static void leave_turn(struct feed *feed, struct feed_company *company)
 {
     struct feed_company **at = &feed->due;
-    while (company->due && *at != company)
+    if (!company->due)
+        return;
+    while (*at != company)
         at = &(*at)->due_next;
-    if (company->due)
-        *at = company->due_next;
-    at = &feed->fresh;
-    while (company->fresh_listed && *at != company)
-        at = &(*at)->fresh_next;
-    if (company->fresh_listed)
-        *at = company->fresh_next;
+    *at = company->due_next;
 }
 
 static void company_free(struct feed *feed, struct feed_company *company)
 {
-    leave_lists(feed, company);
+    leave_turn(feed, company);
     id_map_remove(&feed->companies, &company->node);
     atomic_fetch_sub(&feed->watched, 1);
     for (int channel = 0; channel < FEED_CHANNELS; channel++)
@@ -128,6 +123,20 @@ void company_remove_sub(struct feed *feed, struct feed_sub *sub)
 
 /* ---- trades ---- */
 
+static void tell_fresh(struct feed *feed, struct feed_company *company)
+{
+    if (!company->fresh_count)
+        return;
+    for (size_t i = 0; i < company->fresh_count; i++)
+        (void)trades_add(&company->told, &company->fresh[i]);
+    forget_snapshot(company, FEED_TRADES);
+    if (company->subs[FEED_TRADES]) {
+        tell_trades(&feed->scratch, &company->node.id, company->fresh, company->fresh_count, false);
+        tell_all(feed, company, FEED_TRADES);
+    }
+    company->fresh_count = 0;
+}
+
 static void put_fresh(struct feed *feed, struct feed_company *company, const struct depth_trade *trade)
 {
     if (company->fresh_count == company->fresh_room) {
@@ -135,58 +144,35 @@ static void put_fresh(struct feed *feed, struct feed_company *company, const str
         company->fresh = mem_grow(company->fresh, company->fresh_room, sizeof *company->fresh);
     }
     company->fresh[company->fresh_count++] = *trade;
-    if (company->fresh_listed)
-        return;
-    company->fresh_listed = true;
-    company->fresh_next = feed->fresh;
-    feed->fresh = company;
-}
-
-static void tell_fresh(struct feed *feed, struct feed_company *company)
-{
-    tell_trades(&feed->scratch, &company->node.id, company->fresh, company->fresh_count, false);
-    tell_all(feed, company, FEED_TRADES);
-    company->fresh_count = 0;
+    if (company->fresh_count == TRADES_A_FRAME)
+        tell_fresh(feed, company);
 }
 
 static void tell_trades_anew(struct feed *feed, struct feed_company *company)
 {
     company->trades_lost = false;
-    company->fresh_count = 0;
+    company->told = company->trades;
     forget_snapshot(company, FEED_TRADES);
-    tell_trades(&feed->scratch, &company->node.id, company->trades.items, company->trades.count, true);
+    tell_trades(&feed->scratch, &company->node.id, company->told.items, company->told.count, true);
     tell_all(feed, company, FEED_TRADES);
 }
 
+/* What came before the hole is told as ever. */
 static void lose_trades(struct feed *feed, struct feed_company *company)
 {
     metric_add(feed->m_holes, 1);
+    tell_fresh(feed, company);
     company->trades_lost = true;
-    company->fresh_count = 0;
 }
 
 void company_trade(struct feed *feed, struct feed_company *company, const struct depth_trade *trade)
 {
     const enum trades_news news = trades_add(&company->trades, trade);
-    if (news == TRADES_SAME)
-        return;
-    forget_snapshot(company, FEED_TRADES);
-    if (news == TRADES_ANOTHER)
+    if (news == TRADES_ANOTHER) {
         lose_trades(feed, company);
-    else if (!company->trades_lost)
+    } else if (news == TRADES_MORE && !company->trades_lost) {
         put_fresh(feed, company, trade);
-    if (company->fresh_count == TRADES_A_FRAME)
-        tell_fresh(feed, company);
-}
-
-void companies_tell_trades(struct feed *feed)
-{
-    while (feed->fresh) {
-        struct feed_company *company = feed->fresh;
-        feed->fresh = company->fresh_next;
-        company->fresh_listed = false;
-        if (company->fresh_count)
-            tell_fresh(feed, company);
+        company_changed(feed, company);
     }
 }
 
@@ -195,8 +181,8 @@ static void merge_trades(struct feed *feed, struct feed_company *company, const 
 {
     const int64_t last = trades_last(&company->trades);
     const enum trades_news news = trades_merge(&company->trades, &state->trades);
-    forget_snapshot(company, FEED_TRADES);
     if (company->trades_lost || news == TRADES_ANOTHER) {
+        tell_fresh(feed, company);
         const bool whole = company->trades.count == DEPTH_TRADES ||
                            (company->trades.count && trades_last(&state->trades) >= company->trades.items[0].number);
         if (whole)
@@ -245,41 +231,37 @@ static void tell_gone(struct feed *feed, struct feed_company *company)
     }
 }
 
-static void tell_now(struct feed *feed, struct feed_company *company, int64_t now_ms)
+static void tell_company(struct feed *feed, struct feed_company *company)
 {
     struct table_state *newest = table_get(feed->table, &company->node.id);
     if (!newest) {
         tell_gone(feed, company);
         return;
     }
-    company->told_ms = now_ms;
     if (table_state_of(newest)->seq > table_state_of(company->shown)->seq)
         tell_state(feed, company, &newest);
     table_state_release(&newest);
+    tell_fresh(feed, company);
 }
 
-void company_changed(struct feed *feed, struct feed_company *company, int64_t now_ms)
+void company_changed(struct feed *feed, struct feed_company *company)
 {
     if (company->due)
         return;
-    if (now_ms - company->told_ms >= feed->options.every_ms) {
-        tell_now(feed, company, now_ms);
-        return;
-    }
     company->due = true;
     company->due_next = feed->due;
     feed->due = company;
 }
 
-void companies_tick(struct feed *feed, int64_t now_ms)
+void companies_turn(struct feed *feed, int64_t now_ms)
 {
-    struct feed_company *waiting = feed->due;
-    feed->due = NULL;
-    while (waiting) {
-        struct feed_company *company = waiting;
-        waiting = company->due_next;
+    if (!feed->due || now_ms - feed->turn_ms < feed->options.every_ms)
+        return;
+    feed->turn_ms = now_ms;
+    while (feed->due) {
+        struct feed_company *company = feed->due;
+        feed->due = company->due_next;
         company->due = false;
-        company_changed(feed, company, now_ms); /* now, or listed again */
+        tell_company(feed, company);
     }
-    companies_tell_trades(feed);
 }

@@ -51,22 +51,21 @@ struct feed_session {
     bool over;         /* being closed: nothing more is sent or heard */
 };
 
-/* What viewers were told of a company. */
+/* What viewers were told of a company, and what they will be told in the next turn. A snapshot shows what was told, so
+ * that the next delta fits on it whoever has it. */
 struct feed_company {
     struct id_node node;
-    struct table_state *shown; /* the last state whose book and figures were told */
-    int64_t book_seq;          /* of the last frame of the book */
-    struct depth_trades trades;
-    bool trades_lost; /* there was a hole: the trades are told anew once it is closed */
+    struct table_state *shown;  /* the last state whose book and figures were told */
+    int64_t book_seq;           /* of the last frame of the book */
+    struct depth_trades trades; /* that are known */
+    struct depth_trades told;   /* that were told */
+    bool trades_lost;           /* there was a hole: the trades are told anew once it is closed */
     struct depth_trade *fresh;
-    size_t fresh_count, fresh_room; /* trades that were added and not told */
-    bool fresh_listed;
-    struct feed_company *fresh_next;
-    int64_t told_ms;
-    bool due; /* a newer state waits for its time */
+    size_t fresh_count, fresh_room; /* trades that are known and not told */
+    bool due;                       /* there may be something to tell in the next turn */
     struct feed_company *due_next;
     struct feed_sub *subs[FEED_CHANNELS];
-    struct ws_frame *snapshots[FEED_CHANNELS]; /* as of now; NULL until somebody needs it */
+    struct ws_frame *snapshots[FEED_CHANNELS]; /* of what was told; NULL until somebody needs it */
 };
 
 struct feed {
@@ -78,7 +77,8 @@ struct feed {
     struct feed_session *sessions, *behind;
     int session_count;
     struct id_map companies;
-    struct feed_company *due, *fresh;
+    struct feed_company *due;
+    int64_t turn_ms;     /* when the last turn was */
     struct arena *arena; /* of the frame at hand */
     struct str scratch;
     bool draining;
@@ -118,11 +118,11 @@ void company_add_sub(struct feed *feed, struct feed_company *company, struct fee
 void company_remove_sub(struct feed *feed, struct feed_sub *sub); /* the company too, when nobody looks any more */
 struct ws_frame *company_snapshot(struct feed *feed, struct feed_company *company,
                                   enum feed_channel channel); /* lent */
-/* The table says something else of it. */
-void company_changed(struct feed *feed, struct feed_company *company, int64_t now_ms);
+/* There may be something to tell of it: the table says something else, or there was a trade. */
+void company_changed(struct feed *feed, struct feed_company *company);
 void company_trade(struct feed *feed, struct feed_company *company, const struct depth_trade *trade);
-void companies_tell_trades(struct feed *feed); /* what company_trade added */
-void companies_tick(struct feed *feed, int64_t now_ms);
+/* Tells what is due of all companies, once the last turn is every_ms ago; so all that a viewer gets leaves together. */
+void companies_turn(struct feed *feed, int64_t now_ms);
 /* Of the text in feed->scratch, which is empty afterwards. */
 struct ws_frame *feed_frame(struct feed *feed);
 

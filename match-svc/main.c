@@ -20,7 +20,7 @@ static struct feed *open_feed(const struct match_config *config, struct table *t
                                              .gateway_addresses = config->service.gateway_addresses,
                                              .connections_max = (int)config->ws_connections_max,
                                              .output_max = (size_t)config->ws_output_max,
-                                             .every_ms = (int)config->depth_ms,
+                                             .every_ms = (int)config->feed_ms,
                                              .patience_ms = config->slow_seconds * 1000,
                                              .drain_seconds = config->service.drain_seconds},
                       table, backend, err);
