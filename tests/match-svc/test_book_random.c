@@ -192,7 +192,7 @@ struct memory {
 static void remember(struct memory *memory, struct manner *manner, struct market_command *command, uint64_t before)
 {
     if (command->kind == MARKET_PLACE && manner->orders > before) {
-        if (before == memory->capacity) {
+        if (before >= memory->capacity) { /* above it: the CLOSE took the place of a command that had an id */
             memory->capacity = memory->capacity ? memory->capacity * 2 : 1024;
             memory->owners = mem_grow(memory->owners, memory->capacity, sizeof *memory->owners);
         }
