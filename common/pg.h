@@ -107,6 +107,12 @@ bool pg_tx_post(struct pg_tx *tx, const struct pg_statement *statement, struct p
                 struct pg_result **result, struct err *err);
 bool pg_tx_flush(struct pg_tx *tx, struct err *err);
 
+/* Many new rows: `statement` is COPY table (columns) FROM STDIN (FORMAT binary), `rows` are of pg_copy.h. Half the
+ * server's work of an INSERT from arrays; it knows no ON CONFLICT. The text is parsed each time. *count: rows that are
+ * in. */
+bool pg_tx_copy(struct pg_tx *tx, const struct pg_statement *statement, struct view rows, int64_t *count,
+                struct err *err);
+
 /* Several statements without parameters: migrations only. */
 bool pg_tx_script(struct pg_tx *tx, const char *sql, struct err *err);
 

@@ -12,6 +12,7 @@
 enum {
     PREPARED_MAX = 512, /* statements kept prepared on a connection; more run unprepared */
     SCHEMA_NAME_MAX = 63,
+    COPY_PIECE = 1 << 18,
 };
 
 /* A transaction that its owner left open (a process stopped by SIGSTOP, say) gives its locks back after this. */
@@ -426,6 +427,52 @@ struct pg_result *pg_conn_run(struct pg_conn *conn, const struct pg_statement *s
     if (!ok)
         pg_result_release(&result);
     return result;
+}
+
+/* Puts all rows on their way, by pieces: libpq holds what the socket does not take at once. A failure shows in the
+ * result of the command. */
+static void send_rows(struct pg_conn *conn, struct view rows, struct command *command)
+{
+    while (rows.length && !command->over) {
+        const size_t piece = rows.length < COPY_PIECE ? rows.length : COPY_PIECE;
+        int unsent;
+        if (PQputCopyData(conn->libpq, rows.bytes, (int)piece) != 1)
+            return;
+        rows = (struct view){rows.bytes + piece, rows.length - piece};
+        while ((unsent = PQflush(conn->libpq)) > 0 && !command->over) {
+            if (!wait_socket(conn->libpq, POLLIN | POLLOUT, command->deadline_ms))
+                command->over = true;
+            else
+                (void)PQconsumeInput(conn->libpq);
+        }
+        if (unsent < 0)
+            return;
+    }
+    if (!command->over)
+        (void)PQputCopyEnd(conn->libpq, NULL);
+}
+
+bool pg_conn_copy(struct pg_conn *conn, const struct pg_statement *statement, struct view rows, int64_t *count,
+                  int limit_ms, enum pg_outcome *outcome, struct err *err)
+{
+    struct pg_result *result = NULL;
+    const struct pg_posted posted = {.name = statement->name, .result = &result};
+    struct command command = {.name = statement->name, .deadline_ms = clock_monotonic_ms() + limit_ms};
+    if (conn->broken || !PQsendQuery(conn->libpq, statement->sql))
+        return not_sent(conn, statement->name, outcome, err);
+    PGresult *begun = next_result(conn, command.deadline_ms, &command.over);
+    if (begun && PQresultStatus(begun) == PGRES_COPY_IN) {
+        PQclear(begun);
+        send_rows(conn, rows, &command);
+    } else {
+        command.failed = begun;
+    }
+    if (!command.over)
+        take_results(conn, &posted, &command);
+    const bool ok = conclude(conn, &command, outcome, err);
+    *count = ok && result ? pg_changed(result) : 0;
+    pg_result_release(&result);
+    return ok;
 }
 
 bool pg_conn_script(struct pg_conn *conn, const char *sql, int limit_ms, enum pg_outcome *outcome, struct err *err)

@@ -65,6 +65,10 @@ bool pg_conn_flush(struct pg_conn *conn, int limit_ms, enum pg_outcome *outcome,
 /* Whoever wanted the results of what was posted is gone. */
 void pg_conn_forget_results(struct pg_conn *conn);
 
+/* COPY ... FROM STDIN with all its rows. Nothing may be posted. */
+bool pg_conn_copy(struct pg_conn *conn, const struct pg_statement *statement, struct view rows, int64_t *count,
+                  int limit_ms, enum pg_outcome *outcome, struct err *err);
+
 /* Plain SQL without parameters and without rows: LISTEN, migrations. Nothing may be posted. */
 bool pg_conn_script(struct pg_conn *conn, const char *sql, int limit_ms, enum pg_outcome *outcome, struct err *err);
 /* Sleeps until the server sends something (conn may be NULL), other_fd (-1: none) is readable, or the limit is over. */

@@ -62,6 +62,21 @@ bool pg_tx_exec(struct pg_tx *tx, const struct pg_statement *statement, struct p
     return result != NULL;
 }
 
+static bool begin(struct pg_tx *tx, enum pg_outcome *outcome, struct err *err)
+{
+    return tx->begun || pg_conn_script(tx->conn, "BEGIN", PG_WAIT_MS, outcome, err);
+}
+
+bool pg_tx_copy(struct pg_tx *tx, const struct pg_statement *statement, struct view rows, int64_t *count,
+                struct err *err)
+{
+    enum pg_outcome outcome = PG_OK;
+    bool ok = pg_tx_flush(tx, err) && begin(tx, &outcome, err) &&
+              pg_conn_copy(tx->conn, statement, rows, count, PG_WAIT_MS, &outcome, err);
+    note(tx, outcome);
+    return ok;
+}
+
 bool pg_tx_script(struct pg_tx *tx, const char *sql, struct err *err)
 {
     enum pg_outcome outcome = PG_OK;

@@ -360,8 +360,6 @@ static bool move(struct scene *scene, const struct uuid *user, uint8_t company, 
     account->cash += cash;
     account->changed = holding->changed = true;
     *bot = account->bot;
-    line(scene, user, &NOBODY, cash);
-    line(scene, user, &market_of(scene)->companies[company].id, shares);
     return true;
 }
 

@@ -8,7 +8,8 @@
  * It trusts nothing: a gap, an account that must be there and is not, a balance below zero or a trade out of turn is a
  * failure (ERR_INTERNAL, in words), and nothing of the portion may be written then. Doubles are passed over. CLOSED
  * ends a portion (fold_closes): what it does to orders and holdings, the caller does in the schema. Ledger: the lines
- * of one event sum to zero per asset; user of zeros: the issuer; company of zeros: cash. Threads: one. */
+ * of one event sum to zero per asset; user of zeros: the issuer; company of zeros: cash; those of a trade follow from
+ * the trade, and are not told here. Threads: one. */
 #ifndef MADANG_ORDER_FOLD_H
 #define MADANG_ORDER_FOLD_H
 

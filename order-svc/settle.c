@@ -74,8 +74,9 @@ struct batch_work {
     struct pg_tx *tx;
     int64_t trades, events, doubles, unknown, differences;
     bool gap, contradiction;
-    bool behind;    /* the schema stands before the batch */
-    bool caught_up; /* and the log has nothing in between any more */
+    bool refused_again; /* the id of a refused order came again: looked for from now on */
+    bool behind;        /* the schema stands before the batch */
+    bool caught_up;     /* and the log has nothing in between any more */
 };
 
 struct portion {
@@ -120,7 +121,8 @@ static bool settle_portion(struct batch_work *work, struct portion *portion, str
     ok = ok && store_settle_load(work->tx, arena, fold, err);
     for (size_t i = 0; ok && i < portion->count; i++)
         ok = fold_one(work, portion->records[i], portion->offsets[i], err);
-    ok = ok && store_settle_write(work->tx, arena, fold, work->batch->partition, err);
+    ok = ok && (!work->refused_again || store_settle_forget_refused(work->tx, arena, fold, err)) &&
+         store_settle_write(work->tx, arena, fold, work->batch->partition, err);
     work->trades += (int64_t)fold->trades.count;
     portion->count = portion->events = 0;
     arena_reset(arena);
@@ -216,7 +218,11 @@ static bool settle_in(struct pg_tx *tx, void *payload, struct err *err)
 {
     struct batch_work *work = payload;
     const struct kafka_batch *batch = work->batch;
-    *work = (struct batch_work){.settle = work->settle, .batch = batch, .tx = tx, .caught_up = work->caught_up};
+    *work = (struct batch_work){.settle = work->settle,
+                                .batch = batch,
+                                .tx = tx,
+                                .refused_again = work->refused_again,
+                                .caught_up = work->caught_up};
     AUTO_FREE struct portion *portion = MEM_NEW(portion);
     size_t first;
     int64_t next_offset;
@@ -259,7 +265,12 @@ static bool settle_now(struct settle *settle, const struct kafka_batch *batch, b
 {
     const int64_t began_us = clock_monotonic_us();
     struct batch_work work = {.settle = settle, .batch = batch, .caught_up = caught_up};
-    const bool ok = pg_transaction(settle->db, settle_in, &work, err);
+    bool ok = pg_transaction(settle->db, settle_in, &work, err);
+    if (!ok && pg_violated(err, "orders_pkey")) { /* so rare that only then every new order is looked up */
+        err_clear(err);
+        work.refused_again = true;
+        ok = pg_transaction(settle->db, settle_in, &work, err);
+    }
     tell(&work, ok, began_us, err);
     *behind = !ok && work.behind;
     return ok;

@@ -18,7 +18,7 @@ static const struct pg_statement CASH_OUT_LINES = {
     " UNION ALL SELECT NULL, company_id, sum(quantity)::bigint FROM owned GROUP BY company_id"
     " UNION ALL SELECT user_id, NULL, sum(worth)::bigint FROM owned GROUP BY user_id"
     " UNION ALL SELECT NULL, NULL, -sum(worth)::bigint FROM owned HAVING count(*) > 0)"
-    " INSERT INTO ledger (market_id, seq, line, user_id, company_id, amount)"
+    " INSERT INTO entries (market_id, seq, line, user_id, company_id, amount)"
     " SELECT $1, $2, row_number() OVER (ORDER BY user_id, company_id) - 1, user_id, company_id, amount FROM lines"
     " WHERE amount <> 0"};
 static const struct pg_statement CASH_OUT = {
@@ -54,7 +54,7 @@ static const struct pg_statement MAKE_MISSING = {
     " AS n (user_id, bot, cash) JOIN markets m ON m.id = $1"
     " WHERE n.cash = CASE n.bot WHEN 0 THEN m.seed_cash ELSE 0 END"
     " ON CONFLICT (market_id, user_id) DO NOTHING RETURNING user_id, cash)"
-    " INSERT INTO ledger (market_id, seq, line, user_id, company_id, amount)"
+    " INSERT INTO entries (market_id, seq, line, user_id, company_id, amount)"
     " SELECT $1, $2, row_number() OVER (ORDER BY made.user_id, side.sign) - 1,"
     " CASE WHEN side.sign > 0 THEN made.user_id END, NULL, made.cash * side.sign"
     " FROM made CROSS JOIN (VALUES (-1), (1)) AS side (sign) WHERE made.cash <> 0"};

@@ -1,6 +1,7 @@
 #include "store_settle.h"
 
 #include "mem.h"
+#include "pg_copy.h"
 #include "sheet.h"
 
 #include <string.h>
@@ -303,29 +304,13 @@ static bool write_holdings(struct pg_tx *tx, struct arena *arena, const struct f
 /* ---- orders ---- */
 
 /* A refused order's id may come again while it was refused for the market's sake: the newer telling stands. */
-static const struct pg_statement PUT_ORDERS = {
-    "settle_put_orders",
-    "INSERT INTO orders AS o (id, market_id, company_id, user_id, side, type, tif, post_only, bot, client_order_id,"
-    " price, quantity, filled, paid, status, reason, seq, created_at, updated_at)"
-    " SELECT id, market_id, company_id, user_id, side, type, tif, post_only <> 0, bot <> 0, client,"
-    " CASE WHEN type = 'market' THEN nullif(price, 0) ELSE price END, quantity, filled, paid, status, reason, seq,"
-    " " SQL_AT("created") ", " SQL_AT(
-        "updated") " FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[],"
-                   " $5::text[], $6::text[], $7::text[], $8::bigint[], $9::bigint[], $10::text[], $11::bigint[], "
-                   "$12::bigint[],"
-                   " $13::bigint[], $14::bigint[], $15::text[], $16::text[], $17::bigint[], $18::bigint[], "
-                   "$19::bigint[])"
-                   " AS n (id, market_id, company_id, user_id, side, type, tif, post_only, bot, client, price, "
-                   "quantity, filled, paid,"
-                   " status, reason, seq, created, updated)"
-                   " ON CONFLICT (id) DO UPDATE SET company_id = excluded.company_id, user_id = excluded.user_id,"
-                   " side = excluded.side, type = excluded.type, tif = excluded.tif, post_only = excluded.post_only,"
-                   " bot = excluded.bot, client_order_id = excluded.client_order_id, price = excluded.price,"
-                   " quantity = excluded.quantity, filled = excluded.filled, paid = excluded.paid, status = "
-                   "excluded.status,"
-                   " reason = excluded.reason, seq = excluded.seq, created_at = excluded.created_at, updated_at = "
-                   "excluded.updated_at"
-                   " WHERE o.status = 'rejected' AND o.market_id = excluded.market_id"};
+static const struct pg_statement FORGET_REFUSED = {
+    "settle_forget_refused", "DELETE FROM orders o USING unnest($1::uuid[], $2::uuid[]) AS n (id, market_id)"
+                             " WHERE o.id = n.id AND o.market_id = n.market_id AND o.status = 'rejected'"};
+static const struct pg_statement COPY_ORDERS = {
+    "settle_copy_orders",
+    "COPY orders (id, market_id, company_id, user_id, side, type, tif, post_only, bot, client_order_id, price,"
+    " quantity, filled, paid, status, reason, seq, created_at, updated_at) FROM STDIN (FORMAT binary)"};
 /* price and quantity 0: as they are; status NULL: as it is. */
 static const struct pg_statement CHANGE_ORDERS = {
     "settle_change_orders",
@@ -347,33 +332,38 @@ static const char *reason_of(const struct fold_order *order)
     return order->reason == REASON_NONE ? NULL : market_reason_name(order->reason);
 }
 
-static void put_order(struct sheet *sheet, const struct fold *fold, const struct fold_order *order)
+enum {
+    ORDER_COLUMNS = 19,
+    TRADE_COLUMNS = 14,
+    WORD_BYTES = 36
+}; /* of a text that is a name of ours, with its length */
+
+static void put_order(struct str *rows, const struct fold *fold, const struct fold_order *order)
 {
-    static const struct uuid NONE;
     const struct market_order *wish = &order->wish;
-    sheet_uuid(sheet, 0, wish->order_id);
-    sheet_uuid(sheet, 1, fold->markets.items[order->market].id);
-    sheet_uuid(sheet, 2, order->company_known ? *company_id(fold, order->market, wish->company) : NONE);
-    sheet_uuid(sheet, 3, wish->account);
-    sheet_text(sheet, 4, SIDES[wish->side]);
-    sheet_text(sheet, 5, TYPES[wish->type]);
-    sheet_text(sheet, 6, TIFS[wish->tif]);
-    sheet_i64(sheet, 7, wish->post_only);
-    sheet_i64(sheet, 8, wish->bot);
-    sheet_text(sheet, 9,
-               wish->client_order_id.length
-                   ? arena_bytes(sheet->arena, wish->client_order_id.bytes, wish->client_order_id.length)
-                   : NULL);
-    sheet_i64(sheet, 10, wish->price);
-    sheet_i64(sheet, 11, wish->quantity);
-    sheet_i64(sheet, 12, order->filled);
-    sheet_i64(sheet, 13, order->paid);
-    sheet_text(sheet, 14, FOLD_STATUSES[order->status]);
-    sheet_text(sheet, 15, reason_of(order));
-    sheet_i64(sheet, 16, order->seq);
-    sheet_i64(sheet, 17, order->created_ms);
-    sheet_i64(sheet, 18, order->updated_ms);
-    sheet_end_row(sheet);
+    const struct view client = wish->client_order_id;
+    char *at = pg_copy_row(rows, ORDER_COLUMNS,
+                           ORDER_COLUMNS * PG_COPY_VALUE_BYTES + 5 * WORD_BYTES + wish->client_order_id.length);
+    at = pg_copy_uuid(at, wish->order_id);
+    at = pg_copy_uuid(at, fold->markets.items[order->market].id);
+    at = order->company_known ? pg_copy_uuid(at, *company_id(fold, order->market, wish->company)) : pg_copy_null(at);
+    at = pg_copy_uuid(at, wish->account);
+    at = pg_copy_text(at, SIDES[wish->side]);
+    at = pg_copy_text(at, TYPES[wish->type]);
+    at = pg_copy_text(at, TIFS[wish->tif]);
+    at = pg_copy_bool(at, wish->post_only);
+    at = pg_copy_bool(at, wish->bot);
+    at = client.length ? pg_copy_bytes(at, client.bytes, client.length) : pg_copy_null(at);
+    at = wish->type == TYPE_MARKET && !wish->price ? pg_copy_null(at) : pg_copy_i64(at, wish->price);
+    at = pg_copy_i64(at, wish->quantity);
+    at = pg_copy_i64(at, order->filled);
+    at = pg_copy_i64(at, order->paid);
+    at = pg_copy_text(at, FOLD_STATUSES[order->status]);
+    at = pg_copy_text(at, reason_of(order));
+    at = pg_copy_i64(at, order->seq);
+    at = pg_copy_time(at, order->created_ms);
+    at = pg_copy_time(at, order->updated_ms);
+    pg_copy_row_end(rows, at);
 }
 
 static void put_change(struct sheet *sheet, const struct fold *fold, const struct fold_order *order)
@@ -398,18 +388,42 @@ static bool all_there(const char *what, size_t meant, int64_t changed, struct er
            err_set_internal(err, &ERR_INTERNAL, "%s: %zu meant, %lld there", what, meant, (long long)changed);
 }
 
-static bool insert_orders(struct pg_tx *tx, const struct sheet *made, struct err *err)
+static bool insert(struct pg_tx *tx, const struct pg_statement *copy, const char *what, struct str *rows, size_t count,
+                   struct err *err)
 {
-    int64_t changed;
-    const struct sheet s = *made;
-    return pg_tx_exec(tx, &PUT_ORDERS,
-                      PARAMS(SHEET_UUIDS(s, 0), SHEET_UUIDS(s, 1), SHEET_UUIDS(s, 2), SHEET_UUIDS(s, 3),
-                             SHEET_TEXTS(s, 4), SHEET_TEXTS(s, 5), SHEET_TEXTS(s, 6), SHEET_I64S(s, 7),
-                             SHEET_I64S(s, 8), SHEET_TEXTS(s, 9), SHEET_I64S(s, 10), SHEET_I64S(s, 11),
-                             SHEET_I64S(s, 12), SHEET_I64S(s, 13), SHEET_TEXTS(s, 14), SHEET_TEXTS(s, 15),
-                             SHEET_I64S(s, 16), SHEET_I64S(s, 17), SHEET_I64S(s, 18)),
-                      &changed, err) &&
-           all_there("new orders", s.count, changed, err);
+    int64_t there;
+    pg_copy_end(rows);
+    return pg_tx_copy(tx, copy, (struct view){rows->bytes, rows->length}, &there, err) &&
+           all_there(what, count, there, err);
+}
+
+static bool insert_orders(struct pg_tx *tx, const struct fold *fold, struct err *err)
+{
+    AUTO_STR rows = {0};
+    size_t count = 0;
+    pg_copy_begin(&rows);
+    for (size_t i = 0; i < fold->orders.count; i++) {
+        if (!fold->orders.items[i].made)
+            continue;
+        put_order(&rows, fold, &fold->orders.items[i]);
+        count++;
+    }
+    return !count || insert(tx, &COPY_ORDERS, "new orders", &rows, count, err);
+}
+
+bool store_settle_forget_refused(struct pg_tx *tx, struct arena *arena, const struct fold *fold, struct err *err)
+{
+    struct sheet sheet = sheet_open(arena, fold->orders.count);
+    for (size_t i = 0; i < fold->orders.count; i++) {
+        const struct fold_order *order = &fold->orders.items[i];
+        if (!order->made)
+            continue;
+        sheet_uuid(&sheet, 0, order->wish.order_id);
+        sheet_uuid(&sheet, 1, fold->markets.items[order->market].id);
+        sheet_end_row(&sheet);
+    }
+    return !sheet.count ||
+           pg_tx_exec(tx, &FORGET_REFUSED, PARAMS(SHEET_UUIDS(sheet, 0), SHEET_UUIDS(sheet, 1)), NULL, err);
 }
 
 static bool change_orders(struct pg_tx *tx, const struct sheet *changes, struct err *err)
@@ -426,32 +440,22 @@ static bool change_orders(struct pg_tx *tx, const struct sheet *changes, struct 
 
 static bool write_orders(struct pg_tx *tx, struct arena *arena, const struct fold *fold, struct err *err)
 {
-    struct sheet made = sheet_open(arena, fold->orders.count), changes = sheet_open(arena, fold->orders.count);
-    for (size_t i = 0; i < fold->orders.count; i++) {
-        const struct fold_order *order = &fold->orders.items[i];
-        if (order->made)
-            put_order(&made, fold, order);
-        else if (order->touched)
-            put_change(&changes, fold, order);
-    }
-    return (!made.count || insert_orders(tx, &made, err)) && (!changes.count || change_orders(tx, &changes, err));
+    struct sheet changes = sheet_open(arena, fold->orders.count);
+    for (size_t i = 0; i < fold->orders.count; i++)
+        if (!fold->orders.items[i].made && fold->orders.items[i].touched)
+            put_change(&changes, fold, &fold->orders.items[i]);
+    return insert_orders(tx, fold, err) && (!changes.count || change_orders(tx, &changes, err));
 }
 
 /* ---- trades, ledger, candles ---- */
 
-static const struct pg_statement INSERT_TRADES = {
-    "settle_insert_trades",
-    "INSERT INTO trades (company_id, number, market_id, seq, price, quantity, taker_side, maker_order, taker_order,"
-    " maker, taker, maker_bot, taker_bot, at) SELECT company_id, number, market_id, seq, price, quantity, taker_side,"
-    " maker_order, taker_order, maker, taker, maker_bot <> 0, taker_bot <> 0, " SQL_AT(
-        "at") " FROM unnest($1::uuid[],"
-              " $2::bigint[], $3::uuid[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::uuid[], $9::uuid[],"
-              " $10::uuid[], $11::uuid[], $12::bigint[], $13::bigint[], $14::bigint[]) AS n (company_id, number,"
-              " market_id, seq, price, quantity, taker_side, maker_order, taker_order, maker, taker, maker_bot,"
-              " taker_bot, at)"};
+static const struct pg_statement COPY_TRADES = {
+    "settle_copy_trades",
+    "COPY trades (company_id, number, market_id, seq, price, quantity, taker_side, maker_order, taker_order, maker,"
+    " taker, maker_bot, taker_bot, at) FROM STDIN (FORMAT binary)"};
 static const struct pg_statement INSERT_LINES = {
     "settle_insert_lines",
-    "INSERT INTO ledger (market_id, seq, line, user_id, company_id, amount)"
+    "INSERT INTO entries (market_id, seq, line, user_id, company_id, amount)"
     " SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::uuid[], $5::uuid[], $6::bigint[])"};
 static const struct pg_statement PUT_CANDLES = {
     "settle_put_candles",
@@ -462,33 +466,33 @@ static const struct pg_statement PUT_CANDLES = {
     " ON CONFLICT (company_id, at) DO UPDATE SET high = greatest(c.high, excluded.high),"
     " low = least(c.low, excluded.low), close = excluded.close, volume = c.volume + excluded.volume"};
 
-static bool write_trades(struct pg_tx *tx, struct arena *arena, const struct fold *fold, struct err *err)
+static void put_trade(struct str *rows, const struct fold *fold, const struct fold_trade *trade)
 {
-    struct sheet s = sheet_open(arena, fold->trades.count);
-    for (size_t i = 0; i < fold->trades.count; i++) {
-        const struct fold_trade *trade = &fold->trades.items[i];
-        sheet_uuid(&s, 0, *company_id(fold, trade->market, trade->company));
-        sheet_i64(&s, 1, trade->number);
-        sheet_uuid(&s, 2, fold->markets.items[trade->market].id);
-        sheet_i64(&s, 3, trade->seq);
-        sheet_i64(&s, 4, trade->price);
-        sheet_i64(&s, 5, trade->quantity);
-        sheet_text(&s, 6, SIDES[trade->taker_side]);
-        sheet_uuid(&s, 7, trade->maker_order);
-        sheet_uuid(&s, 8, trade->taker_order);
-        sheet_uuid(&s, 9, trade->maker);
-        sheet_uuid(&s, 10, trade->taker);
-        sheet_i64(&s, 11, trade->maker_bot);
-        sheet_i64(&s, 12, trade->taker_bot);
-        sheet_i64(&s, 13, trade->at_ms);
-        sheet_end_row(&s);
-    }
-    return !s.count || pg_tx_exec(tx, &INSERT_TRADES,
-                                  PARAMS(SHEET_UUIDS(s, 0), SHEET_I64S(s, 1), SHEET_UUIDS(s, 2), SHEET_I64S(s, 3),
-                                         SHEET_I64S(s, 4), SHEET_I64S(s, 5), SHEET_TEXTS(s, 6), SHEET_UUIDS(s, 7),
-                                         SHEET_UUIDS(s, 8), SHEET_UUIDS(s, 9), SHEET_UUIDS(s, 10), SHEET_I64S(s, 11),
-                                         SHEET_I64S(s, 12), SHEET_I64S(s, 13)),
-                                  NULL, err);
+    char *at = pg_copy_row(rows, TRADE_COLUMNS, TRADE_COLUMNS * PG_COPY_VALUE_BYTES + WORD_BYTES);
+    at = pg_copy_uuid(at, *company_id(fold, trade->market, trade->company));
+    at = pg_copy_i64(at, trade->number);
+    at = pg_copy_uuid(at, fold->markets.items[trade->market].id);
+    at = pg_copy_i64(at, trade->seq);
+    at = pg_copy_i64(at, trade->price);
+    at = pg_copy_i64(at, trade->quantity);
+    at = pg_copy_text(at, SIDES[trade->taker_side]);
+    at = pg_copy_uuid(at, trade->maker_order);
+    at = pg_copy_uuid(at, trade->taker_order);
+    at = pg_copy_uuid(at, trade->maker);
+    at = pg_copy_uuid(at, trade->taker);
+    at = pg_copy_bool(at, trade->maker_bot);
+    at = pg_copy_bool(at, trade->taker_bot);
+    at = pg_copy_time(at, trade->at_ms);
+    pg_copy_row_end(rows, at);
+}
+
+static bool write_trades(struct pg_tx *tx, const struct fold *fold, struct err *err)
+{
+    AUTO_STR rows = {0};
+    pg_copy_begin(&rows);
+    for (size_t i = 0; i < fold->trades.count; i++)
+        put_trade(&rows, fold, &fold->trades.items[i]);
+    return !fold->trades.count || insert(tx, &COPY_TRADES, "new trades", &rows, fold->trades.count, err);
 }
 
 static bool write_lines(struct pg_tx *tx, struct arena *arena, const struct fold *fold, struct err *err)
@@ -535,6 +539,6 @@ bool store_settle_write(struct pg_tx *tx, struct arena *arena, const struct fold
 {
     return write_markets(tx, arena, fold, partition, err) && write_companies(tx, arena, fold, err) &&
            write_accounts(tx, arena, fold, err) && write_holdings(tx, arena, fold, err) &&
-           write_orders(tx, arena, fold, err) && write_trades(tx, arena, fold, err) &&
-           write_lines(tx, arena, fold, err) && write_candles(tx, arena, fold, err);
+           write_orders(tx, arena, fold, err) && write_trades(tx, fold, err) && write_lines(tx, arena, fold, err) &&
+           write_candles(tx, arena, fold, err);
 }

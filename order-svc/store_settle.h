@@ -13,8 +13,12 @@ bool store_settle_begin(struct pg_tx *tx, const char *topic, int32_t partition, 
 bool store_settle_markets(struct pg_tx *tx, struct arena *arena, struct fold *fold, int32_t partition, struct err *err);
 /* Fills in the accounts and holdings that are named. */
 bool store_settle_load(struct pg_tx *tx, struct arena *arena, struct fold *fold, struct err *err);
+/* ERR_CONFLICT (orders_pkey): one of the new orders is there. */
 bool store_settle_write(struct pg_tx *tx, struct arena *arena, const struct fold *fold, int32_t partition,
                         struct err *err);
+/* Before writing, where there was such a conflict: those of the new orders that are there as refused ones are not any
+ * more. A refused order's id may come again. */
+bool store_settle_forget_refused(struct pg_tx *tx, struct arena *arena, const struct fold *fold, struct err *err);
 
 /* What CLOSED (of this seq) does: open orders end, shares go back to the issuer at the last price. last_seq: of the
  * record's last event. */

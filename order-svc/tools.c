@@ -56,7 +56,7 @@ static const struct pg_statement TURN_BACK = {
     "resettle_applied", "UPDATE applied a SET next_offset = least(a.next_offset, m.first_offset) FROM markets m"
                         " WHERE m.id = $1 AND a.topic = $2 AND a.partition = m.partition"};
 static const struct pg_statement FORGET[] = {
-    {"resettle_ledger", "DELETE FROM ledger WHERE market_id = $1"},
+    {"resettle_entries", "DELETE FROM entries WHERE market_id = $1"},
     {"resettle_trades", "DELETE FROM trades t USING companies c WHERE c.market_id = $1 AND t.company_id = c.id"},
     {"resettle_candles", "DELETE FROM candles k USING companies c WHERE c.market_id = $1 AND k.company_id = c.id"},
     {"resettle_orders", "DELETE FROM orders WHERE market_id = $1"},

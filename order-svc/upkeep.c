@@ -28,8 +28,8 @@ static const struct pg_statement OLDEST = {
 
 /* One after the other; a table is left when a portion of it finds nothing. The market's own rows go at last. */
 static const struct pg_statement PORTIONS[] = {
-    {"sweep_ledger",
-     "DELETE FROM ledger WHERE ctid = ANY (ARRAY(SELECT ctid FROM ledger WHERE market_id = $1 LIMIT 5000))"},
+    {"sweep_entries",
+     "DELETE FROM entries WHERE ctid = ANY (ARRAY(SELECT ctid FROM entries WHERE market_id = $1 LIMIT 5000))"},
     {"sweep_orders",
      "DELETE FROM orders WHERE ctid = ANY (ARRAY(SELECT ctid FROM orders WHERE market_id = $1 LIMIT 5000))"},
     {"sweep_trades", "DELETE FROM trades WHERE ctid = ANY (ARRAY(SELECT t.ctid FROM companies c JOIN trades t ON"

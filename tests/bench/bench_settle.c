@@ -1,5 +1,5 @@
 /* What settlement does a second, alone: the events of a round in which people trade with each other, in batches into
- * real PostgreSQL. Each pair of orders is a trade: two orders, one trade, four ledger lines. Figures: wall time, and
+ * real PostgreSQL. Each pair of orders is a trade: two orders, one trade. Figures: wall time, and
  * processor time of this process and of PostgreSQL's, per trade. make bench-settle   TRADES=40000 PEOPLE=100 BATCH=2000
  * (records of a batch; 0: 200, 1000, 2000 and 4000 in turn) set other sizes. Nothing is asserted but that every trade
  * was settled. */

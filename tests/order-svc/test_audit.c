@@ -128,11 +128,13 @@ static const struct plant {
      "UPDATE trades SET company_id = (SELECT id FROM companies c WHERE c.market_id = trades.market_id AND index = 0) "
      "WHERE market_id = '%s' AND company_id = market_id",
      "trades of the log are missing"},
-    {"UPDATE ledger SET amount = amount - 1 WHERE market_id = '%s' AND line = 0",
-     "UPDATE ledger SET amount = amount + 1 WHERE market_id = '%s' AND line = 0", "do not sum to zero"},
-    {"UPDATE ledger SET amount = amount + 1 WHERE market_id = '%s' AND amount > 1 AND company_id IS NULL AND user_id "
+    {"UPDATE trades SET price = price + 1 WHERE market_id = '%s' AND number = 3",
+     "UPDATE trades SET price = price - 1 WHERE market_id = '%s' AND number = 3", "cash is not the sum"},
+    {"UPDATE entries SET amount = amount - 1 WHERE market_id = '%s' AND line = 0",
+     "UPDATE entries SET amount = amount + 1 WHERE market_id = '%s' AND line = 0", "do not sum to zero"},
+    {"UPDATE entries SET amount = amount + 1 WHERE market_id = '%s' AND amount > 1 AND company_id IS NULL AND user_id "
      "IS NOT NULL",
-     "UPDATE ledger SET amount = amount - 1 WHERE market_id = '%s' AND amount > 1 AND company_id IS NULL AND user_id "
+     "UPDATE entries SET amount = amount - 1 WHERE market_id = '%s' AND amount > 1 AND company_id IS NULL AND user_id "
      "IS NOT NULL",
      "cash is not the sum"},
     {"UPDATE candles SET volume = volume + 1 WHERE company_id IN (SELECT id FROM companies WHERE market_id = '%s')",

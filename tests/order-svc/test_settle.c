@@ -110,6 +110,33 @@ TEST(an_order_is_followed_from_its_beginning_to_its_end, "S-25 S-30 S-31 S-32 S-
     round_release(round);
 }
 
+TEST(a_refused_order_may_come_again_under_its_id, "S-25 S-32 S-38")
+{
+    struct kit *kit = kit_open();
+    struct round *round = round_open(kit);
+    round_deposit(kit, round);
+    (void)round_place(kit, round, 0, 0, SIDE_SELL, 2, 12 * KIT_TICK);                    /* a bot */
+    const struct uuid first = round_place(kit, round, 1, 0, SIDE_BUY, 5, 12 * KIT_TICK); /* not open for people yet */
+    EXPECT(kit_settle(kit, round));
+    EXPECT_TEXT("rejected market_closed 5 5 0 0 120000", order_row(&first));
+    round_simple(kit, round, MARKET_START);
+    EXPECT(kit_settle(kit, round));
+    struct market_command again = {.kind = MARKET_PLACE,
+                                   .order = {.order_id = first,
+                                             .account = round->people[1],
+                                             .side = SIDE_BUY,
+                                             .price = 12 * KIT_TICK,
+                                             .quantity = 5,
+                                             .client_order_id = {"", 0}}};
+    round_do(kit, round, &again);
+    (void)round_place(kit, round, 2, 0, SIDE_BUY, 1, 11 * KIT_TICK);
+    EXPECT(kit_settle(kit, round));
+    EXPECT_TEXT("open 5 3 2 240000 120000", order_row(&first));
+    round_compare(kit, round);
+    round_check_ledger(round);
+    round_release(round);
+}
+
 TEST(a_trade_has_four_lines_that_sum_to_zero, "S-34 S-38 I3")
 {
     struct kit *kit = kit_open();
