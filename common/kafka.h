@@ -9,7 +9,7 @@
  * fenced or fatal consumer calls service_fail(). Listener: every instance reads all partitions of a topic, without a
  * group and without commits, for what it holds in memory (waiting requests, sockets, tables). It starts at the end
  * offsets that it asked for (OFFSET_END loses what is sent right after), or at the start for compacted topics. Threads:
- * a producer is thread-safe; each worker and each listener is one thread. */
+ * a producer is thread-safe; each worker is one thread; of a listener, one at a time calls. */
 #ifndef MADANG_KAFKA_H
 #define MADANG_KAFKA_H
 
@@ -78,6 +78,10 @@ struct kafka_subscription {
      * through `apply` until that has worked. */
     bool (*apply_together)(void *app, const struct kafka_batch *batches, size_t count, struct err *err);
     size_t batch_max; /* records of one call; 0: 500 */
+    /* Fetches of a busy topic are at least so far apart, at most 100 ms: what needs no hurry costs the broker a request
+     * for many records instead of one for a few. A lone record is not held. One worker has one pace, the smallest of
+     * its subscriptions: 0 in one of them is 0 for all. */
+    int gather_ms;
     enum {
         POISON_DEAD_LETTER, /* a batch that fails with ERR_BAD_INPUT is tried record by record; the bad one goes to
                                <topic>.dlq */
@@ -110,6 +114,8 @@ struct kafka_listening {
     void (*hear)(void *app, const struct kafka_batch *batch); /* memory only: cannot fail, must not block */
     enum { LISTEN_FROM_NOW, LISTEN_FROM_START } from;         /* FROM_START: compacted topics */
     void (*ready)(void *app); /* once, when kafka_listener_ready becomes true; may be NULL */
+    int gather_ms; /* as in a subscription; but topics of different paces do not hold up each other (they have different
+                      consumers), up to four paces. `hear` and `ready` still run one at a time */
 };
 struct kafka_listener;
 struct kafka_listener *kafka_listener_start(const char *brokers, const char *client_id,

@@ -1,10 +1,12 @@
-/* kafka_listener.c - one consumer without a group that hears every partition of its topics.
+/* kafka_listener.c - consumers without a group that hear every partition of their topics.
  *
- * The thread first asks how many partitions there are and where each begins and ends, then assigns all of them. `next`
- * of a part is behind the last record that was heard: with it a listener goes on after whatever happened to the
- * brokers. */
+ * A `head` is one consumer with its thread, for the topics of one gather_ms: those that wait for more must not hold up
+ * the others. They speak one at a time. The thread first asks how many partitions there are and where each begins and
+ * ends, then assigns all of them. `next` of an ear is behind the last record that was heard: with it a head goes on
+ * after whatever happened to the brokers. */
 #include "clock.h"
 #include "kafka_conf.h"
+#include "kafka_pace.h"
 #include "log.h"
 #include "mem.h"
 #include "metrics.h"
@@ -22,6 +24,7 @@ enum {
     BATCH_MAX = 500,
     ASK_MS = 2000,
     ASK_PAUSE_MS = 100,
+    HEADS_MAX = 4,
 };
 
 static const struct kafka_setting LISTENER[] = {
@@ -46,31 +49,42 @@ struct ear { /* one partition */
     bool caught_up;
 };
 
-struct kafka_listener {
+struct head {
+    struct kafka_listener *listener;
     rd_kafka_t *rk;
-    char *name;
-    const struct kafka_listening *topics;
-    void *app;
-    struct metric *heard;
-    struct metric_child *lost;
+    int gather_ms;
     struct ear *ears;
     size_t ear_count;
     rd_kafka_message_t *messages[BATCH_MAX];
     struct kafka_record records[BATCH_MAX];
     bool waits; /* for a broker; and the log says so */
-    atomic_bool ready, stop;
+    bool ready; /* once caught up */
+    bool started;
     pthread_t thread;
+};
+
+struct kafka_listener {
+    char *name;
+    const struct kafka_listening *topics;
+    void *app;
+    struct metric *heard;
+    struct metric_child *lost;
+    pthread_mutex_t voice; /* held while the application hears: one at a time */
+    struct head *heads[HEADS_MAX];
+    size_t head_count;
+    size_t heads_ready; /* guarded by voice */
+    atomic_bool ready, stop;
 };
 
 /* ---- where to begin ---- */
 
-static bool count_partitions(struct kafka_listener *listener, const char *name, int *count, struct err *err)
+static bool count_partitions(struct head *head, const char *name, int *count, struct err *err)
 {
     const struct rd_kafka_metadata *answer;
-    rd_kafka_topic_t *topic = rd_kafka_topic_new(listener->rk, name, NULL);
+    rd_kafka_topic_t *topic = rd_kafka_topic_new(head->rk, name, NULL);
     if (!topic)
         return kafka_failed(err, name, rd_kafka_last_error());
-    rd_kafka_resp_err_t code = rd_kafka_metadata(listener->rk, 0, topic, &answer, ASK_MS);
+    rd_kafka_resp_err_t code = rd_kafka_metadata(head->rk, 0, topic, &answer, ASK_MS);
     *count = 0;
     if (!code) {
         bool there = answer->topic_cnt == 1;
@@ -84,11 +98,11 @@ static bool count_partitions(struct kafka_listener *listener, const char *name, 
     return !code || kafka_failed(err, name, code);
 }
 
-static bool find_start(struct kafka_listener *listener, struct ear *ear, struct err *err)
+static bool find_start(struct head *head, struct ear *ear, struct err *err)
 {
     int64_t low, high;
     rd_kafka_resp_err_t code =
-        rd_kafka_query_watermark_offsets(listener->rk, ear->listening->topic, ear->partition, &low, &high, ASK_MS);
+        rd_kafka_query_watermark_offsets(head->rk, ear->listening->topic, ear->partition, &low, &high, ASK_MS);
     if (code)
         return kafka_failed(err, ear->listening->topic, code);
     ear->next = ear->listening->from == LISTEN_FROM_START ? low : high;
@@ -97,117 +111,120 @@ static bool find_start(struct kafka_listener *listener, struct ear *ear, struct 
     return true;
 }
 
-static bool add_ears(struct kafka_listener *listener, const struct kafka_listening *listening, struct err *err)
+static bool add_ears(struct head *head, const struct kafka_listening *listening, struct err *err)
 {
     int count = 0;
-    if (!count_partitions(listener, listening->topic, &count, err))
+    if (!count_partitions(head, listening->topic, &count, err))
         return false;
-    listener->ears = mem_grow(listener->ears, listener->ear_count + (size_t)count, sizeof *listener->ears);
+    head->ears = mem_grow(head->ears, head->ear_count + (size_t)count, sizeof *head->ears);
     for (int i = 0; i < count; i++) {
-        struct ear *ear = &listener->ears[listener->ear_count++];
+        struct ear *ear = &head->ears[head->ear_count++];
         *ear = (struct ear){
-            .listening = listening, .heard = METRIC_CHILD(listener->heard, listening->topic), .partition = i};
-        if (!find_start(listener, ear, err))
+            .listening = listening, .heard = METRIC_CHILD(head->listener->heard, listening->topic), .partition = i};
+        if (!find_start(head, ear, err))
             return false;
     }
     return true;
 }
 
-static bool assign(struct kafka_listener *listener, struct err *err)
+static bool assign(struct head *head, struct err *err)
 {
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)listener->ear_count);
-    for (size_t i = 0; i < listener->ear_count; i++)
-        rd_kafka_topic_partition_list_add(list, listener->ears[i].listening->topic, listener->ears[i].partition)
-            ->offset = listener->ears[i].next;
-    rd_kafka_resp_err_t code = rd_kafka_assign(listener->rk, list);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)head->ear_count);
+    for (size_t i = 0; i < head->ear_count; i++)
+        rd_kafka_topic_partition_list_add(list, head->ears[i].listening->topic, head->ears[i].partition)->offset =
+            head->ears[i].next;
+    rd_kafka_resp_err_t code = rd_kafka_assign(head->rk, list);
     rd_kafka_topic_partition_list_destroy(list);
     return !code || kafka_failed(err, "assign", code);
 }
 
-static bool begin(struct kafka_listener *listener, struct err *err)
+static bool begin(struct head *head, struct err *err)
 {
-    listener->ear_count = 0;
-    for (const struct kafka_listening *listening = listener->topics; listening->topic; listening++)
-        if (!add_ears(listener, listening, err))
+    head->ear_count = 0;
+    for (const struct kafka_listening *listening = head->listener->topics; listening->topic; listening++)
+        if (listening->gather_ms == head->gather_ms && !add_ears(head, listening, err))
             return false;
-    return assign(listener, err);
+    return assign(head, err);
 }
 
 /* Says once that it has to wait for the brokers, and once that it goes on. */
-static void tell_wait(struct kafka_listener *listener, bool waits, const struct err *err)
+static void tell_wait(struct head *head, bool waits, const struct err *err)
 {
-    if (waits && !listener->waits)
-        log_event(LOG_WARN, "listener_waits", LOG_TEXT("listener", listener->name), LOG_TEXT("reason", err->detail));
-    listener->waits = waits;
+    if (waits && !head->waits)
+        log_event(LOG_WARN, "listener_waits", LOG_TEXT("listener", head->listener->name),
+                  LOG_TEXT("reason", err->detail));
+    head->waits = waits;
 }
 
 /* Offsets that are out of range: retention was faster than we were, or the topic was made anew. What is gone is gone;
  * the listener goes on from the oldest record that exists. */
-static void start_again(struct kafka_listener *listener, struct ear *lost)
+static void start_again(struct head *head, struct ear *lost)
 {
     struct err err = {0};
     int64_t low, high;
-    while (!atomic_load(&listener->stop)) {
-        rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(listener->rk, lost->listening->topic,
-                                                                    lost->partition, &low, &high, ASK_MS);
+    while (!atomic_load(&head->listener->stop)) {
+        rd_kafka_resp_err_t code =
+            rd_kafka_query_watermark_offsets(head->rk, lost->listening->topic, lost->partition, &low, &high, ASK_MS);
         if (!code)
             break;
         (void)kafka_failed(&err, lost->listening->topic, code);
-        tell_wait(listener, true, &err);
+        tell_wait(head, true, &err);
         (void)nanosleep(&(struct timespec){.tv_nsec = ASK_PAUSE_MS * 1000000}, NULL);
     }
-    if (atomic_load(&listener->stop))
+    if (atomic_load(&head->listener->stop))
         return;
-    tell_wait(listener, false, NULL);
+    tell_wait(head, false, NULL);
     log_event(LOG_ERROR, "listener_lost_records", LOG_TEXT("topic", lost->listening->topic),
               LOG_I64("partition", lost->partition), LOG_I64("wanted", lost->next), LOG_I64("oldest", low));
-    metric_add(listener->lost, 1);
+    metric_add(head->listener->lost, 1);
     lost->next = low;
     if (lost->caught_up_at > high)
         lost->caught_up_at = high;
     lost->caught_up = lost->caught_up || low >= high;
-    if (!assign(listener, &err))
-        service_fail("kafka listener %s: %s", listener->name, err.detail);
+    if (!assign(head, &err))
+        service_fail("kafka listener %s: %s", head->listener->name, err.detail);
 }
 
 /* ---- hearing ---- */
 
-static struct ear *find_ear(struct kafka_listener *listener, const rd_kafka_message_t *message)
+static struct ear *find_ear(struct head *head, const rd_kafka_message_t *message)
 {
     const char *topic = message->rkt ? rd_kafka_topic_name(message->rkt) : "";
-    for (size_t i = 0; i < listener->ear_count; i++)
-        if (listener->ears[i].partition == message->partition && strcmp(listener->ears[i].listening->topic, topic) == 0)
-            return &listener->ears[i];
+    for (size_t i = 0; i < head->ear_count; i++)
+        if (head->ears[i].partition == message->partition && strcmp(head->ears[i].listening->topic, topic) == 0)
+            return &head->ears[i];
     return NULL;
 }
 
 /* Messages of one partition, in order. Takes them. */
-static void hear(struct kafka_listener *listener, size_t count)
+static void hear(struct head *head, size_t count)
 {
     if (!count)
         return;
-    struct ear *ear = find_ear(listener, listener->messages[0]);
+    struct ear *ear = find_ear(head, head->messages[0]);
     size_t used = 0;
     for (size_t i = 0; ear && i < count; i++)
-        if (listener->messages[i]->offset >= ear->next)
-            kafka_record_fill(&listener->records[used++], listener->messages[i]);
+        if (head->messages[i]->offset >= ear->next)
+            kafka_record_fill(&head->records[used++], head->messages[i]);
     if (used) {
         const struct kafka_batch batch = {
-            .topic = ear->listening->topic, .partition = ear->partition, .records = listener->records, .count = used};
-        ear->listening->hear(listener->app, &batch);
+            .topic = ear->listening->topic, .partition = ear->partition, .records = head->records, .count = used};
+        pthread_mutex_lock(&head->listener->voice);
+        ear->listening->hear(head->listener->app, &batch);
+        pthread_mutex_unlock(&head->listener->voice);
         metric_add(ear->heard, (int64_t)used);
-        ear->next = listener->records[used - 1].offset + 1;
+        ear->next = head->records[used - 1].offset + 1;
         ear->caught_up = ear->caught_up || ear->next >= ear->caught_up_at;
     }
     for (size_t i = 0; i < count; i++)
-        rd_kafka_message_destroy(listener->messages[i]);
+        rd_kafka_message_destroy(head->messages[i]);
 }
 
 /* Takes the message. The ear whose offset is lost, or NULL. */
-static struct ear *take_event(struct kafka_listener *listener, rd_kafka_message_t *message)
+static struct ear *take_event(struct head *head, rd_kafka_message_t *message)
 {
     char words[200];
-    struct ear *ear = find_ear(listener, message), *lost = NULL;
+    struct ear *ear = find_ear(head, message), *lost = NULL;
     if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
         /* the end may lie behind records that compaction took away */
         if (ear && message->offset >= ear->caught_up_at)
@@ -216,95 +233,136 @@ static struct ear *take_event(struct kafka_listener *listener, rd_kafka_message_
                message->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE) {
         lost = ear;
     } else {
-        log_event(LOG_WARN, "kafka_listener", LOG_TEXT("listener", listener->name),
+        log_event(LOG_WARN, "kafka_listener", LOG_TEXT("listener", head->listener->name),
                   LOG_TEXT("message", rd_kafka_message_errstr(message)));
     }
     rd_kafka_message_destroy(message);
-    if (rd_kafka_fatal_error(listener->rk, words, sizeof words))
-        service_fail("kafka listener %s: %s", listener->name, words);
+    if (rd_kafka_fatal_error(head->rk, words, sizeof words))
+        service_fail("kafka listener %s: %s", head->listener->name, words);
     return lost;
 }
 
 /* Everything that is here now, in runs of one partition. */
-static void listen_once(struct kafka_listener *listener)
+static void listen_once(struct head *head)
 {
     size_t count = 0;
     int wait_ms = TURN_MS;
     rd_kafka_message_t *message;
-    while (!atomic_load_explicit(&listener->stop, memory_order_relaxed) &&
-           (message = rd_kafka_consumer_poll(listener->rk, wait_ms))) {
+    while (!atomic_load_explicit(&head->listener->stop, memory_order_relaxed) &&
+           (message = rd_kafka_consumer_poll(head->rk, wait_ms))) {
         wait_ms = 0;
-        bool same = count && !message->err && message->rkt == listener->messages[0]->rkt &&
-                    message->partition == listener->messages[0]->partition;
+        bool same = count && !message->err && message->rkt == head->messages[0]->rkt &&
+                    message->partition == head->messages[0]->partition;
         if (count && (!same || count == BATCH_MAX)) {
-            hear(listener, count);
+            hear(head, count);
             count = 0;
         }
         if (!message->err) {
-            listener->messages[count++] = message;
+            head->messages[count++] = message;
             continue;
         }
-        struct ear *lost = take_event(listener, message);
+        struct ear *lost = take_event(head, message);
         if (lost)
-            start_again(listener, lost);
+            start_again(head, lost);
     }
-    hear(listener, count);
+    hear(head, count);
 }
 
-static void look_whether_ready(struct kafka_listener *listener)
+/* The last head to catch up says so for all. */
+static void look_whether_ready(struct head *head)
 {
-    if (atomic_load_explicit(&listener->ready, memory_order_relaxed))
+    struct kafka_listener *listener = head->listener;
+    if (head->ready)
         return;
-    for (size_t i = 0; i < listener->ear_count; i++)
-        if (!listener->ears[i].caught_up)
+    for (size_t i = 0; i < head->ear_count; i++)
+        if (!head->ears[i].caught_up)
             return;
-    atomic_store(&listener->ready, true);
-    log_event(LOG_INFO, "listener_ready", LOG_TEXT("listener", listener->name),
-              LOG_I64("partitions", listener->ear_count));
-    for (const struct kafka_listening *listening = listener->topics; listening->topic; listening++)
-        if (listening->ready)
-            listening->ready(listener->app);
+    head->ready = true;
+    pthread_mutex_lock(&listener->voice);
+    if (++listener->heads_ready == listener->head_count) {
+        atomic_store(&listener->ready, true);
+        log_event(LOG_INFO, "listener_ready", LOG_TEXT("listener", listener->name));
+        for (const struct kafka_listening *listening = listener->topics; listening->topic; listening++)
+            if (listening->ready)
+                listening->ready(listener->app);
+    }
+    pthread_mutex_unlock(&listener->voice);
 }
 
-static void *listener_run(void *payload)
+static void *head_run(void *payload)
 {
-    struct kafka_listener *listener = payload;
+    struct head *head = payload;
     struct err err = {0};
-    while (!atomic_load(&listener->stop) && !begin(listener, &err)) {
-        tell_wait(listener, true, &err);
+    while (!atomic_load(&head->listener->stop) && !begin(head, &err)) {
+        tell_wait(head, true, &err);
         (void)nanosleep(&(struct timespec){.tv_nsec = ASK_PAUSE_MS * 1000000}, NULL);
     }
-    tell_wait(listener, false, NULL);
-    while (!atomic_load(&listener->stop)) {
-        look_whether_ready(listener);
-        listen_once(listener);
+    tell_wait(head, false, NULL);
+    while (!atomic_load(&head->listener->stop)) {
+        look_whether_ready(head);
+        listen_once(head);
     }
-    (void)rd_kafka_consumer_close(listener->rk);
+    (void)rd_kafka_consumer_close(head->rk);
     return NULL;
 }
 
 /* ---- start and release ---- */
 
-static bool consumer_open(struct kafka_listener *listener, const char *brokers, struct err *err)
+static struct head *head_of(struct kafka_listener *listener, int gather_ms)
 {
-    rd_kafka_conf_t *conf = kafka_conf_new(brokers, listener->name, LISTENER, err);
-    if (!conf)
-        return false;
-    if (!kafka_conf_set(conf, "group.id", listener->name, err)) { /* never joined: librdkafka wants a name */
-        rd_kafka_conf_destroy(conf);
-        return false;
-    }
-    listener->rk = kafka_client_new(RD_KAFKA_CONSUMER, conf, err);
-    return listener->rk && !rd_kafka_poll_set_consumer(listener->rk);
+    for (size_t i = 0; i < listener->head_count; i++)
+        if (listener->heads[i]->gather_ms == gather_ms)
+            return listener->heads[i];
+    return NULL;
 }
 
-static void listener_free(struct kafka_listener *listener)
+static bool consumer_open(struct head *head, const char *brokers, struct err *err)
 {
-    if (listener->rk)
-        rd_kafka_destroy(listener->rk);
-    free(listener->ears);
-    free(listener->name);
-    free(listener);
+    rd_kafka_conf_t *conf = kafka_conf_new(brokers, head->listener->name, LISTENER, err);
+    if (!conf)
+        return false;
+    if (!kafka_conf_set(conf, "group.id", head->listener->name, err) || /* never joined: librdkafka wants a name */
+        !kafka_conf_pace(conf, head->gather_ms)) {
+        rd_kafka_conf_destroy(conf);
+        return err->problem ? false : err_set_internal(err, &ERR_INTERNAL, "no pace for a kafka consumer");
+    }
+    head->rk = kafka_client_new(RD_KAFKA_CONSUMER, conf, err);
+    return head->rk && !rd_kafka_poll_set_consumer(head->rk);
+}
+
+static bool make_heads(struct kafka_listener *listener, const char *brokers, struct err *err)
+{
+    for (const struct kafka_listening *listening = listener->topics; listening->topic; listening++) {
+        if (head_of(listener, listening->gather_ms))
+            continue;
+        if (listener->head_count == HEADS_MAX)
+            return err_set_internal(err, &ERR_INTERNAL, "listener %s gathers in too many ways", listener->name);
+        struct head *head = listener->heads[listener->head_count++] = MEM_NEW(head);
+        head->listener = listener;
+        head->gather_ms = listening->gather_ms;
+        if (!consumer_open(head, brokers, err))
+            return false;
+    }
+    return true;
+}
+
+static bool start_heads(struct kafka_listener *listener, struct err *err)
+{
+    for (size_t i = 0; i < listener->head_count; i++) {
+        struct head *head = listener->heads[i];
+        head->started = pthread_create(&head->thread, NULL, head_run, head) == 0;
+        if (!head->started)
+            return err_set_internal(err, &ERR_INTERNAL, "no thread for listener %s", listener->name);
+    }
+    return true;
+}
+
+static void head_free(struct head *head)
+{
+    if (head->rk)
+        rd_kafka_destroy(head->rk);
+    free(head->ears);
+    free(head);
 }
 
 struct kafka_listener *kafka_listener_start(const char *brokers, const char *client_id,
@@ -316,16 +374,13 @@ struct kafka_listener *kafka_listener_start(const char *brokers, const char *cli
     listener->name = mem_text(name);
     listener->topics = topics;
     listener->app = app;
+    pthread_mutex_init(&listener->voice, NULL);
     listener->heard = metric_counter("madang_kafka_heard_total", "Records that the listener heard", "topic");
     listener->lost = METRIC_CHILD(
         metric_counter("madang_kafka_listener_lost_total", "Times that a listener found its offset gone", NULL));
-    if (consumer_open(listener, brokers, err)) {
-        if (pthread_create(&listener->thread, NULL, listener_run, listener) == 0)
-            return listener;
-        err_set_internal(err, &ERR_INTERNAL, "no thread for listener %s", name);
-    }
-    listener_free(listener);
-    return NULL;
+    if (!make_heads(listener, brokers, err) || !start_heads(listener, err))
+        kafka_listener_release(&listener);
+    return listener;
 }
 
 void kafka_listener_release(struct kafka_listener **place)
@@ -334,8 +389,14 @@ void kafka_listener_release(struct kafka_listener **place)
     if (!listener)
         return;
     atomic_store(&listener->stop, true);
-    (void)pthread_join(listener->thread, NULL);
-    listener_free(listener);
+    for (size_t i = 0; i < listener->head_count; i++)
+        if (listener->heads[i]->started)
+            (void)pthread_join(listener->heads[i]->thread, NULL);
+    for (size_t i = 0; i < listener->head_count; i++)
+        head_free(listener->heads[i]);
+    pthread_mutex_destroy(&listener->voice);
+    free(listener->name);
+    free(listener);
 }
 
 bool kafka_listener_ready(void *listener)

@@ -1,6 +1,7 @@
 #include "kafka_worker.h"
 
 #include "clock.h"
+#include "kafka_pace.h"
 #include "log.h"
 #include "mem.h"
 #include "service.h"
@@ -321,15 +322,26 @@ static bool ensure_dead_letter_topics(const struct kafka_worker_options *options
     return !count || kafka_create_topics(options->brokers, topics, err);
 }
 
+/* The one in the greatest hurry decides: there is one consumer. */
+static int pace_of(const struct kafka_subscription *subscription)
+{
+    int least_ms = subscription->gather_ms;
+    for (; subscription->topic; subscription++)
+        if (subscription->gather_ms < least_ms)
+            least_ms = subscription->gather_ms;
+    return least_ms;
+}
+
 static bool open_consumer(struct kafka_worker *worker, const struct kafka_worker_options *options, struct err *err)
 {
     rd_kafka_conf_t *conf = kafka_conf_new(options->brokers, worker->name, CONSUMER, err);
     if (!conf)
         return false;
     if (!kafka_conf_set(conf, "group.id", options->group, err) ||
-        !kafka_conf_set(conf, "group.instance.id", worker->name, err)) {
+        !kafka_conf_set(conf, "group.instance.id", worker->name, err) ||
+        !kafka_conf_pace(conf, pace_of(worker->subscriptions))) {
         rd_kafka_conf_destroy(conf);
-        return false;
+        return err->problem ? false : err_set_internal(err, &ERR_INTERNAL, "no pace for a kafka consumer");
     }
     rd_kafka_conf_set_opaque(conf, worker);
     rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);

@@ -98,13 +98,24 @@ static void hear_depth(void *payload, const struct kafka_batch *batch)
         (void)depth_take(app->depth, batch->records[i].key, batch->records[i].payload);
 }
 
+/* The clock and the bots look some times a second. */
+enum { GATHER_MS = 50 };
+
 const struct kafka_listening GAME_LISTENING[] = {
-    {.topic = TOPIC_MARKET_DEPTH, .hear = hear_depth, .from = LISTEN_FROM_START},
+    {.topic = TOPIC_MARKET_DEPTH, .hear = hear_depth, .from = LISTEN_FROM_START, .gather_ms = GATHER_MS},
     {0},
 };
 
 const struct kafka_subscription GAME_SUBSCRIPTIONS[] = {
-    {.topic = TOPIC_MARKET_EVENTS, .apply = follow_apply, .batch_max = FOLLOW_BATCH, .poison = POISON_STOP},
-    {.topic = TOPIC_ACCOUNTS, .apply = copies_accounts, .batch_max = 200, .poison = POISON_STOP},
+    {.topic = TOPIC_MARKET_EVENTS,
+     .apply = follow_apply,
+     .batch_max = FOLLOW_BATCH,
+     .gather_ms = GATHER_MS,
+     .poison = POISON_STOP},
+    {.topic = TOPIC_ACCOUNTS,
+     .apply = copies_accounts,
+     .batch_max = 200,
+     .gather_ms = GATHER_MS,
+     .poison = POISON_STOP},
     {0},
 };

@@ -36,8 +36,15 @@ static void hear_events(void *payload, const struct kafka_batch *batch)
     feed_hear_events(app->feed, batch);
 }
 
+/* What viewers are shown: trades of a few milliseconds in one frame. */
+enum { GATHER_MS = 20 };
+
 const struct kafka_listening MATCH_LISTENING[] = {
-    {.topic = TOPIC_MARKET_DEPTH, .hear = hear_depth, .from = LISTEN_FROM_START, .ready = depth_ready},
-    {.topic = TOPIC_MARKET_EVENTS, .hear = hear_events, .from = LISTEN_FROM_NOW},
+    {.topic = TOPIC_MARKET_DEPTH,
+     .hear = hear_depth,
+     .from = LISTEN_FROM_START,
+     .ready = depth_ready,
+     .gather_ms = GATHER_MS},
+    {.topic = TOPIC_MARKET_EVENTS, .hear = hear_events, .from = LISTEN_FROM_NOW, .gather_ms = GATHER_MS},
     {0},
 };

@@ -8,7 +8,8 @@
 const char *const ORDER_TOPICS[] = {TOPIC_ACCOUNTS, TOPIC_MARKET_COMMANDS, TOPIC_MARKET_EVENTS, TOPIC_GAME_EVENTS,
                                     NULL};
 
-enum { ACCOUNTS_BATCH = 200, GAME_BATCH = 200, SETTLE_BATCH = 2000 };
+/* Settlement in fewer, larger transactions when there is much to settle. */
+enum { ACCOUNTS_BATCH = 200, GAME_BATCH = 200, SETTLE_BATCH = 2000, GATHER_MS = 10 };
 
 static bool accounts_apply(void *payload, const struct kafka_batch *batch, struct err *err)
 {
@@ -32,11 +33,20 @@ static bool market_assigned(void *payload, const char *topic, int32_t partition,
 
 /* Money is never skipped: a record of market.events that can't be settled stops its partition. */
 const struct kafka_subscription ORDER_SUBSCRIPTIONS[] = {
-    {.topic = TOPIC_ACCOUNTS, .apply = accounts_apply, .batch_max = ACCOUNTS_BATCH, .poison = POISON_STOP},
-    {.topic = TOPIC_GAME_EVENTS, .apply = game_apply, .batch_max = GAME_BATCH, .poison = POISON_DEAD_LETTER},
+    {.topic = TOPIC_ACCOUNTS,
+     .apply = accounts_apply,
+     .batch_max = ACCOUNTS_BATCH,
+     .gather_ms = GATHER_MS,
+     .poison = POISON_STOP},
+    {.topic = TOPIC_GAME_EVENTS,
+     .apply = game_apply,
+     .batch_max = GAME_BATCH,
+     .gather_ms = GATHER_MS,
+     .poison = POISON_DEAD_LETTER},
     {.topic = TOPIC_MARKET_EVENTS,
      .apply = market_apply,
      .batch_max = SETTLE_BATCH,
+     .gather_ms = GATHER_MS,
      .poison = POISON_STOP,
      .assigned = market_assigned},
     {0},

@@ -1,0 +1,22 @@
+/* kafka_pace.h - consumers that need no hurry fetch in gulps. Private to common/ and its tests.
+ *
+ * A broker pays for each request far more than for each record, and a long poll returns with the first record: seven
+ * consumers of a busy topic are seven requests for every few records. librdkafka can only wait at the broker
+ * (fetch.min.bytes), which either polls a quiet topic all the time or makes a lone record late. So the pace is kept
+ * here: the answer of a fetch is held until `gather_ms` after the one before, and only then taken and followed by the
+ * next fetch. A topic that is quiet answers later than that anyway: a lone record is not held at all. */
+#ifndef MADANG_KAFKA_PACE_H
+#define MADANG_KAFKA_PACE_H
+
+#include <librdkafka/rdkafka.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { KAFKA_GATHER_MAX_MS = 100 }; /* other requests to that broker wait as long */
+
+/* False: librdkafka would not. 0: no pace. */
+bool kafka_conf_pace(rd_kafka_conf_t *conf, int gather_ms);
+/* How long to hold what came now, when the last one was let through at `last_us` (0: never). */
+int64_t kafka_pace_hold_us(int64_t last_us, int64_t now_us, int gather_ms);
+
+#endif
