@@ -3,9 +3,11 @@
  * All messages that are not acknowledged stand in one list, in the order of their calls. Those up to `unsent` are with
  * the client; from there on they wait to be handed over: until what the client has is acknowledged, a topic is known,
  * or a broken client is replaced. So a quiet sender's message leaves at once, a busy one's in groups as long as a round
- * trip, and the client never holds messages that it may not send yet: librdkafka 2.0.2 polls without a pause then,
- * which takes a core from those it waits for. One thread turns the client, and replaces it: it throws out what the
- * broken one holds (the reports say so), makes a new one and hands over the list from its beginning, so order holds. */
+ * trip. The client lingers until it is flushed, so a group is whole before it leaves and is one request: without, its
+ * first messages leave one by one, and with more requests under way than it may have, librdkafka 2.0.2 polls without a
+ * pause, which takes a core from those it waits for. One thread turns the client, and replaces it: it throws out what
+ * the broken one holds (the reports say so), makes a new one and hands over the list from its beginning, so order
+ * holds. */
 #include "kafka_sender.h"
 
 #include "clock.h"
@@ -40,7 +42,7 @@ static const struct kafka_setting SENDER[] = {
     {"partitioner", "murmur2_random"},
     {"delivery.timeout.ms", "10000"},
     {"retry.backoff.ms", "50"},
-    {"linger.ms", "0"},
+    {"linger.ms", "1000"},                   /* until flushed */
     {"queue.buffering.max.kbytes", "65536"}, /* ours are the smaller bounds */
     {"queue.buffering.max.messages", "50000"},
     {NULL, NULL},
@@ -186,13 +188,13 @@ static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *message, void *o
 static void on_error(rd_kafka_t *rk, int code, const char *words, void *opaque)
 {
     struct kafka_sender *sender = opaque;
-    (void)rk;
     if (code != RD_KAFKA_RESP_ERR__FATAL)
         return;
     log_event(LOG_ERROR, "kafka_producer_fatal", LOG_TEXT("message", words));
     pthread_mutex_lock(&sender->mutex);
     sender->fatal = true;
     pthread_mutex_unlock(&sender->mutex);
+    rd_kafka_yield(rk); /* ends a flush */
 }
 
 /* ---- the client ---- */
@@ -205,14 +207,7 @@ static rd_kafka_t *client_make(struct kafka_sender *sender, struct err *err)
     rd_kafka_conf_set_opaque(conf, sender);
     rd_kafka_conf_set_dr_msg_cb(conf, on_report);
     rd_kafka_conf_set_error_cb(conf, on_error);
-    rd_kafka_t *rk = kafka_client_new(RD_KAFKA_PRODUCER, conf, err);
-    if (!rk)
-        return NULL;
-    static const uint64_t ONE = 1;
-    rd_kafka_queue_t *reports = rd_kafka_queue_get_main(rk);
-    rd_kafka_queue_io_event_enable(reports, sender->wake_fd, &ONE, sizeof ONE);
-    rd_kafka_queue_destroy(reports);
-    return rk;
+    return kafka_client_new(RD_KAFKA_PRODUCER, conf, err);
 }
 
 /* Throws out what the client holds, waits for the reports, and ends it. On the thread, without the mutex; sender->rk
@@ -338,30 +333,20 @@ bool kafka_sender_send(struct kafka_sender *sender, const struct kafka_message *
                        void *payload, struct err *err)
 {
     struct send *send = send_new(message, done, payload);
-    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
     pthread_mutex_lock(&sender->mutex);
-    if (sender->count >= MESSAGES_MAX || sender->bytes + send->size > BYTES_MAX) {
-        code = RD_KAFKA_RESP_ERR__QUEUE_FULL;
-    } else if (sender->unsent || sender->handed || !sender->rk || sender->fatal || !is_known(sender, message->topic)) {
+    const bool full = sender->count >= MESSAGES_MAX || sender->bytes + send->size > BYTES_MAX;
+    const bool first = !full && !sender->unsent;
+    if (!full)
         list_add(sender, send);
-        if (!sender->unsent)
-            sender->unsent = send;
-        if (!sender->handed) /* else the report wakes the thread */
-            (void)eventfd_write(sender->wake_fd, 1);
-        send = NULL;
-    } else if ((code = hand_over(sender, send)) == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        list_add(sender, send); /* its report needs the mutex first */
-        send = NULL;
-    } else if (code == RD_KAFKA_RESP_ERR__FATAL || code == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
-        code = RD_KAFKA_RESP_ERR_NO_ERROR;
-        list_add(sender, send);
+    if (first)
         sender->unsent = send;
-        (void)eventfd_write(sender->wake_fd, 1);
-        send = NULL;
-    }
+    const bool wake = first && !sender->handed; /* else the thread looks when the reports are there */
     pthread_mutex_unlock(&sender->mutex);
-    free(send);
-    return code == RD_KAFKA_RESP_ERR_NO_ERROR || kafka_failed(err, "send", code);
+    if (wake)
+        (void)eventfd_write(sender->wake_fd, 1);
+    if (full)
+        free(send);
+    return !full || kafka_failed(err, "send", RD_KAFKA_RESP_ERR__QUEUE_FULL);
 }
 
 /* ---- the thread ---- */
@@ -386,16 +371,29 @@ static void give_up_all(struct kafka_sender *sender)
     }
 }
 
+/* Sends what the client holds and takes the reports; or waits for a message. */
+static void wait_for_news(struct kafka_sender *sender)
+{
+    struct pollfd wake = {.fd = sender->wake_fd, .events = POLLIN};
+    eventfd_t times;
+    pthread_mutex_lock(&sender->mutex);
+    const bool flying = sender->handed > 0;
+    pthread_mutex_unlock(&sender->mutex);
+    if (flying && sender->rk) {
+        (void)rd_kafka_flush(sender->rk, TURN_MS);
+        return;
+    }
+    if (poll(&wake, 1, TURN_MS) > 0)
+        (void)eventfd_read(sender->wake_fd, &times);
+    if (sender->rk)
+        (void)rd_kafka_poll(sender->rk, 0);
+}
+
 static void *turn(void *payload)
 {
     struct kafka_sender *sender = payload;
-    struct pollfd wake = {.fd = sender->wake_fd, .events = POLLIN};
     while (!is_done(sender)) {
-        eventfd_t times;
-        if (poll(&wake, 1, TURN_MS) > 0)
-            (void)eventfd_read(sender->wake_fd, &times);
-        while (sender->rk && rd_kafka_poll(sender->rk, 0) > 0)
-            ;
+        wait_for_news(sender);
         pthread_mutex_lock(&sender->mutex);
         bool broken = sender->fatal;
         pthread_mutex_unlock(&sender->mutex);
