@@ -31,5 +31,7 @@ const struct setting MATCH_SETTINGS[] = {
                 "between two writes to a viewer: what changes meanwhile, trades too, is told together"),
     SETTING_I64(struct match_config, depth_keep_seconds, "MATCH_DEPTH_KEEP_SECONDS", "3600", 1, 2592000,
                 "how long the companies of a closed market can be looked at"),
+    SETTING_I64(struct match_config, depth_idle_days, "MATCH_DEPTH_IDLE_DAYS", "30", 1, 3650,
+                "those of a market that nobody ever closed are gone so long after its last change"),
     {0},
 };

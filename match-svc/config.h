@@ -21,6 +21,7 @@ struct match_config {
     int64_t depth_ms;           /* between two states of a company */
     int64_t feed_ms;            /* between two turns of telling viewers */
     int64_t depth_keep_seconds; /* how long a closed market's companies stay */
+    int64_t depth_idle_days;    /* those of one that was never closed, after its last change */
 };
 
 extern const struct setting MATCH_SETTINGS[];

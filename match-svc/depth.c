@@ -134,9 +134,10 @@ static void send_slot(struct depth *depth, struct slot *slot, int64_t now_ms)
 static void sweep(struct depth *depth)
 {
     struct uuid companies[SWEEP_MOST];
-    const int64_t before_ms = clock_now_ms() - depth->options.keep_ms;
+    const int64_t now_ms = clock_now_ms();
     (void)pthread_mutex_unlock(&depth->lock);
-    const size_t count = table_closed_before(depth->table, before_ms, companies, SWEEP_MOST);
+    const size_t count = table_over(depth->table, now_ms - depth->options.keep_ms, now_ms - depth->options.idle_ms,
+                                    companies, SWEEP_MOST);
     for (size_t i = 0; i < count; i++)
         if (send_record(depth, &companies[i], (struct view){NULL, 0}, NULL))
             metric_add(depth->m_tombstones, 1);

@@ -22,6 +22,7 @@ struct depth_market; /* of one market that this instance holds */
 struct depth_options {
     int every_ms;    /* between two records of a company: 100 */
     int64_t keep_ms; /* a closed market's companies stay so long */
+    int64_t idle_ms; /* those of one that nobody closed stay so long after the last change */
 };
 
 /* `table` says what was published before (also by another owner); it must live longer. */

@@ -67,9 +67,11 @@ static bool run(void *settings, struct err *err)
     app.db = backend_db(backend);
     app.producer = backend_producer(backend);
     AUTO(depth)
-    depth = app.depth = depth_open(
-        app.producer, table,
-        &(struct depth_options){.every_ms = (int)config->depth_ms, .keep_ms = config->depth_keep_seconds * 1000}, err);
+    depth = app.depth = depth_open(app.producer, table,
+                                   &(struct depth_options){.every_ms = (int)config->depth_ms,
+                                                           .keep_ms = config->depth_keep_seconds * 1000,
+                                                           .idle_ms = config->depth_idle_days * INT64_C(86400000)},
+                                   err);
     AUTO(feed) feed = app.feed = depth ? open_feed(config, table, backend, err) : NULL;
     AUTO(owner) owner = app.owner = feed ? open_owner(&app, err) : NULL;
     const struct backend_parts parts = {

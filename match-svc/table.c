@@ -128,14 +128,14 @@ size_t table_count(struct table *table)
     return count;
 }
 
-size_t table_closed_before(struct table *table, int64_t at_ms, struct uuid *companies, size_t most)
+size_t table_over(struct table *table, int64_t closed_ms, int64_t idle_ms, struct uuid *companies, size_t most)
 {
     size_t count = 0;
     (void)pthread_mutex_lock(&table->lock);
     for (uint32_t i = 0; i < table->entries.room && count < most; i++) {
         for (const struct id_node *at = table->entries.buckets[i]; at && count < most; at = at->next) {
             const struct depth_state *state = &((const struct entry *)(const void *)at)->state->state;
-            if (state->phase == DEPTH_CLOSED && state->at_ms < at_ms)
+            if (state->at_ms < (state->phase == DEPTH_CLOSED ? closed_ms : idle_ms))
                 companies[count++] = at->id;
         }
     }

@@ -31,7 +31,8 @@ struct table_state *table_get(struct table *table, const struct uuid *company);
 bool table_company_at(struct table *table, const struct uuid *market, int index, struct uuid *company);
 size_t table_count(struct table *table);
 
-/* Companies whose market is closed and whose state is from before `at_ms`: up to `most`. */
-size_t table_closed_before(struct table *table, int64_t at_ms, struct uuid *companies, size_t most);
+/* Companies whose time is over, up to `most`: their market is closed and their state from before closed_ms, or nobody
+ * ever closed it and nothing has changed since idle_ms. */
+size_t table_over(struct table *table, int64_t closed_ms, int64_t idle_ms, struct uuid *companies, size_t most);
 
 #endif

@@ -2,6 +2,8 @@
 #include "api.h"
 
 #include "api_common.h"
+#include "codec.h"
+#include "fresh.h"
 #include "problems.h"
 #include "store_reads.h"
 #include "text.h"
@@ -17,7 +19,42 @@ enum { ORDERS_NEWEST_KIND = 'o', ORDERS_OLDEST_KIND = 'p', FILLS_NEWEST_KIND = '
 
 /* ---- one ---- */
 
-/* GET /api/orders/:id -> the caller's order. */
+static bool no_such_order(struct err *err)
+{
+    return err_set(err, &ERR_NOT_FOUND, "no such order");
+}
+
+/* Its command may stand in the log and wait for the market's owner: then the order is told as POST told it. */
+static bool view_missing(struct request *req, struct reply *reply, const char *order_id, struct err *err)
+{
+    const struct order_app *app = app_of(req);
+    const struct order_row *row;
+    struct catalog_market market;
+    struct uuid id;
+    bool answered, anybodys;
+    if (!uuid_parse(order_id, &id) || !catalog_of_order(app->catalog, &id, &market))
+        return may_come(req, order_id) ? http_try_again(req, SOON_LOOK_MS) : no_such_order(err);
+    const int64_t made_ms = uuid_time_ms(order_id);
+    if (!fresh_answered(app->fresh, req, market.partition, made_ms, &answered, err))
+        return false;
+    answered = answered || market.closed_ms > made_ms + FRESH_LONG_MS;
+    if (!answered && req->waited_ms < SOON_WAIT_MS)
+        return http_try_again(req, SOON_LOOK_MS);
+    if (!store_order(app->db, req->arena, order_id, caller_of(req), &row, err) ||
+        !store_order_is_there(app->db, order_id, &anybodys, err))
+        return false;
+    if (!row && (answered || anybodys))
+        return no_such_order(err);
+    if (row) {
+        codec_order(&reply->body, NULL, &row->order);
+    } else {
+        reply->status = 202;
+        codec_accepted(&reply->body, order_id);
+    }
+    return true;
+}
+
+/* GET /api/orders/:id -> the caller's order; 202 {id, status: accepted} while it waits for the market's owner. */
 bool order_view(struct request *req, struct reply *reply, struct err *err)
 {
     const char *order_id = http_param_uuid(req, "id", err);
@@ -26,8 +63,7 @@ bool order_view(struct request *req, struct reply *reply, struct err *err)
         !store_order(app_of(req)->db, req->arena, order_id, caller_of(req), &row, err))
         return false;
     if (!row)
-        return may_come(req, order_id) ? http_try_again(req, SOON_LOOK_MS)
-                                       : err_set(err, &ERR_NOT_FOUND, "no such order");
+        return view_missing(req, reply, order_id, err);
     codec_order(&reply->body, NULL, &row->order);
     return true;
 }

@@ -14,7 +14,12 @@
 
 #include <string.h>
 
-enum { CLOSED_WAIT_MS = 1000, LONG_CLOSED_MS = 60000 /* more than clocks differ */, CANCEL_LAG = 2 };
+enum {
+    CLOSED_WAIT_MS = 1000,
+    LONG_CLOSED_MS = 60000, /* more than clocks differ */
+    CANCEL_LAG = 2,
+    ELSEWHERE_MAX = 8, /* markets beside the running one that cancel-all reaches, newest first */
+};
 
 /* ---- what the owner said ---- */
 
@@ -97,12 +102,7 @@ static bool reply_verdict(struct request *req, struct reply *reply, int status, 
 static bool reply_stored(struct reply *reply, const char *order_id)
 {
     reply->status = 202;
-    json_open(&reply->body, NULL, '{');
-    if (order_id) {
-        json_text(&reply->body, "id", order_id);
-        json_text(&reply->body, "status", ORDER_STATUS_NAMES[ORDER_ACCEPTED]);
-    }
-    json_close(&reply->body, '}');
+    codec_accepted(&reply->body, order_id);
     return true;
 }
 
@@ -298,7 +298,23 @@ static bool all_answered(struct request *req, struct reply *reply, struct err *e
     return nothing_certain(err);
 }
 
-/* DELETE /api/orders -> {cancelled: n}: all that is open in the running market. */
+/* Markets of before that nobody has closed: what is open there ends too, without a word of it in the reply. */
+static bool cancel_elsewhere(struct request *req, const struct catalog_market *current, const struct uuid *account,
+                             struct err *err)
+{
+    const struct order_app *app = app_of(req);
+    struct catalog_market *others = arena_alloc(req->arena, ELSEWHERE_MAX * sizeof *others);
+    const size_t count = catalog_unclosed(app->catalog, others, ELSEWHERE_MAX);
+    for (size_t i = 0; i < count; i++) {
+        struct market_command command = {.kind = MARKET_CANCEL_ALL, .cancel_all = {.account = *account}};
+        if (memcmp(&others[i].id, &current->id, sizeof current->id) != 0 &&
+            !entry_tell(app->entry, req, &others[i], &command, err))
+            return false;
+    }
+    return true;
+}
+
+/* DELETE /api/orders -> {cancelled: n}: all that is open; n of the running market. */
 bool order_cancel_all(struct request *req, struct reply *reply, struct err *err)
 {
     const struct order_app *app = app_of(req);
@@ -309,12 +325,14 @@ bool order_cancel_all(struct request *req, struct reply *reply, struct err *err)
         return all_answered(req, reply, err);
     if (!market_current(req, &market, &found, err))
         return false;
+    if (!uuid_parse(caller_of(req), &command.cancel_all.account))
+        return err_set_internal(err, &ERR_INTERNAL, "a caller without an id");
+    if (found && !cancel_elsewhere(req, &market, &command.cancel_all.account, err))
+        return false;
     if (!found || market.phase == PHASE_CLOSED)
         return reply_count(reply, 0); /* a close has ended all there was */
     if (!fresh_keeps_up(app->fresh, market.partition, app->config->max_lag * CANCEL_LAG, err))
         return false;
-    if (!uuid_parse(caller_of(req), &command.cancel_all.account))
-        return err_set_internal(err, &ERR_INTERNAL, "a caller without an id");
     req->kept = entry_ticket(app->entry);
     return ask(req, &market, &command, err);
 }

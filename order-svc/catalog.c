@@ -186,6 +186,17 @@ bool catalog_current(struct catalog *catalog, struct catalog_market *market)
     return known;
 }
 
+size_t catalog_unclosed(struct catalog *catalog, struct catalog_market *markets, size_t room)
+{
+    size_t count = 0;
+    pthread_mutex_lock(&catalog->lock);
+    for (size_t i = 0; i < catalog->count && count < room; i++)
+        if (catalog->markets[i].phase != PHASE_CLOSED)
+            markets[count++] = catalog->markets[i];
+    pthread_mutex_unlock(&catalog->lock);
+    return count;
+}
+
 bool catalog_shall_look(struct catalog *catalog)
 {
     const int64_t now_ms = clock_monotonic_ms();

@@ -46,6 +46,10 @@ bool catalog_of_order(struct catalog *catalog, const struct uuid *order, struct 
 /* The newest: rounds follow each other, so it is the running one, or the last. */
 bool catalog_current(struct catalog *catalog, struct catalog_market *market);
 
+/* Those that are not closed, newest first, up to `room`. One at a time is the rule; a round that was given up by the
+ * game without a close is the exception. */
+size_t catalog_unclosed(struct catalog *catalog, struct catalog_market *markets, size_t room);
+
 /* True for one caller in CATALOG_LOOK_MS: the one who shall look at the schema for markets that were not heard. */
 enum { CATALOG_LOOK_MS = 1000 };
 bool catalog_shall_look(struct catalog *catalog);

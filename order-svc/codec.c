@@ -51,6 +51,16 @@ void codec_order(struct str *out, const char *name, const struct order *order)
     json_close(out, '}');
 }
 
+void codec_accepted(struct str *out, const char *order_id)
+{
+    json_open(out, NULL, '{');
+    if (order_id) {
+        json_text(out, "id", order_id);
+        json_text(out, "status", ORDER_STATUS_NAMES[ORDER_ACCEPTED]);
+    }
+    json_close(out, '}');
+}
+
 /* ---- companies ---- */
 
 void codec_company(struct str *out, const char *name, const struct company *company)

@@ -37,6 +37,8 @@ struct order {
     int64_t created_ms, updated_ms;
 };
 void codec_order(struct str *out, const char *name, const struct order *order);
+/* Of one that waits for the market: {id, status: "accepted"}; {} for a NULL id. */
+void codec_accepted(struct str *out, const char *order_id);
 
 /* ---- companies ---- */
 

@@ -173,6 +173,17 @@ bool entry_ask(struct entry *entry, struct request *req, const struct catalog_ma
     return pending_wait(entry->pending, req, wish->async ? STORED_WITHIN_MS : wish->wait_ms);
 }
 
+bool entry_tell(struct entry *entry, const struct request *req, const struct catalog_market *market,
+                struct market_command *command, struct err *err)
+{
+    struct sending *sending = MEM_NEW(sending);
+    *sending = (struct sending){.entry = entry, .ticket = entry_ticket(entry), .tell = true}; /* nobody of no corr */
+    const bool ok = send(entry, req, market, command, sending, err);
+    if (!ok)
+        free(sending);
+    return ok;
+}
+
 /* ---- and back ---- */
 
 enum entry_outcome entry_outcome(struct entry *entry, const struct request *req)

@@ -43,6 +43,10 @@ struct uuid entry_order_id(const struct entry *entry, int64_t ticket, const stru
 bool entry_ask(struct entry *entry, struct request *req, const struct catalog_market *market,
                struct market_command *command, const struct entry_wish *wish, struct err *err);
 
+/* Sends the command and waits for nothing. False: it could not be handed over (unavailable). */
+bool entry_tell(struct entry *entry, const struct request *req, const struct catalog_market *market,
+                struct market_command *command, struct err *err);
+
 /* In the second run. */
 enum entry_outcome {
     ENTRY_VERDICT, /* req->answer is the record of market.events */

@@ -23,6 +23,10 @@ struct part {
     int64_t applied;
     _Atomic int64_t heard;  /* the end, as the listener knows it */
     _Atomic int64_t lag_ms; /* when somebody asked how far the schema is, for the lag */
+    struct figure commands; /* the end of market.commands */
+    int64_t commands_end;   /* of market.events, when all of these were answered; 0: they are not */
+    int64_t answered;       /* behind the newest command whose answer was heard */
+    int64_t answered_ms;    /* when that command came */
 };
 
 struct fresh {
@@ -161,10 +165,26 @@ bool fresh_wait(struct fresh *fresh, struct request *req, int32_t partition, str
 
 /* ---- for orders ---- */
 
-void fresh_heard(struct fresh *fresh, int32_t partition, int64_t next_offset)
+/* Under the lock. */
+static void note_answers(struct part *part)
 {
-    if (partition >= 0 && partition < FRESH_PARTITIONS_MAX)
-        atomic_store_explicit(&fresh->parts[partition].heard, next_offset, memory_order_relaxed);
+    if (part->commands.asked_us && !part->commands_end && part->answered >= part->commands.value)
+        part->commands_end = atomic_load_explicit(&part->heard, memory_order_relaxed);
+}
+
+void fresh_heard(struct fresh *fresh, int32_t partition, int64_t next_offset, const struct market_events *last)
+{
+    if (partition < 0 || partition >= FRESH_PARTITIONS_MAX)
+        return;
+    struct part *part = &fresh->parts[partition];
+    atomic_store_explicit(&part->heard, next_offset, memory_order_relaxed);
+    pthread_mutex_lock(&fresh->lock);
+    if (last->command_offset >= part->answered) { /* else told a second time */
+        part->answered = last->command_offset + 1;
+        part->answered_ms = last->at_ms;
+    }
+    note_answers(part);
+    pthread_mutex_unlock(&fresh->lock);
 }
 
 bool fresh_keeps_up(struct fresh *fresh, int32_t partition, int64_t max_lag, struct err *err)
@@ -186,6 +206,45 @@ bool fresh_keeps_up(struct fresh *fresh, int32_t partition, int64_t max_lag, str
     const int64_t lag = applied > 0 ? atomic_load_explicit(&part->heard, memory_order_relaxed) - applied : 0;
     return lag <= max_lag || err_set_retry(err, &ERR_OVERLOADED, 1, "%lld events wait for settlement", (long long)lag);
 }
+
+/* ---- for what may still come ---- */
+
+static bool ask_commands(struct fresh *fresh, struct part *part, int32_t partition, struct err *err)
+{
+    int64_t end = 0;
+    const bool ok = kafka_end_offset(fresh->producer, TOPIC_MARKET_COMMANDS, partition, ASK_MS, &end, err);
+    pthread_mutex_lock(&fresh->lock);
+    finish(&part->commands, ok);
+    if (ok) {
+        part->commands.value = end;
+        part->commands_end = 0;
+        note_answers(part);
+    }
+    pthread_mutex_unlock(&fresh->lock);
+    return ok;
+}
+
+bool fresh_answered(struct fresh *fresh, const struct request *req, int32_t partition, int64_t made_ms, bool *answered,
+                    struct err *err)
+{
+    struct part *part = part_of(fresh, partition, err);
+    if (!part)
+        return false;
+    const int64_t now_us = clock_monotonic_us(), came_us = now_us - req->waited_ms * 1000;
+    int64_t applied;
+    pthread_mutex_lock(&fresh->lock);
+    const bool ours = (part->commands_end || !part->commands.asked_us) && begin(&part->commands, came_us, now_us);
+    pthread_mutex_unlock(&fresh->lock);
+    if ((ours && !ask_commands(fresh, part, partition, err)) || !fresh_applied(fresh, partition, &applied, err))
+        return false;
+    pthread_mutex_lock(&fresh->lock);
+    *answered = part->answered_ms > made_ms + FRESH_LONG_MS ||
+                (part->commands.asked_us >= came_us && part->commands_end && applied >= part->commands_end);
+    pthread_mutex_unlock(&fresh->lock);
+    return true;
+}
+
+/* ---- the parts ---- */
 
 bool fresh_end(struct fresh *fresh, int32_t partition, int64_t *end, struct err *err)
 {

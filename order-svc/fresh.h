@@ -12,6 +12,7 @@
 
 #include "http.h"
 #include "kafka.h"
+#include "market.h"
 #include "pg.h"
 
 enum {
@@ -32,8 +33,18 @@ bool fresh_wait(struct fresh *fresh, struct request *req, int32_t partition, str
 /* Before an order is sent: ERR_OVERLOADED with Retry-After while more than max_lag records wait for settlement. The end
  * is what this instance heard; how far the schema is, is asked once in FRESH_LAG_MS, by one caller. */
 enum { FRESH_LAG_MS = 100 };
-void fresh_heard(struct fresh *fresh, int32_t partition, int64_t next_offset);
+/* On the listener's thread; `last`: the head of the newest record, which says what command it answers. */
+void fresh_heard(struct fresh *fresh, int32_t partition, int64_t next_offset, const struct market_events *last);
 bool fresh_keeps_up(struct fresh *fresh, int32_t partition, int64_t max_lag, struct err *err);
+
+/* For an order that the schema has not got: *answered when it can't come any more, because the owner of the market has
+ * answered all commands that stood in the log after the request came, and the schema holds these answers; or because he
+ * is FRESH_LONG_MS beyond `made_ms`. Whoever knows the id was told that its command stands in the log. The end of
+ * market.commands is asked only when the one that was asked before is answered: so it is reached, however busy the
+ * market. False: Kafka or PostgreSQL does not answer. */
+enum { FRESH_LONG_MS = 60000 }; /* more than clocks differ */
+bool fresh_answered(struct fresh *fresh, const struct request *req, int32_t partition, int64_t made_ms, bool *answered,
+                    struct err *err);
 
 /* The parts: the end of the log, asked after this call began; how far the schema is, at most FRESH_EVERY_MS old. */
 bool fresh_end(struct fresh *fresh, int32_t partition, int64_t *end, struct err *err);

@@ -29,8 +29,14 @@ static void hear_market_events(void *app, const struct kafka_batch *batch)
         catalog_hear(order->catalog, batch->partition, batch->records[i].payload);
         entry_hear(order->pending, &batch->records[i]);
     }
-    if (batch->count)
-        fresh_heard(order->fresh, batch->partition, batch->records[batch->count - 1].offset + 1);
+    if (!batch->count)
+        return;
+    const struct kafka_record *last = &batch->records[batch->count - 1];
+    struct market_events head;
+    int first_kind;
+    if (!market_events_head(last->payload, &head, &first_kind)) /* a poison record is the workers' matter */
+        head.command_offset = -1;
+    fresh_heard(order->fresh, batch->partition, last->offset + 1, &head);
 }
 
 const struct kafka_listening ORDER_LISTENING[] = {

@@ -174,6 +174,15 @@ bool store_order(struct pg_pool *db, struct arena *arena, const char *order_id, 
     return true;
 }
 
+static const struct pg_statement ORDER_IS_THERE = {"order_is_there", "SELECT FROM orders WHERE id = $1"};
+
+bool store_order_is_there(struct pg_pool *db, const char *order_id, bool *there, struct err *err)
+{
+    AUTO(pg_result) rows = pg_query(db, &ORDER_IS_THERE, PARAMS(PG_TEXT(order_id)), err);
+    *there = rows && pg_rows(rows) > 0;
+    return rows != NULL;
+}
+
 bool store_orders(struct pg_pool *db, struct arena *arena, const struct list_wish *wish, struct order_list *list,
                   struct err *err)
 {

@@ -28,6 +28,7 @@ struct order_row {
 /* *row NULL: no such order, or somebody else's. */
 bool store_order(struct pg_pool *db, struct arena *arena, const char *order_id, const char *user_id,
                  const struct order_row **row, struct err *err);
+bool store_order_is_there(struct pg_pool *db, const char *order_id, bool *there, struct err *err); /* anybody's */
 
 /* What both lists can be asked for; NULL members: anything. */
 struct list_wish {

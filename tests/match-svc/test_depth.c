@@ -11,7 +11,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { EVERY_MS = 20, SENT_MAX = 4096 };
+enum { EVERY_MS = 20, SENT_MAX = 4096, IDLE_MS = 7200000 };
 
 static const struct uuid MARKET = {"the market"}, COMPANIES[2] = {{"first company"}, {"second company"}};
 static const struct uuid MAKER = {"the maker"}, TAKER = {"the taker"};
@@ -168,8 +168,8 @@ static struct scene scene_open(int64_t keep_ms)
     table_is_whole(scene.table);
     broker.count = broker.tombstones = broker.most_in_flight = broker.in_flight = 0;
     broker.full = broker.failing = broker.silent = false;
-    scene.depth =
-        depth_open(NULL, scene.table, &(struct depth_options){.every_ms = EVERY_MS, .keep_ms = keep_ms}, &err);
+    scene.depth = depth_open(
+        NULL, scene.table, &(struct depth_options){.every_ms = EVERY_MS, .keep_ms = keep_ms, .idle_ms = IDLE_MS}, &err);
     scene.market = depth_market_open(scene.depth, &MARKET);
     scene.book = book_open(&(struct book_limits){100000, 100});
     open.open = (struct market_rules){
@@ -287,7 +287,8 @@ TEST(a_former_owner_falls_silent_and_a_new_one_has_the_trades_of_the_old, "S-42 
     struct scene new = old; /* another instance: its own engine from the snapshot, the table that all hear */
     new.book = book_restore((struct view){snapshot.bytes, snapshot.length}, &(struct book_limits){100000, 100}, &err);
     REQUIRE(new.book != NULL);
-    new.depth = depth_open(NULL, old.table, &(struct depth_options){.every_ms = EVERY_MS, .keep_ms = 3600000}, &err);
+    new.depth = depth_open(NULL, old.table,
+                           &(struct depth_options){.every_ms = EVERY_MS, .keep_ms = 3600000, .idle_ms = IDLE_MS}, &err);
     new.market = depth_market_open(new.depth, &MARKET);
     const size_t before = sent_count();
     depth_note(new.market, new.book, new.at_ms);
@@ -332,6 +333,22 @@ TEST(companies_of_a_closed_market_leave_after_their_time, "S-42")
     depth_market_release(&scene.market);
     depth_release(&scene.depth);
     EXPECT_I64(before, sent_count());
+    scene_close(&scene);
+}
+
+TEST(companies_of_a_market_that_nobody_closed_leave_when_nothing_happens_any_more, "S-42 S-46")
+{
+    struct scene scene = scene_open(200); /* looked at every 101 ms */
+    scene.at_ms = clock_now_ms() - IDLE_MS - 1000;
+    note(&scene);
+    EVENTUALLY(5000, sent_count() >= 2);
+    EVENTUALLY(5000, table_count(scene.table) == 0);
+    EXPECT(broker.tombstones >= 2);
+    scene.at_ms = clock_now_ms(); /* somebody trades there after all */
+    order(&scene, MAKER, 0, SIDE_BUY, 440000, 9);
+    note(&scene);
+    EVENTUALLY(5000, table_count(scene.table) == 1);
+    EXPECT_I64(440000, last_sent(0).bids.levels[0].price);
     scene_close(&scene);
 }
 

@@ -90,6 +90,21 @@ describe('with an owner', () => {
     }
   });
 
+  test('cancel-all reaches a market of before that nobody has closed, and counts what it ended in the running one', async () => {
+    const left = await world.round();
+    const ann = world.person();
+    const old = await left.place(ann, 'buy', 5, 1);
+    world.running = undefined; // so it goes on beside the next
+    try {
+      const round = await world.round();
+      const orders = [await round.place(ann, 'buy', 5, 1), await round.place(ann, 'buy', 6, 1)];
+      assert.deepEqual((await ann.other.delete('/api/orders')).json, { cancelled: 2 });
+      for (const { id } of [old, ...orders]) await eventually(10000, async () => (await ann.api.get(`/api/orders/${id}`)).json.status === 'cancelled', 'it is cancelled');
+    } finally {
+      await left.close();
+    }
+  });
+
   test('an instance that starts in the middle of a round, and one that is killed: orders and reads go on', async () => {
     const round = await world.round();
     const ann = world.person();
@@ -158,6 +173,36 @@ describe('without an owner', () => {
     for (const reply of replies) assert.deepEqual([reply.status, reply.problem, reply.headers['retry-after']], [503, 'unavailable', '1'], reply.text);
     await eventually(20000, async () => (await ann.api.post('/api/orders', wish, { headers: { Prefer: 'respond-async' } })).status === 202, 'it is stored again');
   });
+});
+
+test('[S-26] an order that waits for the owner of its market is accepted, on every instance, until he has answered', async () => {
+  const world = new World();
+  await world.start();
+  try {
+    const round = await world.round();
+    const [ann, bob] = [world.person(), world.person()];
+    const settled = await round.place(ann, 'buy', 5, 1);
+    assert.equal((await bob.api.get(`/api/orders/${settled.id}`)).status, 404);
+    await world.match.instances[0].kill();
+    const { status, json } = await ann.api.post('/api/orders', round.order('buy', 5, 1), { headers: { Prefer: 'respond-async' } });
+    assert.equal(status, 202);
+    for (const api of [ann.api, ann.other]) {
+      const waiting = await api.get(`/api/orders/${json.id}`);
+      assert.deepEqual([waiting.status, waiting.json], [202, { id: json.id, status: 'accepted' }], waiting.text);
+      assert.equal((await api.get(`/api/orders/${settled.id}`)).json.status, 'open', 'what is settled is told as ever');
+    }
+    assert.equal((await bob.api.get(`/api/orders/${settled.id}`)).status, 404, "another's order is none, whoever waits");
+    await world.match.instances[0].start();
+    for (const api of [ann.other, ann.api]) await eventually(40000, async () => (await api.get(`/api/orders/${json.id}`)).json.status === 'open', 'the owner has answered');
+    const never = json.id.replace(/.{4}-(.{12})$/, 'bbbb-$1'); // of this moment and this market, and of nobody
+    for (const api of [ann.api, ann.other]) {
+      const nothing = await api.get(`/api/orders/${never}`);
+      assert.deepEqual([nothing.status, nothing.problem], [404, 'not_found'], nothing.text);
+    }
+    assert.equal((await bob.api.get(`/api/orders/${json.id}`)).status, 404);
+  } finally {
+    await world.stop();
+  }
 });
 
 test('[S-26] settlement that lags by more than ORDER_MAX_LAG pushes orders back with 503 and Retry-After; cancels still pass', async () => {
