@@ -305,11 +305,13 @@ static bool announce(struct backend *backend, const char *address, struct err *e
     for (struct announced *more = backend->announced; more < backend->announced + ANNOUNCED_MAX && more->service;
          more++) {
         if (!more->lease)
-            more->lease = registry_announce(config->redis_url, more->service, config->instance, more->address, err);
+            more->lease = registry_announce(config->redis_url, more->service, config->instance, more->address,
+                                            config->weight, err);
         if (!more->lease)
             return false;
     }
-    backend->lease = registry_announce(config->redis_url, backend->options.name, config->instance, address, err);
+    backend->lease =
+        registry_announce(config->redis_url, backend->options.name, config->instance, address, config->weight, err);
     return backend->lease != NULL;
 }
 

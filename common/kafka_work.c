@@ -211,6 +211,7 @@ static struct kafka_batch fill_batch(const struct part *part, struct kafka_recor
 static void batch_done(struct kafka_worker *worker, struct part *part, size_t count)
 {
     metric_add(part->metrics->applied, (int64_t)count);
+    metric_add(part->metrics->batches, 1);
     advance(worker, part, count);
 }
 

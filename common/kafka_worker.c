@@ -54,18 +54,33 @@ static rd_kafka_topic_partition_list_t *done_offsets(struct kafka_worker *worker
     return list;
 }
 
+/* Since when the first record that waits here is in Kafka; INT64_MAX: none waits. */
+static int64_t waits_since_ms(const struct part *part)
+{
+    rd_kafka_timestamp_type_t type;
+    const int64_t at_ms = part->count ? rd_kafka_message_timestamp(part->messages[0], &type) : -1;
+    return at_ms >= 0 ? at_ms : INT64_MAX;
+}
+
+/* Also while nothing moves: that is when somebody looks. */
 static void show_lag(struct kafka_worker *worker)
 {
+    const int64_t now_ms = clock_now_ms();
     for (const struct kafka_subscription *subscription = worker->subscriptions; subscription->topic; subscription++) {
-        int64_t lag = 0, low, high;
+        int64_t lag = 0, low, high, since_ms = now_ms;
         for (size_t i = 0; i < worker->part_count; i++) {
             struct part *part = &worker->parts[i];
-            if (part->subscription == subscription && part->next_offset >= 0 &&
+            if (part->subscription != subscription)
+                continue;
+            since_ms = waits_since_ms(part) < since_ms ? waits_since_ms(part) : since_ms;
+            if (part->next_offset >= 0 &&
                 !rd_kafka_get_watermark_offsets(worker->rk, subscription->topic, part->partition, &low, &high) &&
                 high > part->next_offset)
                 lag += high - part->next_offset;
         }
-        metric_set(worker->metrics[subscription - worker->subscriptions].lag, lag);
+        const struct topic_metrics *metrics = &worker->metrics[subscription - worker->subscriptions];
+        metric_set(metrics->lag, lag);
+        metric_set(metrics->oldest, (now_ms - since_ms) / 1000);
     }
 }
 
@@ -76,11 +91,10 @@ static void commit_soon(struct kafka_worker *worker)
         return;
     worker->commit_ms = now_ms + COMMIT_MS;
     rd_kafka_topic_partition_list_t *list = done_offsets(worker, false);
-    if (list->cnt) {
+    if (list->cnt)
         (void)rd_kafka_commit(worker->rk, list,
                               1); /* one that fails is made good by the next, or by a skip after a restart */
-        show_lag(worker);
-    }
+    show_lag(worker);
     rd_kafka_topic_partition_list_destroy(list);
 }
 
@@ -282,6 +296,9 @@ static bool add_metrics(struct kafka_worker *worker)
     struct metric *records =
         metric_counter("madang_kafka_records_total", "Records by what became of them", "topic,result");
     struct metric *lag = metric_gauge("madang_kafka_lag", "Records that are not applied yet", "topic");
+    struct metric *batches = metric_counter("madang_kafka_batches_total", "Batches applied", "topic");
+    struct metric *oldest = metric_gauge("madang_kafka_oldest_seconds",
+                                         "Age of the oldest record that was read and is not applied yet", "topic");
     struct metric *stopped =
         metric_gauge("madang_kafka_stopped_partitions", "Partitions stopped by a poison record", "topic");
     size_t count = 0, most = 1;
@@ -297,6 +314,8 @@ static bool add_metrics(struct kafka_worker *worker)
             .dead_letters = METRIC_CHILD(records, topic, "dead_letter"),
             .retries = METRIC_CHILD(records, topic, "retry"),
             .lag = METRIC_CHILD(lag, topic),
+            .batches = METRIC_CHILD(batches, topic),
+            .oldest = METRIC_CHILD(oldest, topic),
             .stopped = METRIC_CHILD(stopped, topic),
         };
     }

@@ -11,7 +11,7 @@
 #include <stdatomic.h>
 
 struct topic_metrics {
-    struct metric_child *applied, *dead_letters, *retries, *lag, *stopped;
+    struct metric_child *applied, *dead_letters, *retries, *lag, *stopped, *batches, *oldest;
 };
 
 /* One partition that is ours now. */

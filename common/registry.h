@@ -21,10 +21,11 @@ struct registry_entry {
     enum { INSTANCE_UP, INSTANCE_DRAINING, INSTANCE_SUSPECT } state;
 };
 
-/* Announces this instance until released. Redis away: it goes on trying. */
+/* Announces this instance until released. Redis away: it goes on trying. The weight (1 to 1000) is its share of the
+ * gateway's requests beside those of other instances. */
 struct registry_lease;
 struct registry_lease *registry_announce(const char *redis_url, const char *service, const char *instance,
-                                         const char *address, struct err *err);
+                                         const char *address, int64_t weight, struct err *err);
 /* An operator's wish for an instance, whichever it is: it says draining within 2 s, while it works on, until the wish
  * is taken back (or Redis forgets it, after a day). ERR_UNAVAILABLE without Redis. */
 bool registry_ask_drain(const char *redis_url, const char *service, const char *instance, bool on, struct err *err);

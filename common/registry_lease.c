@@ -173,7 +173,7 @@ bool registry_ask_drain(const char *redis_url, const char *service, const char *
 }
 
 struct registry_lease *registry_announce(const char *redis_url, const char *service, const char *instance,
-                                         const char *address, struct err *err)
+                                         const char *address, int64_t weight, struct err *err)
 {
     AUTO(registry_lease) lease = MEM_NEW(registry_lease);
     struct registry_entry *entry = &lease->entry;
@@ -182,7 +182,7 @@ struct registry_lease *registry_announce(const char *redis_url, const char *serv
         return NULL;
     lease->first = true;
     lease->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    entry->weight = 1;
+    entry->weight = (int)weight;
     entry->started_ms = clock_now_ms();
     if (!fill(entry->service, sizeof entry->service, service, "service", err) ||
         !fill(entry->instance, sizeof entry->instance, instance, "INSTANCE", err) ||

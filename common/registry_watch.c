@@ -2,6 +2,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "metrics.h"
 #include "redis_internal.h"
 #include "registry_table.h"
 
@@ -256,6 +257,16 @@ static void *follow(void *payload)
 
 /* ---- for callers ---- */
 
+static int64_t count_instances(void *payload)
+{
+    return (int64_t)registry_list(payload, NULL, NULL, 0);
+}
+
+static int64_t is_stale(void *payload)
+{
+    return registry_watch_stale(payload);
+}
+
 struct registry_watch *registry_watch_start(const char *redis_url, void (*changed)(void *payload), void *payload,
                                             struct err *err)
 {
@@ -273,6 +284,9 @@ struct registry_watch *registry_watch_start(const char *redis_url, void (*change
         return NULL;
     }
     watch->thread_runs = true;
+    metric_gauge_read("madang_registry_instances", "Instances in the table of who runs where", count_instances, watch);
+    metric_gauge_read("madang_registry_stale", "1: that table is an old one, for Redis is away or lost most of it",
+                      is_stale, watch);
     return TAKE(watch);
 }
 
@@ -287,6 +301,7 @@ void registry_watch_release(struct registry_watch **place)
         (void)pthread_join(watch->thread, NULL);
     if (watch->subscription)
         redisFree(watch->subscription);
+    metric_forget(watch);
     redis_release(&watch->redis);
     registry_table_free(&watch->table);
     if (watch->wake_fd >= 0)

@@ -21,6 +21,7 @@ struct service_config {
     const char *otlp_url;          /* of a collector for traces; "" = none */
     const char *sentry_dsn;        /* of an error tracker; "" = none */
     int64_t instance_slot;         /* 0: take the lowest free number */
+    int64_t weight;                /* its share of the requests, beside those of others */
     int64_t drain_seconds;         /* goes on serving this long after SIGTERM */
     int64_t workers;               /* threads that run handlers */
     int64_t queue;                 /* requests that may wait for a worker; more get 503 */
@@ -48,6 +49,8 @@ struct service_config {
                                 "error tracker (Sentry's protocol), scheme://key@host/project; empty: none"),          \
         SETTING_I64(type, member.instance_slot, "INSTANCE_SLOT", "0", 0, 999,                                          \
                     "slot for Kafka membership; 0: lowest free"),                                                      \
+        SETTING_I64(type, member.weight, "WEIGHT", "100", 1, 1000,                                                     \
+                    "its share of the service's requests beside those of the other instances; a canary: 5"),           \
         SETTING_I64(type, member.drain_seconds, "DRAIN_SECONDS", "6", 0, 300, "serves on this long after SIGTERM"),    \
         SETTING_I64(type, member.workers, "WORKERS", default_workers, 1, 256, "threads that run handlers"),            \
         SETTING_I64(type, member.queue, "QUEUE", "1024", 1, 65536, "requests that may wait for a worker")

@@ -8,10 +8,12 @@
 #include <stdlib.h>
 
 static bool registry_page(struct request *req, struct reply *reply, struct err *err);
+static bool registry_question(struct request *req, struct reply *reply, struct err *err);
 static bool registry_wish(struct request *req, struct reply *reply, struct err *err);
 
 const struct route ADMIN_ROUTES[] = {
     {"GET", "/registry", AUTH_OPEN, registry_page, 0},
+    {"GET", "/registry/drain", AUTH_OPEN, registry_question, 0},
     {"POST", "/registry/drain", AUTH_OPEN, registry_wish, 0},
     {0},
 };
@@ -53,8 +55,9 @@ static double error_percent(const struct instance_view *view)
 
 static void json_instance(struct str *out, const struct registry_entry *entry, const struct instance_view *view)
 {
-    char rate[24];
+    char rate[24], latency[32];
     (void)snprintf(rate, sizeof rate, "%.2f", error_percent(view));
+    (void)snprintf(latency, sizeof latency, "%.3f", (double)view->latency_us / 1000);
     json_open(out, NULL, '{');
     json_text(out, "instance", entry->instance);
     json_text(out, "address", entry->address);
@@ -69,6 +72,7 @@ static void json_instance(struct str *out, const struct registry_entry *entry, c
     json_i64(out, "failures", view->failures);
     json_i64(out, "errors", view->errors);
     json_raw(out, "error_percent", rate);
+    json_raw(out, "latency_ms", latency);
     json_text(out, "breaker", view->breaker);
     json_close(out, '}');
 }
@@ -125,9 +129,7 @@ static void html_button(const struct registry_entry *entry, struct str *out)
     const bool drains = entry->state == INSTANCE_DRAINING;
     str_add(out, "<td>");
     if (plain_name(entry->service) && plain_name(entry->instance))
-        str_printf(out,
-                   "<form method=\"post\" "
-                   "action=\"/registry/drain?service=%s&amp;instance=%s&amp;on=%d\"><button>%s</button></form>",
+        str_printf(out, "<a class=\"button\" href=\"/registry/drain?service=%s&amp;instance=%s&amp;on=%d\">%s</a>",
                    entry->service, entry->instance, !drains, drains ? "take back" : "drain");
     str_add(out, "</td>");
 }
@@ -142,28 +144,49 @@ static void html_row(struct gateway *gateway, const struct registry_entry *entry
     html_cell(out, "", entry->address);
     html_cell(out, "", entry->version);
     html_cell(out, STATES[entry->state], STATES[entry->state]);
-    str_printf(out, "<td class=\"n\">%lld</td><td class=\"n\">%lld</td><td class=\"n\">%.2f %%</td>",
-               (long long)view.in_flight, (long long)view.requests, error_percent(&view));
+    str_printf(out, "<td class=\"n\">%d</td><td class=\"n\">%lld</td><td class=\"n\">%lld</td>", entry->weight,
+               (long long)view.in_flight, (long long)view.requests);
+    if (view.answers)
+        str_printf(out, "<td class=\"n\">%.1f ms</td>", (double)view.latency_us / 1000);
+    else
+        html_cell(out, "n", "-");
+    str_printf(out, "<td class=\"n\">%.2f %%</td>", error_percent(&view));
     html_cell(out, view.breaker, view.breaker);
     html_button(entry, out);
     str_add(out, "</tr>\n");
 }
 
+static void html_begin(struct str *out, bool refreshed)
+{
+    str_add(out, "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">");
+    if (refreshed)
+        str_add(out, "<meta http-equiv=\"refresh\" content=\"5\">");
+    str_add(
+        out,
+        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><link rel=\"icon\" href=\"data:,\">"
+        "<title>Madang registry</title><style>body{font:14px system-ui,sans-serif;margin:2em;color:#222}"
+        "table{border-collapse:collapse}th,td{padding:.4em .8em;border-bottom:1px solid #ddd;text-align:left;"
+        "white-space:nowrap}.n{text-align:right;font-variant-numeric:tabular-nums}.up,.closed{color:#070}"
+        ".draining,.half-open{color:#850}.suspect,.open{color:#b00}"
+        ".button,button{display:inline-block;font:inherit;color:inherit;background:#f4f4f4;border:1px solid #bbb;"
+        "border-radius:4px;padding:.2em .8em;text-decoration:none;cursor:pointer}form{display:inline}"
+        "</style><h1>Registry</h1>\n");
+}
+
 static void print_html(struct gateway *gateway, const struct instance **sorted, size_t count, struct str *out)
 {
-    str_add(out, "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta http-equiv=\"refresh\" content=\"5\">"
-                 "<title>Madang registry</title><style>body{font:14px system-ui,sans-serif;margin:2em}"
-                 "table{border-collapse:collapse}th,td{padding:.3em .8em;border-bottom:1px solid #ddd;text-align:left}"
-                 ".n{text-align:right}.up,.closed{color:#080}.draining,.half-open{color:#a60}.suspect,.open{color:#c00}"
-                 "</style><h1>Registry</h1>");
+    html_begin(out, true);
     if (registry_watch_stale(gateway->watch))
         str_add(out,
                 "<p class=\"suspect\">Redis is away or lost most instances at once: this is the last good table.</p>");
-    str_add(out, "<table><tr><th>service<th>instance<th>address<th>version<th>state<th>in flight<th>requests<th>errors"
+    str_add(out, "<table><tr><th>service<th>instance<th>address<th>version<th>state<th class=\"n\">weight"
+                 "<th class=\"n\">in flight<th class=\"n\">requests<th class=\"n\">latency<th class=\"n\">errors"
                  "<th>breaker<th></tr>\n");
     for (size_t i = 0; i < count; i++)
         html_row(gateway, &sorted[i]->entry, out);
-    str_add(out, "</table></html>\n");
+    str_add(out,
+            "</table><p>As this gateway sees them since it started; latency is the mean of the last requests, until "
+            "an answer begins.</p></html>\n");
 }
 
 static bool registry_page(struct request *req, struct reply *reply, struct err *err)
@@ -193,30 +216,78 @@ static bool same_origin(const struct request *req)
     return !origin || (from && host && strcmp(from + 3, host) == 0);
 }
 
-/* POST /registry/drain?service=&instance=&on=1|0: an operator's wish; the instance says draining within 2 s, and works
- * on until it is stopped or the wish is taken back. */
+/* What both routes of /registry/drain are asked: service, instance, on=1|0. */
+struct wish {
+    const char *service, *instance;
+    bool on;
+    struct registry_entry entry;
+    int others; /* of that service, that are up */
+};
+
+static bool wish_read(const struct request *req, struct wish *wish, struct err *err)
+{
+    struct gateway *gateway = (struct gateway *)req->app; /* its parts are thread-safe */
+    const char *on = http_query(req, "on");
+    bool known = false;
+    *wish = (struct wish){.service = http_query(req, "service"),
+                          .instance = http_query(req, "instance"),
+                          .on = on && strcmp(on, "1") == 0};
+    if (!wish->service || !wish->instance || !on || (!wish->on && strcmp(on, "0") != 0))
+        return err_set(err, &ERR_BAD_INPUT, "service, instance and on=1 or on=0 are needed");
+    struct instance_list *list = instances_get(gateway->instances);
+    for (size_t i = 0; i < list->count; i++) {
+        const struct registry_entry *entry = &list->items[i].entry;
+        if (strcmp(entry->service, wish->service) != 0)
+            continue;
+        if (strcmp(entry->instance, wish->instance) == 0) {
+            wish->entry = *entry;
+            known = true;
+        } else if (entry->state == INSTANCE_UP) {
+            wish->others++;
+        }
+    }
+    instance_list_release(&list);
+    return known || err_set(err, &ERR_NOT_FOUND, "no such instance");
+}
+
+/* GET /registry/drain: nothing happens before somebody says yes. */
+static bool registry_question(struct request *req, struct reply *reply, struct err *err)
+{
+    struct wish wish;
+    struct str *out = &reply->body;
+    if (!wish_read(req, &wish, err))
+        return false;
+    if (!plain_name(wish.service) || !plain_name(wish.instance))
+        return err_set(err, &ERR_BAD_INPUT, "a name that no daemon has");
+    reply->content_type = "text/html; charset=utf-8";
+    html_begin(out, false);
+    str_printf(out, "<p>%s <b>%s</b> of %s (%s)?</p>", wish.on ? "Drain" : "Take back", wish.entry.instance,
+               wish.entry.service, wish.entry.address);
+    str_add(out, wish.on ? "<p>It finishes what it has and gets nothing new, until it is taken back or stopped.</p>"
+                         : "<p>It gets requests again.</p>");
+    if (wish.on && !wish.others)
+        str_add(out,
+                "<p class=\"suspect\">No other instance of this service is up: requests still go to this one.</p>");
+    str_printf(out,
+               "<form method=\"post\" action=\"/registry/drain?service=%s&amp;instance=%s&amp;on=%d\">"
+               "<button>%s</button></form> <a class=\"button\" href=\"/registry\">no</a></html>\n",
+               wish.entry.service, wish.entry.instance, wish.on, wish.on ? "drain" : "take back");
+    return true;
+}
+
+/* POST /registry/drain: an operator's wish; the instance says draining within 2 s, and works on until it is stopped or
+ * the wish is taken back. */
 static bool registry_wish(struct request *req, struct reply *reply, struct err *err)
 {
     struct gateway *gateway = (struct gateway *)req->app;
-    const char *service = http_query(req, "service"), *instance = http_query(req, "instance"),
-               *on = http_query(req, "on");
-    const bool wanted = on && strcmp(on, "1") == 0;
-    bool known = false;
+    struct wish wish;
     if (!same_origin(req))
         return err_set(err, &ERR_FORBIDDEN, "from another page");
-    if (!service || !instance || !on || (!wanted && strcmp(on, "0") != 0))
-        return err_set(err, &ERR_BAD_INPUT, "service, instance and on=1 or on=0 are needed");
-    struct instance_list *list = instances_get(gateway->instances);
-    for (size_t i = 0; i < list->count; i++)
-        known |=
-            strcmp(list->items[i].entry.service, service) == 0 && strcmp(list->items[i].entry.instance, instance) == 0;
-    instance_list_release(&list);
-    if (!known)
-        return err_set(err, &ERR_NOT_FOUND, "no such instance");
-    if (!registry_ask_drain(gateway->config->service.redis_url, service, instance, wanted, err))
+    if (!wish_read(req, &wish, err) ||
+        !registry_ask_drain(gateway->config->service.redis_url, wish.service, wish.instance, wish.on, err))
         return false;
-    log_event(LOG_WARN, wanted ? "drain_asked" : "drain_taken_back", LOG_TEXT("service", service),
-              LOG_TEXT("instance", instance), LOG_TEXT("client.ip", req->client_address));
+    log_event(LOG_WARN, wish.on ? "drain_asked" : "drain_taken_back", LOG_TEXT("service", wish.service),
+              LOG_TEXT("instance", wish.instance), LOG_TEXT("client.ip", req->client_address));
     reply_header(reply, "Location", "/registry");
     return reply_empty(reply, 303);
 }

@@ -172,6 +172,7 @@ static void join_upstream(struct exchange *x, struct upstream *upstream)
     x->upstream = upstream;
     upstream->in_flight++;
     upstream->requests++;
+    x->joined_us = clock_monotonic_us();
     x->trial = upstream->breaker.open_until_ms != 0;
     if (x->trial)
         upstream->breaker.trying = true;

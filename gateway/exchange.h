@@ -76,6 +76,7 @@ struct exchange {
     const struct problem *problem; /* why we refused */
     bool origin_allowed;           /* and told so */
     char origin[128];
+    int64_t joined_us;  /* an instance got it */
     int64_t started_us; /* the round in which its head was read */
     int64_t bytes_in, bytes_out;
     struct address peer; /* the client's, behind proxies that we trust */

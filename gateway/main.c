@@ -230,7 +230,7 @@ static bool serve(struct gateway *gateway, struct err *err)
         return false;
     AUTO(registry_lease)
     lease = registry_announce(config->redis_url, "gateway", config->instance,
-                              *config->advertise ? config->advertise : gateway->listen, err);
+                              *config->advertise ? config->advertise : gateway->listen, config->weight, err);
     if (!lease)
         return false;
     log_event(LOG_INFO, "started", LOG_TEXT("listen", gateway->listen), LOG_I64("admin_port", http_server_port(admin)),

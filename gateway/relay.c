@@ -1,5 +1,6 @@
 /* The answer's way: from the channel's bytes to the client. exchange.h has the contract. */
 #include "cache.h"
+#include "clock.h"
 #include "exchange.h"
 #include "forward.h"
 #include "stats.h"
@@ -34,6 +35,16 @@ static bool is_event_stream(const struct http1_response *response)
            view_equals_nocase((struct view){type->value.bytes, sizeof TYPE - 1}, view_of(TYPE));
 }
 
+/* How long the instance thought: a mean over the last requests, the first of them as it is. */
+static void note_latency(const struct exchange *x)
+{
+    struct upstream *upstream = x->upstream;
+    int64_t took_us = clock_monotonic_us() - x->joined_us;
+    upstream->latency_us += (took_us - upstream->latency_us) /
+                            (upstream->answers < LATENCY_OVER ? (int64_t)upstream->answers + 1 : LATENCY_OVER);
+    upstream->answers++;
+}
+
 /* The final head is there. */
 static void start_response(struct exchange *x, struct writer *out)
 {
@@ -41,6 +52,7 @@ static void start_response(struct exchange *x, struct writer *out)
     struct upstream *upstream = x->upstream;
     breaker_success(&upstream->breaker);
     x->trial = false;
+    note_latency(x);
     if (response->status >= 500)
         upstream->errors++;
     x->response_started = true;

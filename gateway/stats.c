@@ -34,6 +34,57 @@ struct loop_stats {
 static const char *const BREAKERS[] = {"closed", "half-open", "open"};
 static const char *const CLASS_NAMES[CLASSES + 1] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
 
+/* ---- of an instance ---- */
+
+enum upstream_counter { UPSTREAM_REQUESTS, UPSTREAM_FAILURES, UPSTREAM_ERRORS, UPSTREAM_COUNTERS };
+static const char UPSTREAM_LABELS[] = "service,instance";
+
+static struct metric *upstream_counter(enum upstream_counter which)
+{
+    static const char *const NAMES[][2] = {
+        [UPSTREAM_REQUESTS] = {"madang_gateway_upstream_requests_total", "Requests sent to an instance"},
+        [UPSTREAM_FAILURES] = {"madang_gateway_upstream_failures_total",
+                               "Connections that failed, ended or took too long"},
+        [UPSTREAM_ERRORS] = {"madang_gateway_upstream_errors_total", "Answers of 5xx"},
+    };
+    return metric_counter(NAMES[which][0], NAMES[which][1], UPSTREAM_LABELS);
+}
+
+static struct metric *upstream_open(void)
+{
+    return metric_gauge("madang_gateway_upstream_open", "Threads whose breaker keeps requests from an instance",
+                        UPSTREAM_LABELS);
+}
+
+static void publish_upstream(struct upstream *upstream)
+{
+    const struct registry_entry *entry = &upstream->instance.entry;
+    if (upstream->requests == upstream->told_requests && upstream->failures == upstream->told_failures)
+        return;
+    const struct {
+        uint64_t now, *told;
+    } counters[UPSTREAM_COUNTERS] = {
+        [UPSTREAM_REQUESTS] = {upstream->requests, &upstream->told_requests},
+        [UPSTREAM_FAILURES] = {upstream->failures, &upstream->told_failures},
+        [UPSTREAM_ERRORS] = {upstream->errors, &upstream->told_errors},
+    };
+    for (int i = 0; i < UPSTREAM_COUNTERS; i++) {
+        metric_add(METRIC_CHILD(upstream_counter(i), entry->service, entry->instance),
+                   (int64_t)(counters[i].now - *counters[i].told));
+        *counters[i].told = counters[i].now;
+    }
+}
+
+static void publish_breaker(struct upstream *upstream, int state)
+{
+    const struct registry_entry *entry = &upstream->instance.entry;
+    if (state == upstream->told_breaker)
+        return;
+    metric_add(METRIC_CHILD(upstream_open(), entry->service, entry->instance),
+               (state != 0) - (upstream->told_breaker != 0));
+    upstream->told_breaker = state;
+}
+
 /* ---- of a loop ---- */
 
 void loop_stats_open(struct loop *loop)
@@ -47,6 +98,9 @@ void loop_stats_open(struct loop *loop)
     (void)pthread_mutex_init(&stats->lock, NULL);
     for (size_t i = 0; i < LOOP_STAT_COUNT; i++)
         stats->metrics[i] = METRIC_CHILD(metric_counter(NAMES[i][0], NAMES[i][1], NULL));
+    for (int i = 0; i < UPSTREAM_COUNTERS; i++)
+        (void)upstream_counter(i); /* there from the start, though nobody was sent anything */
+    (void)upstream_open();
     char thread[12];
     (void)snprintf(thread, sizeof thread, "%d", loop->index);
     stats->open = METRIC_CHILD(metric_gauge("madang_gateway_connections", "Open client connections", "thread"), thread);
@@ -117,28 +171,9 @@ void stats_count(const struct exchange *x, int64_t took_us)
 
 /* ---- once a second ---- */
 
-static void publish_upstream(struct upstream *upstream)
+void stats_forget(struct upstream *upstream)
 {
-    static const char LABELS[] = "service,instance";
-    const struct registry_entry *entry = &upstream->instance.entry;
-    if (upstream->requests == upstream->told_requests && upstream->failures == upstream->told_failures)
-        return;
-    const struct {
-        const char *name, *help;
-        uint64_t now, *told;
-    } counters[] = {
-        {"madang_gateway_upstream_requests_total", "Requests sent to an instance", upstream->requests,
-         &upstream->told_requests},
-        {"madang_gateway_upstream_failures_total", "Connections that failed, ended or took too long",
-         upstream->failures, &upstream->told_failures},
-        {"madang_gateway_upstream_errors_total", "Answers of 5xx", upstream->errors, &upstream->told_errors},
-    };
-    for (size_t i = 0; i < ARRAY_LENGTH(counters); i++) {
-        struct metric *metric = metric_counter(counters[i].name, counters[i].help, LABELS);
-        metric_add(METRIC_CHILD(metric, entry->service, entry->instance),
-                   (int64_t)(counters[i].now - *counters[i].told));
-        *counters[i].told = counters[i].now;
-    }
+    publish_breaker(upstream, 0);
 }
 
 static int breaker_index(const struct upstream *upstream, int64_t now_ms)
@@ -161,7 +196,9 @@ static void see(struct loop *loop, const struct upstream *upstream, struct seen_
                                         .connections = upstream->connections,
                                         .requests = (int64_t)upstream->requests,
                                         .failures = (int64_t)upstream->failures,
-                                        .errors = (int64_t)upstream->errors};
+                                        .errors = (int64_t)upstream->errors,
+                                        .answers = (int64_t)upstream->answers,
+                                        .latency_us = upstream->latency_us};
 }
 
 void stats_publish(struct loop *loop)
@@ -183,8 +220,10 @@ void stats_publish(struct loop *loop)
     stats->seen_count = 0;
     for (struct fleet *fleet = loop->fleets; fleet; fleet = fleet->next)
         for (int i = 0; i < fleet->count; i++) {
-            see(loop, fleet->members[i], &stats->seen[stats->seen_count++]);
+            struct seen_instance *seen = &stats->seen[stats->seen_count++];
+            see(loop, fleet->members[i], seen);
             publish_upstream(fleet->members[i]);
+            publish_breaker(fleet->members[i], seen->breaker);
         }
     (void)pthread_mutex_unlock(&stats->lock);
 }
@@ -193,6 +232,7 @@ void stats_view(struct gateway *gateway, const struct registry_entry *entry, str
 {
     *out = (struct instance_view){0};
     int worst = 0;
+    double weighed_us = 0; /* each loop's mean by its answers */
     for (int i = 0; i < gateway->loop_count; i++) {
         struct loop_stats *stats = gateway->loops[i]->stats;
         (void)pthread_mutex_lock(&stats->lock);
@@ -206,10 +246,13 @@ void stats_view(struct gateway *gateway, const struct registry_entry *entry, str
             out->requests += seen->view.requests;
             out->failures += seen->view.failures;
             out->errors += seen->view.errors;
+            out->answers += seen->view.answers;
+            weighed_us += (double)seen->view.latency_us * (double)seen->view.answers;
             if (seen->breaker > worst)
                 worst = seen->breaker;
         }
         (void)pthread_mutex_unlock(&stats->lock);
     }
+    out->latency_us = out->answers ? (int64_t)(weighed_us / (double)out->answers) : 0;
     out->breaker = BREAKERS[worst];
 }

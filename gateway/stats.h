@@ -43,12 +43,17 @@ void stats_close(struct loop_routes *routes);
 /* One exchange is over. */
 void stats_count(const struct exchange *exchange, int64_t took_us);
 
+/* An instance is in the table no more: what is told of its present goes, counters stay. */
+struct upstream;
+void stats_forget(struct upstream *upstream);
+
 /* Once a second, on the loop's thread. */
 void stats_publish(struct loop *loop);
 
 /* One instance as the loops last saw it, summed. For other threads. */
 struct instance_view {
-    int64_t in_flight, connections, requests, failures, errors;
+    int64_t in_flight, connections, requests, failures, errors, answers;
+    int64_t latency_us;  /* until an answer begins, the mean of the last ones; 0 without answers */
     const char *breaker; /* the worst of the loops */
 };
 void stats_view(struct gateway *gateway, const struct registry_entry *entry, struct instance_view *out);

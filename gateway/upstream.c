@@ -3,6 +3,7 @@
 #include "channel.h"
 #include "loop.h"
 #include "mem.h"
+#include "stats.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -99,6 +100,7 @@ static void fleet_update(struct fleet *fleet, const struct instance_list *list)
             continue;
         }
         upstream->gone = true;
+        stats_forget(upstream);
         upstream->in_flight++; /* keeps it while its connections go */
         close_idle(upstream);
         upstream->in_flight--;
@@ -155,10 +157,45 @@ static int rank_of(const struct upstream *upstream)
     return RANKS[upstream->instance.entry.state];
 }
 
-static uint64_t load_of(const struct upstream *upstream)
+static uint64_t weight_of(const struct upstream *upstream)
 {
     int weight = upstream->instance.entry.weight;
-    return (uint64_t)(upstream->in_flight + 1) * 1000 / (uint64_t)(weight > 0 ? weight : 1);
+    return weight > 0 ? (uint64_t)weight : 1;
+}
+
+static bool of_one_weight(struct upstream *const *able, int count)
+{
+    for (int i = 1; i < count; i++)
+        if (weight_of(able[i]) != weight_of(able[0]))
+            return false;
+    return true;
+}
+
+/* A canary beside the others: an idle gateway gives each its share, and a busy instance less than that. */
+static struct upstream *pick_by_weight(struct upstream *const *able, int count, uint64_t random)
+{
+    uint64_t shares[FLEET_MAX], total = 0;
+    for (int i = 0; i < count; i++) {
+        shares[i] = weight_of(able[i]) * 10000 / (able[i]->in_flight + 1);
+        total += shares[i];
+    }
+    if (!total)
+        return able[0];
+    uint64_t at = (random & 0xffffffff) * total >> 32; /* 64 shares of at most 10,000,000: it fits */
+    int i = 0;
+    while (i < count - 1 && at >= shares[i])
+        at -= shares[i++];
+    return able[i];
+}
+
+/* The less busy of two. */
+static struct upstream *pick_of_two(struct upstream *const *able, int count, uint64_t random)
+{
+    int first = (int)((random & 0xffffffff) * (uint64_t)count >> 32);
+    int second = (int)((random >> 32) * (uint64_t)(count - 1) >> 32);
+    if (second >= first)
+        second++;
+    return able[first]->in_flight <= able[second]->in_flight ? able[first] : able[second];
 }
 
 struct upstream *fleet_pick(struct loop *loop, struct fleet *fleet, const struct upstream *avoid)
@@ -185,10 +222,5 @@ struct upstream *fleet_pick(struct loop *loop, struct fleet *fleet, const struct
         return last;
     if (count == 1)
         return able[0];
-    uint64_t random = loop_random(loop);
-    int first = (int)((random & 0xffffffff) * (uint64_t)count >> 32);
-    int second = (int)((random >> 32) * (uint64_t)(count - 1) >> 32);
-    if (second >= first)
-        second++;
-    return load_of(able[first]) <= load_of(able[second]) ? able[first] : able[second];
+    return (of_one_weight(able, count) ? pick_of_two : pick_by_weight)(able, count, loop_random(loop));
 }

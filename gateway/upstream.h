@@ -1,9 +1,9 @@
 /* upstream.h - the instances of each service as one loop sees them: idle connections, requests in flight, breaker.
  *
  * Picking: the one with fewer requests in flight of two random ones that are up and whose breaker lets requests
- * through; draining ones only when there is no other, suspect ones last. Five failures in a row open the breaker for 1
- * s, then one request tries; each new failure doubles the time, up to 10 s. Threads: a loop's own; nothing here is
- * shared. */
+ * through; where their weights differ, each by its share, the less the busier it is; draining ones only when there is
+ * no other, suspect ones last. Five failures in a row open the breaker for 1 s, then one request tries; each new
+ * failure doubles the time, up to 10 s. Threads: a loop's own; nothing here is shared. */
 #ifndef GATEWAY_UPSTREAM_H
 #define GATEWAY_UPSTREAM_H
 
@@ -20,7 +20,8 @@ enum {
     BREAKER_FAILURES = 5,
     BREAKER_FIRST_MS = 1000,
     BREAKER_MOST_MS = 10000,
-    IDLE_CHANNELS_MAX = 512
+    IDLE_CHANNELS_MAX = 512,
+    LATENCY_OVER = 32 /* answers that the mean looks back */
 };
 
 struct breaker {
@@ -39,6 +40,9 @@ struct upstream {
     unsigned idle_count;
     struct breaker breaker;
     uint64_t requests, failures, errors;                /* errors: answers of 5xx */
+    int told_breaker;                                   /* 0: closed */
+    uint64_t answers;                                   /* that began */
+    int64_t latency_us;                                 /* until an answer begins; a mean that forgets */
     uint64_t told_requests, told_failures, told_errors; /* what the metrics know */
 };
 

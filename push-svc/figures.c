@@ -13,6 +13,18 @@ static struct metric *reasons(void)
     return metric_counter("madang_push_reasons_total", "Why sends did not go out, or not at once", "result,reason");
 }
 
+static struct metric *took(void)
+{
+    return metric_histogram("madang_push_send_seconds", "From the first byte to the answer", "channel");
+}
+
+void figures_open(void)
+{
+    (void)sends();
+    (void)reasons();
+    (void)took();
+}
+
 void figures_outcome(const char *channel, const struct outcome *outcome, bool tried)
 {
     const char *result = OUTCOME_NAMES[outcome->state];
@@ -25,10 +37,7 @@ void figures_outcome(const char *channel, const struct outcome *outcome, bool tr
 
 void figures_took(const char *channel, int64_t microseconds)
 {
-    metric_observe_us(
-        METRIC_CHILD(metric_histogram("madang_push_send_seconds", "From the first byte to the answer", "channel"),
-                     channel),
-        microseconds);
+    metric_observe_us(METRIC_CHILD(took(), channel), microseconds);
 }
 
 void figures_in_flight(int64_t count)

@@ -1,9 +1,11 @@
-/* figures.h - the metrics of push-svc, made at first use. Thread-safe. Labels are constants of ours, never ids. */
+/* figures.h - the metrics of push-svc. Thread-safe. Labels are constants of ours, never ids. */
 #ifndef MADANG_PUSH_FIGURES_H
 #define MADANG_PUSH_FIGURES_H
 
 #include "outcome.h"
 
+/* Once, at the start: what nothing was counted of yet can be asked for, too. */
+void figures_open(void);
 /* madang_push_sends_total{channel, result}: a send that was tried, or ended; madang_push_reasons_total{result, reason}.
  */
 void figures_outcome(const char *channel, const struct outcome *outcome, bool tried);

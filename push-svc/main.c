@@ -4,6 +4,7 @@
 #include "backend.h"
 #include "crypto.h"
 #include "events.h"
+#include "figures.h"
 #include "log.h"
 #include "post.h"
 #include "rounds.h"
@@ -59,6 +60,7 @@ static bool run(void *settings, struct err *err)
     AUTO(vapid) vapid = open_vapid(config, app.db, err);
     if (!vapid)
         return false;
+    figures_open();
     app.vapid_public = vapid_public(vapid);
     const struct post_options post_options = {
         .config = config,

@@ -3,8 +3,8 @@
 #
 #   tests/run.sh c [ROOM]      the tests in C; those that need stores use the ones of .run/env (make stores)
 #   tests/run.sh all [ROOM]    everything, on stores and daemons of its own that are gone afterwards
-#   tests/run.sh soak [STAGE]  the long forms: valgrind, asan, tsan, clang, chaos, rolling, book, fuzz; or a half of a sanitizer's stage: address and
-#                              thread are the tests in C, stack-address and stack-thread the daemons
+#   tests/run.sh soak [STAGE]  the long forms: valgrind, asan, tsan, clang, chaos, rolling, book, fuzz, browser, images; or a half of a sanitizer's stage:
+#                              address and thread are the tests in C, stack-address and stack-thread the daemons
 #
 # ROOM is a folder of tests/ (common, auth-svc, e2e, chaos, fuzz ...). CC and SAN choose the build of mode c.
 # Outputs of all suites stay in build/test/out. tests/README.md tells more.
@@ -120,7 +120,7 @@ rooms() { # the folders of tests/ that hold a room's tests
     local folder
     for folder in tests/*/; do
         folder=$(basename "$folder")
-        case $folder in support | fuzz | bench | e2e | chaos | standins | node_modules) ;; *) wanted "$folder" && echo "$folder" ;; esac
+        case $folder in support | fuzz | bench | browser | e2e | chaos | standins | node_modules) ;; *) wanted "$folder" && echo "$folder" ;; esac
     done
 }
 
@@ -308,7 +308,29 @@ soak_stack() { # soak_stack <sanitizer>
     unset SAN
 }
 
-SOAK_STAGES="valgrind asan tsan clang chaos rolling book fuzz"
+# The pages, looked at by Debian's Chromium.
+soak_browser() {
+    stage "the pages in a browser"
+    step "install chromium" 900 deploy/local/install.sh browser && whole_up && node_room browser beside
+}
+
+# Every image, built on a Debian of debootstrap and started once on real stores; nothing of it stays. As root: buildah's chroot isolation.
+soak_images() {
+    local storage=$PWD/build/test/images
+    stage "images"
+    step "install buildah" 900 deploy/local/install.sh images || return 1
+    rm -rf --one-file-system "$storage"
+    mkdir -p "$storage"
+    printf '[storage]\ndriver = "vfs"\nrunroot = "%s/run"\ngraphroot = "%s/graph"\n' "$storage" "$storage" >"$storage/storage.conf"
+    export CONTAINERS_STORAGE_CONF=$storage/storage.conf BUILDAH_ISOLATION=chroot ENGINE=buildah PREFIX=localhost/madang/
+    export BASE=localhost/madang-base:latest PORT=$((STACK_PORTS + 40)) TMPDIR=$storage
+    step "Debian, the base" 1200 deploy/images/base.sh "$BASE" && step "ten images" 7200 deploy/images/build.sh &&
+        step "make stores" 300 stack_make stores && stack_env "$STACK_DIR/env" && suite "each image, started" 900 deploy/images/try.sh
+    unset TMPDIR
+    rm -rf --one-file-system "$storage"
+}
+
+SOAK_STAGES="valgrind asan tsan clang chaos rolling book fuzz browser images"
 SOAK_HALVES="address thread stack-address stack-thread"
 soak_stage() {
     case $1 in
@@ -325,6 +347,8 @@ soak_stage() {
     rolling) whole_up && suite "rolling restarts" 1800 node tests/chaos/rolling.mjs ;;
     book) suite "the order book and its model, 100,000,000 commands" 10800 env COMMANDS=100000000 build/gcc/tests/match-svc/test_book_random ;;
     fuzz) fuzzing 60 ;;
+    browser) soak_browser ;;
+    images) soak_images ;;
     esac
 }
 
@@ -332,7 +356,7 @@ mode_soak() {
     local stages=${ROOM:-$SOAK_STAGES} each passed failed verdicts=()
     case " $SOAK_STAGES $SOAK_HALVES " in *" $stages "*) ;; *) echo "the stages of soak are: $SOAK_STAGES ($SOAK_HALVES)"; return 1 ;; esac
     build_all || return # of one stage alone: what it needs, as of one room
-    build_otherwise
+    case $stages in browser | images) ;; *) build_otherwise ;; esac # these look at what users get
     ROOM=
     stack_prepare >"$OUT/prepare.log" 2>&1 || { record "a place for the stack" 0 1 "$(now_ms)" "$OUT/prepare.log"; return; }
     export SOAK=1 # tests with a long form take it

@@ -44,7 +44,7 @@ export function page() {
   }
   const channels = Object.entries(document.channels);
   const out = [
-    '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Madang topics and sockets</title>',
+    '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,"><title>Madang topics and sockets</title>',
     '<link rel="stylesheet" href="/docs/page.css">',
     `<h1>${escape(document.info.title)} ${escape(document.info.version)}: topics and sockets</h1><p>${words(document.info.description)}</p>`,
     '<p>The HTTP side: <a href="/docs">/docs</a>. The source of this page: docs/asyncapi.yaml.</p><ul>',

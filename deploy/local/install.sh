@@ -1,5 +1,5 @@
 #!/bin/sh
-# install.sh [run] [test] [bench] - installs from Debian's packages (12 or later) what these need and the machine lacks; as root or by sudo.
+# install.sh [run] [test] [bench] [browser] [images] - installs from Debian's packages (12 or later) what these need and the machine lacks; as root or by sudo.
 # Quick when nothing is missing. Servers that come along are neither started now nor at the next boot; servers that were here
 # before are left alone. No Java with KAFKA_BROKERS, no Redis with REDIS_URL, no PostgreSQL server with PG_URL.
 set -eu
@@ -50,6 +50,10 @@ bench   haproxy                     haproxy
 bench   nginx                       nginx
 bench   wrk                         wrk
 bench   linux-perf                  perf
+browser chromium                    chromium
+browser fonts-noto-cjk              -
+images  buildah                     buildah
+images  debootstrap                 debootstrap
 '
 SERVERS="postgresql redis-server haproxy nginx prometheus prometheus-alertmanager" # packages whose install would start a server of the same name
 JAVA_MIN=17

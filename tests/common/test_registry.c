@@ -187,11 +187,11 @@ TEST(registry_tells_of_instances_that_come_drain_and_go, "P-44 I8")
 {
     OWN_REGISTRY;
     changes = 0;
-    AUTO(registry_lease) one = registry_announce(server.url, "user-svc", "one", "127.0.0.1:1001", &err);
+    AUTO(registry_lease) one = registry_announce(server.url, "user-svc", "one", "127.0.0.1:1001", 1, &err);
     REQUIRE_OK(one, &err);
     EXPECT(
         EVENTUALLY(2000, count_in(watch, "user-svc", INSTANCE_UP) == 1)); /* by message: sooner than the next reading */
-    AUTO(registry_lease) two = registry_announce(server.url, "user-svc", "two", "127.0.0.1:1002", &err);
+    AUTO(registry_lease) two = registry_announce(server.url, "user-svc", "two", "127.0.0.1:1002", 1, &err);
     EXPECT(EVENTUALLY(2000, count_in(watch, "user-svc", INSTANCE_UP) == 2));
     EXPECT(changes >= 2);
     char first[80], second[80];
@@ -214,8 +214,8 @@ TEST(registry_tells_of_instances_that_come_drain_and_go, "P-44 I8")
 TEST(an_operator_asks_an_instance_to_drain_and_takes_it_back, "P-44 P-48 I8")
 {
     OWN_REGISTRY;
-    AUTO(registry_lease) one = registry_announce(server.url, "user-svc", "one", "127.0.0.1:1001", &err);
-    AUTO(registry_lease) two = registry_announce(server.url, "user-svc", "two", "127.0.0.1:1002", &err);
+    AUTO(registry_lease) one = registry_announce(server.url, "user-svc", "one", "127.0.0.1:1001", 1, &err);
+    AUTO(registry_lease) two = registry_announce(server.url, "user-svc", "two", "127.0.0.1:1002", 1, &err);
     EXPECT(EVENTUALLY(8000, count_in(watch, "user-svc", INSTANCE_UP) == 2));
     REQUIRE_OK(registry_ask_drain(server.url, "user-svc", "one", true, &err), &err);
     EXPECT(EVENTUALLY(8000, count_in(watch, "user-svc", INSTANCE_DRAINING) == 1));
@@ -230,8 +230,8 @@ TEST(an_operator_asks_an_instance_to_drain_and_takes_it_back, "P-44 P-48 I8")
 TEST(registry_suspects_an_instance_that_was_killed, "P-44 I8")
 {
     OWN_REGISTRY;
-    AUTO(registry_lease) one = registry_announce(server.url, "user-svc", "one", "127.0.0.1:1001", &err);
-    AUTO(registry_lease) two = registry_announce(server.url, "auth-svc", "two", "127.0.0.1:1002", &err);
+    AUTO(registry_lease) one = registry_announce(server.url, "user-svc", "one", "127.0.0.1:1001", 1, &err);
+    AUTO(registry_lease) two = registry_announce(server.url, "auth-svc", "two", "127.0.0.1:1002", 1, &err);
     pid_t victim = fork(); /* a process that dies without a word, leaving its lease */
     if (victim == 0) {
         AUTO(redis) redis = redis_open(server.url, 1, &err);
@@ -254,8 +254,8 @@ TEST(registry_suspects_an_instance_that_was_killed, "P-44 I8")
 TEST(registry_keeps_its_table_while_redis_is_paused_and_when_it_is_wiped, "P-44 I5")
 {
     OWN_REGISTRY;
-    AUTO(registry_lease) one = registry_announce(server.url, "user-svc", "one", "127.0.0.1:1001", &err);
-    AUTO(registry_lease) two = registry_announce(server.url, "auth-svc", "two", "127.0.0.1:1002", &err);
+    AUTO(registry_lease) one = registry_announce(server.url, "user-svc", "one", "127.0.0.1:1001", 1, &err);
+    AUTO(registry_lease) two = registry_announce(server.url, "auth-svc", "two", "127.0.0.1:1002", 1, &err);
     REQUIRE(EVENTUALLY(5000, count_in(watch, NULL, INSTANCE_UP) == 2));
     own_redis_pause(&server);
     EXPECT(EVENTUALLY(10000, registry_watch_stale(watch)));
@@ -286,10 +286,10 @@ TEST(registry_lets_the_newer_of_two_with_one_id_win, "P-44")
 {
     OWN_REGISTRY;
     AUTO(redis) redis = redis_open(server.url, 1, &err);
-    AUTO(registry_lease) old = registry_announce(server.url, "user-svc", "same", "127.0.0.1:1001", &err);
+    AUTO(registry_lease) old = registry_announce(server.url, "user-svc", "same", "127.0.0.1:1001", 1, &err);
     char address[80] = "";
     REQUIRE(EVENTUALLY(5000, registry_pick(watch, "user-svc", address, sizeof address)));
-    AUTO(registry_lease) new = registry_announce(server.url, "user-svc", "same", "127.0.0.1:1002", &err);
+    AUTO(registry_lease) new = registry_announce(server.url, "user-svc", "same", "127.0.0.1:1002", 1, &err);
     EXPECT(EVENTUALLY(5000, registry_pick(watch, "user-svc", address, sizeof address) &&
                                 strcmp(address, "127.0.0.1:1002") == 0));
     registry_drain(old);          /* has no say any more */
@@ -311,13 +311,13 @@ TEST(registry_starts_without_redis_and_finds_it_later, "P-44")
     server.port = own_redis_free_port();
     (void)snprintf(url, sizeof url, "redis://127.0.0.1:%d", server.port);
     AUTO(registry_watch) watch = registry_watch_start(url, NULL, NULL, &err);
-    AUTO(registry_lease) lease = registry_announce(url, "user-svc", "one", "127.0.0.1:1001", &err);
+    AUTO(registry_lease) lease = registry_announce(url, "user-svc", "one", "127.0.0.1:1001", 1, &err);
     REQUIRE_OK(watch && lease, &err);
     EXPECT(EVENTUALLY(5000, registry_watch_stale(watch)));
     EXPECT(!registry_watch_ready(watch));
     REQUIRE(own_redis_start(&server));
     EXPECT(EVENTUALLY(10000, registry_watch_ready(watch) && count_in(watch, "user-svc", INSTANCE_UP) == 1));
-    EXPECT(!registry_announce(url, "user-svc", "", "127.0.0.1:1", &err));
+    EXPECT(!registry_announce(url, "user-svc", "", "127.0.0.1:1", 1, &err));
 }
 
 TEST(registry_skips_records_that_are_wrong, "I10")
@@ -326,7 +326,7 @@ TEST(registry_skips_records_that_are_wrong, "I10")
     AUTO(redis) redis = redis_open(server.url, 1, &err);
     AUTO(redis_reply) rubbish = REDIS_CALL(redis, &err, "SET", "registry:user-svc:bad", "{\"service\":");
     AUTO(redis_reply) list = REDIS_CALL(redis, &err, "LPUSH", "registry:user-svc:list", "x");
-    AUTO(registry_lease) good = registry_announce(server.url, "user-svc", "good", "127.0.0.1:1001", &err);
+    AUTO(registry_lease) good = registry_announce(server.url, "user-svc", "good", "127.0.0.1:1001", 1, &err);
     REQUIRE_OK(rubbish && list && good, &err);
     EXPECT(EVENTUALLY(5000, count_in(watch, "user-svc", INSTANCE_UP) == 1));
     EXPECT_I64(1, count_in(watch, NULL, -1));

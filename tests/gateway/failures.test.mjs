@@ -267,7 +267,13 @@ test('[P-48] the registry page drains an instance and takes it back, and takes n
   assert.equal(leases.length, 2);
   await eventually(8000, async () => (await stateOf('game-1')) === 'up' && (await stateOf('game-2')) === 'up', 'both are up');
   const page = await (await fetch(`${own.admin}/registry`, { headers: { Accept: 'text/html' } })).text();
-  const action = /action="([^"]*instance=game-1[^"]*)"/.exec(page)[1].replaceAll('&amp;', '&');
+  const link = /href="([^"]*instance=game-1[^"]*)"/.exec(page)[1].replaceAll('&amp;', '&');
+  const question = await (await fetch(own.admin + link, { headers: { Accept: 'text/html' } })).text();
+  assert.match(question, /Drain <b>game-1<\/b> of game-svc/);
+  assert.doesNotMatch(question, /No other instance/);
+  assert.equal(await redis.command('EXISTS', 'registry-drain:game-svc:game-1'), ':0', 'nothing happens before somebody says yes');
+  const action = /action="([^"]*instance=game-1[^"]*)"/.exec(question)[1].replaceAll('&amp;', '&');
+  for (const wrong of ['service=game-svc&instance=nobody&on=1', 'service=%3Cb%3E&instance=game-1&on=1']) assert.equal((await fetch(`${own.admin}/registry/drain?${wrong}`)).status, 404, wrong);
   assert.equal((await fetch(own.admin + action, { method: 'POST', headers: { Origin: 'http://elsewhere.test' }, redirect: 'manual' })).status, 403);
   assert.equal((await fetch(`${own.admin}/registry/drain?service=game-svc&instance=nobody&on=1`, { method: 'POST', redirect: 'manual' })).status, 404);
   assert.equal((await fetch(`${own.admin}/registry/drain?service=game-svc&instance=game-1`, { method: 'POST', redirect: 'manual' })).status, 400);
@@ -275,6 +281,30 @@ test('[P-48] the registry page drains an instance and takes it back, and takes n
   assert.equal(await redis.command('EXISTS', 'registry-drain:game-svc:game-1'), ':1');
   assert.equal((await fetch(own.admin + action.replace('on=1', 'on=0'), { method: 'POST', redirect: 'manual' })).status, 303);
   assert.equal(await redis.command('EXISTS', 'registry-drain:game-svc:game-1'), ':0');
+});
+
+test('[P-48] beside an instance of another weight each gets its share: a canary', async (t) => {
+  const redis = keep(t, await Redis.start());
+  const [stable, canary] = [keep(t, await Service.start((req, res) => res.end('stable'))), keep(t, await Service.start((req, res) => res.end('canary')))];
+  const own = keep(t, await Gateway.start({ redis }));
+  const leases = [keep(t, await Lease.take(redis, 'game-svc', stable.address, { weight: 90 })), keep(t, await Lease.take(redis, 'game-svc', canary.address, { weight: 10 }))];
+  await eventually(8000, async () => (await own.registry()).services.find((s) => s.service === 'game-svc')?.instances.filter((i) => i.state === 'up').length === 2, 'both are up');
+  const ask = async (times) => {
+    const [before, first] = [canary.seen.length, stable.seen.length];
+    for (let i = 0; i < times; i++) assert.equal((await exchange(own.port, get(P))).status, 200);
+    return { canary: canary.seen.length - before, stable: stable.seen.length - first };
+  };
+  // Of 1000 independent draws at one in ten 100 +- 9.5: seven deviations either way.
+  const share = await ask(1000);
+  assert.equal(share.canary + share.stable, 1000);
+  assert.ok(share.canary > 33 && share.canary < 167, `${share.canary} of 1000`);
+  // The operator turns the weights round: the new version is the one that stays.
+  for (const [i, weight] of [[0, 10], [1, 90]]) {
+    leases[i].weight = weight;
+    await leases[i].write();
+  }
+  await eventually(8000, async () => (await own.registry()).services.find((s) => s.service === 'game-svc').instances.find((i) => i.address === canary.address).weight === 90, 'the gateway knows');
+  assert.ok((await ask(200)).canary > 100);
 });
 
 test('[P-44] an instance that is killed fails no idempotent request, and gets none after 6 s and one re-read', async (t) => {
@@ -339,7 +369,7 @@ test('[P-44] Redis paused, restarted and wiped: traffic goes on', { timeout: 600
   assert.deepEqual(running.failures, []);
 });
 
-test('[P-44] the registry page tells services, instances, states, in flight, errors and breakers', async (t) => {
+test('[P-44] the registry page tells services, instances, states, in flight, latency, errors and breakers', async (t) => {
   const service = keep(t, await Service.start((req, res) => res.writeHead(req.url.endsWith('bad') ? 500 : 200).end()));
   const own = keep(t, await Gateway.start({ services: { 'game-svc': service, 'user-svc': service } }));
   for (let i = 0; i < 3; i++) await exchange(own.port, get(P));
@@ -353,6 +383,7 @@ test('[P-44] the registry page tells services, instances, states, in flight, err
   assert.equal(entry.error_percent, 25);
   assert.equal(entry.breaker, 'closed');
   assert.equal(entry.in_flight, 0);
+  assert.ok(entry.latency_ms > 0, 'how long its answers took to begin');
   const page = await fetch(`${own.admin}/registry`, { headers: { Accept: 'text/html,*/*' } });
   assert.match(page.headers.get('content-type'), /text\/html/);
   const html = await page.text();

@@ -74,9 +74,9 @@ export class Redis {
 
 /** One instance's record in the registry, renewed like a service does it until close() or vanish(). */
 export class Lease {
-  static async take(redis, service, address, { instance = `${service}-${crypto.randomBytes(3).toString('hex')}`, state = 'up' } = {}) {
+  static async take(redis, service, address, { instance = `${service}-${crypto.randomBytes(3).toString('hex')}`, state = 'up', weight = 1 } = {}) {
     const lease = new Lease();
-    Object.assign(lease, { redis, service, instance, address, state, epoch: Date.now() * 1000 });
+    Object.assign(lease, { redis, service, instance, address, state, weight, epoch: Date.now() * 1000 });
     await lease.write();
     lease.timer = setInterval(() => lease.write().catch(() => {}), 2000);
     return lease;
@@ -85,8 +85,8 @@ export class Lease {
     return `registry:${this.service}:${this.instance}`;
   }
   async write() {
-    const { service, instance, address, state, epoch } = this;
-    const record = { service, instance, address, version: '1', state, started: Math.floor(epoch / 1000), epoch, weight: 1 };
+    const { service, instance, address, state, weight, epoch } = this;
+    const record = { service, instance, address, version: '1', state, started: Math.floor(epoch / 1000), epoch, weight };
     await this.redis.command('SET', this.key, JSON.stringify(record), 'PX', 6000);
     await this.redis.command('PUBLISH', 'registry:changes', this.key);
   }

@@ -1,0 +1,15 @@
+#!/bin/sh
+# base.sh NAME - the image that build.sh builds in, made without a registry of images: Debian by debootstrap (as root, with buildah). From MIRROR and SUITE, or from where this machine's own packages come.
+set -eu
+name=$1
+first() { apt-get indextargets --format "\$($1)" 'Created-By: Packages' | head -n 1; }
+mirror=${MIRROR:-$(first SITE)} suite=${SUITE:-$(first RELEASE)}
+work=$(mktemp -d)
+trap 'rm -rf --one-file-system "$work"' EXIT
+trap 'exit 130' INT TERM HUP
+debootstrap --variant=minbase "$suite" "$work/root" "$mirror" >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
+# How this machine asks for packages (a proxy, the age of a list) goes along; what it does with them does not.
+apt-config dump Acquire | sed 's/^Acquire$/Acquire ""/' >"$work/root/etc/apt/apt.conf.d/90as-here"
+rm -rf "$work/root/var/cache/apt/archives"/*.deb
+printf 'FROM scratch\nCOPY root /\n' >"$work/Dockerfile"
+buildah bud ${BUILDAH_ISOLATION:+--isolation $BUILDAH_ISOLATION} -q -t "$name" "$work" >/dev/null
