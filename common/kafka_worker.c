@@ -73,10 +73,11 @@ static void show_lag(struct kafka_worker *worker)
             if (part->subscription != subscription)
                 continue;
             since_ms = waits_since_ms(part) < since_ms ? waits_since_ms(part) : since_ms;
-            if (part->next_offset >= 0 &&
+            const int64_t next = part->next_offset < 0 && part->count ? part->messages[0]->offset : part->next_offset;
+            if (next >= 0 &&
                 !rd_kafka_get_watermark_offsets(worker->rk, subscription->topic, part->partition, &low, &high) &&
-                high > part->next_offset)
-                lag += high - part->next_offset;
+                high > next)
+                lag += high - next;
         }
         const struct topic_metrics *metrics = &worker->metrics[subscription - worker->subscriptions];
         metric_set(metrics->lag, lag);

@@ -1,6 +1,7 @@
 /* Batches of several partitions in one call (kafka.h: apply_together): order, bounds, and failures that stay apart. */
 #include "kafka.h"
 #include "test_kafka.h"
+#include "test_metrics.h"
 #include "test_store.h"
 
 #include <stdatomic.h>
@@ -90,6 +91,13 @@ static struct kafka_worker *worker_of(struct seen *seen, const struct kafka_subs
     return worker;
 }
 
+static int64_t figure(const char *name, const char *topic)
+{
+    char line[120];
+    (void)snprintf(line, sizeof line, "%s{topic=\"%s\"}", name, topic);
+    return test_metric(line);
+}
+
 TEST(partitions_that_wait_are_handed_over_at_once, "I2 I10")
 {
     AUTO(kafka_producer) producer = test_producer(NULL);
@@ -109,7 +117,7 @@ TEST(partitions_that_wait_are_handed_over_at_once, "I2 I10")
     EXPECT(seen.together > 0 && seen.most_partitions > 1);
 }
 
-TEST(what_fails_together_is_tried_one_by_one, "I1 I2")
+TEST(what_fails_together_is_tried_one_by_one, "I1 I2 S-51")
 {
     AUTO(kafka_producer) producer = test_producer(NULL);
     const char *topic = test_topic("apart", PARTITIONS, false);
@@ -125,10 +133,14 @@ TEST(what_fails_together_is_tried_one_by_one, "I1 I2")
     EVENTUALLY(20000, seen.records == 1200 - (int)waiting && seen.alone > 10);
     EXPECT(waiting > 0 && seen.done[seen.stuck] == 0);
     EXPECT(!kafka_worker_ready(worker));
+    /* that nothing moves is seen from outside */
+    EVENTUALLY(20000, figure("madang_kafka_lag", topic) == waiting && figure("madang_kafka_oldest_seconds", topic) > 0);
     seen.stuck = -1;
     EVENTUALLY(20000, kafka_worker_ready(worker));
     EXPECT_I64(1200, seen.records);
     EXPECT_I64(0, seen.disorder);
+    EVENTUALLY(20000, figure("madang_kafka_lag", topic) == 0 && figure("madang_kafka_oldest_seconds", topic) == 0);
+    EXPECT(figure("madang_kafka_batches_total", topic) > 1);
     const int together = seen.together;
     int sent = 1200;
     EVENTUALLY(20000, (test_send_numbers(producer, topic, sent, 300), sent += 300, seen.together > together));
