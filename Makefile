@@ -100,7 +100,7 @@ $(foreach room,$(C_TEST_ROOMS),$(eval $(call test_rules,$(room))))
 # Its sends are the test's: what becomes of records that can't leave.
 $(BUILD)/tests/match-svc/test_depth: LDFLAGS += -Wl,--wrap=kafka_send
 # The slow second form of the order book, which its tests compare the engine with.
-$(patsubst %,$(BUILD)/tests/match-svc/test_book_%,bounds random rules): $(BUILD)/tests/match-svc/model.o
+$(patsubst %,$(BUILD)/tests/match-svc/test_book_%,bounds random rules): $(patsubst %,$(BUILD)/tests/match-svc/%.o,model model_state)
 # The tests of settlement settle what the real engine tells.
 $(patsubst %,$(BUILD)/tests/order-svc/test_%,audit copies entry settle): $(patsubst %.c,$(BUILD)/%.o,$(wildcard match-svc/book*.c))
 .SECONDARY:
@@ -128,7 +128,7 @@ $(FUZZ_BUILD)/libfuzzed.a: $(FUZZ_OBJECTS)
 $(FUZZ_BUILD)/fuzz_%: $(FUZZ_BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_BUILD)/libfuzzed.a
 	clang -fsanitize=fuzzer,address,undefined -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
 $(FUZZ_BUILD)/fuzz_push: $(patsubst %,$(FUZZ_BUILD)/push-svc/%.o,codec fcm message outcome)
-$(FUZZ_BUILD)/fuzz_book: $(FUZZ_BUILD)/tests/match-svc/model.o
+$(FUZZ_BUILD)/fuzz_book: $(patsubst %,$(FUZZ_BUILD)/tests/match-svc/%.o,model model_state)
 $(FUZZ_BUILD)/fuzz_order: $(patsubst %,$(FUZZ_BUILD)/order-svc/%.o,catalog codec entry)
 $(FUZZ_BUILD)/fuzz_slack: $(patsubst %,$(FUZZ_BUILD)/notify-svc/%.o,mime slack_event slack_text)
 fuzzers: $(FUZZERS:%=$(FUZZ_BUILD)/fuzz_%) ## builds the fuzzers (clang)

@@ -10,26 +10,14 @@
  * hidden.
  * --pid: CPU time of server processes over the measured span, per request, and the part of it in user space. Figures
  * leave out the warm-up. */
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
+#include "client.h"
+
 #include <getopt.h>
-#include <netinet/tcp.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
 
 enum { REPLY_MAX = 256 * 1024, PIDS_MAX = 8, BUCKETS = 64 * 32 };
 
 struct options {
+    struct sockaddr_in to;
     char host[64], path[512];
     int port, connections;
     double seconds, warmup, rate;
@@ -63,23 +51,6 @@ static struct options options = {.connections = 64, .seconds = 10, .warmup = 2};
 static struct counts counts;
 static size_t next_token;
 static int epoll_fd;
-
-static int64_t now_us(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
-static _Noreturn __attribute__((format(printf, 1, 2))) void die(const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    (void)vfprintf(stderr, format, args);
-    va_end(args);
-    (void)fputc('\n', stderr);
-    exit(2);
-}
 
 /* ---- latency ---- */
 
@@ -117,7 +88,7 @@ static void build_request(struct connection *c)
     int length = snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: %s:%d\r\n%s%s%s\r\n", options.path, options.host,
                           options.port, token ? "Authorization: Bearer " : "", token ? token : "", token ? "\r\n" : "");
     if (length < 0 || (size_t)length >= sizeof text)
-        die("the request is too long");
+        client_die("the request is too long");
     c->request = realloc(c->request, (size_t)length);
     memcpy(c->request, text, (size_t)length);
     c->request_length = (size_t)length;
@@ -125,16 +96,7 @@ static void build_request(struct connection *c)
 
 static void connect_one(struct connection *c)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)options.port)};
-    if (inet_pton(AF_INET, options.host, &to.sin_addr) != 1)
-        die("--url needs an IPv4 address");
-    c->fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&to, sizeof to) < 0)
-        die("connect: %s", strerror(errno));
-    (void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-    (void)fcntl(c->fd, F_SETFL, O_NONBLOCK);
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
-    (void)epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &event);
+    c->fd = client_dial(epoll_fd, &options.to, c);
     c->have = 0;
     c->started_us = 0;
 }
@@ -147,8 +109,7 @@ static void send_request(struct connection *c, int64_t started_us)
     }
     c->started_us = started_us;
     c->sent = 0;
-    ssize_t n = send(c->fd, c->request, c->request_length, MSG_NOSIGNAL);
-    if (n != (ssize_t)c->request_length) { /* a request fits the socket buffer, or the peer is gone */
+    if (!client_send(c->fd, c->request, c->request_length)) {
         counts.errors++;
         close(c->fd);
         connect_one(c);
@@ -156,7 +117,7 @@ static void send_request(struct connection *c, int64_t started_us)
 }
 
 /* The reply lists exactly the ids of the token's line. */
-static bool as_expected(const struct connection *c, char *body)
+static bool as_expected(const struct connection *c, const char *body)
 {
     if (!options.expected_count)
         return true;
@@ -175,9 +136,9 @@ static bool as_expected(const struct connection *c, char *body)
     return listed == wanted;
 }
 
-static void finish(struct connection *c, int status, char *body)
+static void finish(struct connection *c, int status, const char *body)
 {
-    int64_t took = now_us() - c->started_us;
+    int64_t took = client_now_us() - c->started_us;
     counts.done++;
     counts.histogram[bucket_of(took)]++;
     if (status < 200 || status > 299)
@@ -186,26 +147,6 @@ static void finish(struct connection *c, int status, char *body)
         counts.wrong++;
     c->started_us = 0;
     c->have = 0;
-}
-
-/* True once a whole reply (Content-Length, or chunked ended by "0\r\n\r\n") is there. */
-static bool whole_reply(struct connection *c, int *status, char **body)
-{
-    c->reply[c->have] = '\0';
-    char *end = strstr(c->reply, "\r\n\r\n");
-    if (!end || sscanf(c->reply, "HTTP/1.1 %d", status) != 1)
-        return false;
-    *body = end + 4;
-    size_t head = (size_t)(*body - c->reply);
-    *end = '\0';
-    const char *length = strcasestr(c->reply, "\r\ncontent-length:");
-    bool chunked = strcasestr(c->reply, "\r\ntransfer-encoding:") != NULL;
-    *end = '\r';
-    if (length)
-        return c->have >= head + strtoull(length + 17, NULL, 10);
-    if (chunked)
-        return c->have >= head + 5 && memcmp(c->reply + c->have - 5, "0\r\n\r\n", 5) == 0;
-    return true;
 }
 
 static void on_readable(struct connection *c)
@@ -219,14 +160,13 @@ static void on_readable(struct connection *c)
         connect_one(c);
     } else {
         c->have += (size_t)n;
-        int status = 0;
-        char *body = NULL;
-        if (!whole_reply(c, &status, &body))
+        struct client_reply reply;
+        if (!client_whole_reply(c->reply, c->have, &reply))
             return;
-        finish(c, status, body);
+        finish(c, reply.status, reply.body);
     }
     if (options.rate <= 0)
-        send_request(c, now_us());
+        send_request(c, client_now_us());
 }
 
 /* ---- measuring ---- */
@@ -257,13 +197,13 @@ static void run_until(struct connection *all, int64_t until_us)
 {
     const int64_t interval_us = options.rate > 0 ? (int64_t)(1e6 * options.connections / options.rate) : 0;
     struct epoll_event events[256];
-    while (now_us() < until_us) {
+    while (client_now_us() < until_us) {
         int n = epoll_wait(epoll_fd, events, 256, options.rate > 0 ? 0 : 100);
         for (int i = 0; i < n; i++)
             on_readable(events[i].data.ptr);
         if (options.rate <= 0)
             continue;
-        int64_t now = now_us();
+        int64_t now = client_now_us();
         for (int i = 0; i < options.connections; i++) {
             if (!all[i].started_us && all[i].due_us <= now) {
                 send_request(&all[i], all[i].due_us);
@@ -291,23 +231,6 @@ static void report(double seconds, const struct cpu *cpu)
     printf(options.json ? "}\n" : "\n");
 }
 
-static char **read_lines(const char *path, size_t *count)
-{
-    FILE *file = fopen(path, "r");
-    if (!file)
-        die("%s: %s", path, strerror(errno));
-    char **lines = NULL, *line = NULL;
-    size_t room = 0;
-    for (ssize_t n; (n = getline(&line, &room, file)) > 0;) {
-        line[strcspn(line, "\n")] = '\0';
-        lines = realloc(lines, (*count + 1) * sizeof *lines);
-        lines[(*count)++] = strdup(line);
-    }
-    free(line);
-    (void)fclose(file);
-    return lines;
-}
-
 static void parse(int argc, char **argv)
 {
     static const struct option LONG[] = {{"url", 1, 0, 'u'},
@@ -325,7 +248,10 @@ static void parse(int argc, char **argv)
         switch (o) {
         case 'u':
             if (sscanf(optarg, "http://%63[^:/]:%d%511s", options.host, &options.port, options.path) != 3)
-                die("--url http://address:port/path");
+                client_die("--url http://address:port/path");
+            options.to = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)options.port)};
+            if (inet_pton(AF_INET, options.host, &options.to.sin_addr) != 1)
+                client_die("--url needs an IPv4 address");
             break;
         case 'c':
             options.connections = atoi(optarg);
@@ -346,37 +272,33 @@ static void parse(int argc, char **argv)
             options.json = true;
             break;
         case 't':
-            options.tokens = read_lines(optarg, &options.token_count);
+            options.tokens = client_lines(optarg, &options.token_count);
             break;
         case 'e':
-            options.expected = read_lines(optarg, &options.expected_count);
+            options.expected = client_lines(optarg, &options.expected_count);
             break;
         case 'p':
             if (options.pid_count == PIDS_MAX || sscanf(optarg, "%31[^=]=%d", options.pids[options.pid_count].name,
                                                         &options.pids[options.pid_count].pid) != 2)
-                die("--pid name=PID");
+                client_die("--pid name=PID");
             options.pid_count++;
             break;
         default:
-            die("usage: see the head of load.c");
+            client_die("usage: see the head of load.c");
         }
     }
     if (!options.port || options.connections < 1 || (options.rotate && !options.token_count) ||
         (options.expected_count && options.expected_count != options.token_count))
-        die("usage: see the head of load.c");
+        client_die("usage: see the head of load.c");
 }
 
 int main(int argc, char **argv)
 {
     parse(argc, argv);
-    struct rlimit files = {65536, 65536};
-    if (setrlimit(RLIMIT_NOFILE, &files) < 0 && getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        files.rlim_cur = files.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &files);
-    }
+    client_many_files();
     epoll_fd = epoll_create1(0);
     struct connection *all = calloc((size_t)options.connections, sizeof *all);
-    int64_t start = now_us();
+    int64_t start = client_now_us();
     for (int i = 0; i < options.connections; i++) {
         struct connection *c = &all[i];
         c->token = options.token_count ? (size_t)i % options.token_count : 0;
@@ -385,16 +307,16 @@ int main(int argc, char **argv)
         connect_one(c);
         c->due_us = start + (options.rate > 0 ? (int64_t)(1e6 * i / options.rate) : 0);
         if (options.rate <= 0)
-            send_request(c, now_us());
+            send_request(c, client_now_us());
     }
     run_until(all, start + (int64_t)(options.warmup * 1e6));
     memset(&counts, 0, sizeof counts);
     struct cpu cpu[PIDS_MAX];
     for (int i = 0; i < options.pid_count; i++)
         cpu[i] = cpu_of(options.pids[i].pid);
-    int64_t begin = now_us();
+    int64_t begin = client_now_us();
     run_until(all, begin + (int64_t)(options.seconds * 1e6));
-    double seconds = (double)(now_us() - begin) / 1e6;
+    double seconds = (double)(client_now_us() - begin) / 1e6;
     for (int i = 0; i < options.pid_count; i++) {
         struct cpu now = cpu_of(options.pids[i].pid);
         cpu[i] = (struct cpu){now.user - cpu[i].user, now.all - cpu[i].all};

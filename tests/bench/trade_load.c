@@ -7,21 +7,9 @@
  * leave over all traders, on a fixed schedule, and latency counts from the time an order was due, so a stall is not
  * hidden. Each order is sent once: one without an answer is an error. Line k of --out: what became of order k, "status
  * id state" (state: the order's, or the problem's code). Prints one JSON object. */
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
+#include "client.h"
+
 #include <getopt.h>
-#include <netinet/tcp.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
 
 enum { REPLY_MAX = 16 * 1024, REQUEST_MAX = 4096, GATEWAYS_MAX = 8, ANSWER_WITHIN_S = 30 };
 
@@ -55,40 +43,17 @@ static size_t done, errors;
 static int64_t last_us;
 static int epoll_fd;
 
-static int64_t now_us(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
-static _Noreturn __attribute__((format(printf, 1, 2))) void die(const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    (void)vfprintf(stderr, format, args);
-    va_end(args);
-    (void)fputc('\n', stderr);
-    exit(2);
-}
-
 /* ---- one trader ---- */
 
 static void dial(struct trader *t)
 {
-    t->fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (t->fd < 0 || connect(t->fd, (struct sockaddr *)&options.doors[t->door], sizeof(struct sockaddr_in)) < 0)
-        die("connect: %s", strerror(errno));
-    (void)setsockopt(t->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-    (void)fcntl(t->fd, F_SETFL, O_NONBLOCK);
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = t};
-    (void)epoll_ctl(epoll_fd, EPOLL_CTL_ADD, t->fd, &event);
+    t->fd = client_dial(epoll_fd, &options.doors[t->door], t);
     t->have = 0;
 }
 
 static void settle(struct trader *t, int status)
 {
-    const int64_t now = now_us();
+    const int64_t now = client_now_us();
     struct outcome *outcome = &outcomes[t->next++];
     outcome->status = status;
     outcome->took_us = now - t->started_us;
@@ -113,9 +78,9 @@ static void ask(struct trader *t, int64_t started_us)
                                 "application/json\r\nContent-Length: %zu\r\n\r\n%s",
                                 options.names[t->door], t->token, strlen(body), body);
     if (length < 0 || (size_t)length >= sizeof t->request)
-        die("the request is too long");
+        client_die("the request is too long");
     t->started_us = started_us;
-    if (send(t->fd, t->request, (size_t)length, MSG_NOSIGNAL) != length) { /* it fits, or the other side is gone */
+    if (!client_send(t->fd, t->request, (size_t)length)) {
         settle(t, 0);
         redial(t);
     }
@@ -133,26 +98,17 @@ static void copy_member(const char *body, const char *name, char *out, size_t si
 
 static bool whole_reply(struct trader *t)
 {
-    t->reply[t->have] = '\0';
-    char *end = strstr(t->reply, "\r\n\r\n");
-    int status = 0;
-    if (!end || sscanf(t->reply, "HTTP/1.1 %d", &status) != 1)
+    struct client_reply reply;
+    if (!client_whole_reply(t->reply, t->have, &reply))
         return false;
-    *end = '\0';
-    const char *length = strcasestr(t->reply, "\r\ncontent-length:");
-    *end = '\r';
-    const char *body = end + 4;
-    if (!length)
-        die("a reply without Content-Length:\n%s", t->reply);
-    if (t->have < (size_t)(body - t->reply) + strtoull(length + 17, NULL, 10))
-        return false;
+    if (!reply.has_length)
+        client_die("a reply without Content-Length:\n%s", t->reply);
     struct outcome *outcome = &outcomes[t->next];
-    const bool problem = status >= 400;
-    copy_member(body, problem ? "\"order_id\":\"" : "\"id\":\"", outcome->id, sizeof outcome->id);
-    copy_member(body, problem ? "\"code\":\"" : "\"status\":\"", outcome->state, sizeof outcome->state);
-    const bool closing = strcasestr(t->reply, "\r\nconnection: close") != NULL;
-    settle(t, status);
-    if (closing)
+    const bool problem = reply.status >= 400;
+    copy_member(reply.body, problem ? "\"order_id\":\"" : "\"id\":\"", outcome->id, sizeof outcome->id);
+    copy_member(reply.body, problem ? "\"code\":\"" : "\"status\":\"", outcome->state, sizeof outcome->state);
+    settle(t, reply.status);
+    if (reply.closing)
         redial(t);
     return true;
 }
@@ -172,14 +128,14 @@ static void on_readable(struct trader *t)
             return;
     }
     if (options.rate <= 0 && t->next < t->end)
-        ask(t, now_us());
+        ask(t, client_now_us());
 }
 
 /* ---- all of them ---- */
 
 static void ask_due(struct trader *all, int64_t interval_us)
 {
-    const int64_t now = now_us();
+    const int64_t now = client_now_us();
     for (size_t i = 0; i < options.token_count; i++) {
         struct trader *t = &all[i];
         if (t->started_us || t->next == t->end || t->due_us > now)
@@ -192,14 +148,14 @@ static void ask_due(struct trader *all, int64_t interval_us)
 
 static void give_up_late(struct trader *all)
 {
-    const int64_t late = now_us() - (int64_t)ANSWER_WITHIN_S * 1000000;
+    const int64_t late = client_now_us() - (int64_t)ANSWER_WITHIN_S * 1000000;
     for (size_t i = 0; i < options.token_count; i++) {
         if (!all[i].started_us || all[i].started_us > late)
             continue;
         settle(&all[i], 0);
         redial(&all[i]);
         if (options.rate <= 0 && all[i].next < all[i].end)
-            ask(&all[i], now_us());
+            ask(&all[i], client_now_us());
     }
 }
 
@@ -213,9 +169,9 @@ static void run(struct trader *all, int64_t start)
             on_readable(events[i].data.ptr);
         if (interval_us)
             ask_due(all, interval_us);
-        if (now_us() - looked > 1000000) {
+        if (client_now_us() - looked > 1000000) {
             give_up_late(all);
-            looked = now_us();
+            looked = client_now_us();
         }
     }
 }
@@ -251,41 +207,17 @@ static void report(double seconds)
     free(took);
     FILE *out = fopen(options.out, "w");
     if (!out)
-        die("%s: %s", options.out, strerror(errno));
+        client_die("%s: %s", options.out, strerror(errno));
     for (size_t i = 0; i < n; i++)
         (void)fprintf(out, "%d %s %s\n", outcomes[i].status, *outcomes[i].id ? outcomes[i].id : "-",
                       *outcomes[i].state ? outcomes[i].state : "-");
     (void)fclose(out);
 }
 
-static char **read_lines(const char *path, size_t *count)
-{
-    FILE *file = fopen(path, "r");
-    if (!file)
-        die("%s: %s", path, strerror(errno));
-    char **lines = NULL, *line = NULL;
-    size_t room = 0, capacity = 0;
-    while (getline(&line, &room, file) > 0) {
-        line[strcspn(line, "\n")] = '\0';
-        if (*count == capacity)
-            lines = realloc(lines, (capacity = capacity ? capacity * 2 : 1024) * sizeof *lines);
-        lines[(*count)++] = strdup(line);
-    }
-    free(line);
-    (void)fclose(file);
-    return lines;
-}
-
 static void add_door(const char *text)
 {
-    char host[64];
-    int port = 0;
-    if (options.door_count == GATEWAYS_MAX || sscanf(text, "%63[^:]:%d", host, &port) != 2)
-        die("--gateway address:port[,address:port...]");
-    struct sockaddr_in *to = &options.doors[options.door_count];
-    *to = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    if (inet_pton(AF_INET, host, &to->sin_addr) != 1)
-        die("--gateway needs IPv4 addresses");
+    if (options.door_count == GATEWAYS_MAX || !client_address(text, &options.doors[options.door_count]))
+        client_die("--gateway address:port[,address:port...], IPv4");
     (void)snprintf(options.names[options.door_count++], 64, "%s", text);
 }
 
@@ -300,10 +232,10 @@ static void parse(int argc, char **argv)
                 add_door(door);
             break;
         case 't':
-            options.tokens = read_lines(optarg, &options.token_count);
+            options.tokens = client_lines(optarg, &options.token_count);
             break;
         case 'o':
-            options.orders = read_lines(optarg, &options.order_count);
+            options.orders = client_lines(optarg, &options.order_count);
             break;
         case 'O':
             options.out = optarg;
@@ -312,12 +244,12 @@ static void parse(int argc, char **argv)
             options.rate = atof(optarg);
             break;
         default:
-            die("usage: see the head of trade_load.c");
+            client_die("usage: see the head of trade_load.c");
         }
     }
     if (!options.door_count || !options.token_count || !options.order_count || !options.out ||
         options.order_count % options.token_count)
-        die("usage: see the head of trade_load.c");
+        client_die("usage: see the head of trade_load.c");
 }
 
 int main(int argc, char **argv)
@@ -332,12 +264,12 @@ int main(int argc, char **argv)
             .token = options.tokens[i], .next = i * each, .end = (i + 1) * each, .door = (int)i % options.door_count};
         dial(&all[i]);
     }
-    const int64_t start = now_us();
+    const int64_t start = client_now_us();
     for (size_t i = 0; i < options.token_count; i++) {
         if (options.rate > 0)
             all[i].due_us = start + (int64_t)(1e6 * (double)i / options.rate);
         else
-            ask(&all[i], now_us());
+            ask(&all[i], client_now_us());
     }
     run(all, start);
     report((double)(last_us - start) / 1e6);

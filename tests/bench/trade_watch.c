@@ -6,21 +6,9 @@
  * then counts frames for --seconds. One in fifty looks at the frames: a trade tells when the market saw it ("at"), and
  * the difference to now is how late the frame came. Prints one JSON object: viewers, frames, bytes, gone, p50 and p99
  * and highest lateness, how many were later than a second. */
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
+#include "client.h"
+
 #include <getopt.h>
-#include <netinet/tcp.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
 
 enum { CHANNELS = 3, LOOK_EVERY = 50, READ = 1 << 18, FRAME_MAX = 1 << 18, LATE_MAX = 1 << 20, READY_WITHIN_S = 60 };
 
@@ -49,12 +37,6 @@ static int ready, gone;
 static double *late_ms;
 static bool counting;
 
-static _Noreturn void die(const char *what)
-{
-    perror(what);
-    exit(1);
-}
-
 static double now_s(clockid_t clock)
 {
     struct timespec t;
@@ -67,19 +49,13 @@ static double now_s(clockid_t clock)
 static void dial(struct viewer *v)
 {
     char request[512];
-    v->fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (v->fd < 0 || connect(v->fd, (struct sockaddr *)&options.to, sizeof options.to) < 0)
-        die("connect");
-    (void)setsockopt(v->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    v->fd = client_dial(epoll_fd, &options.to, v);
     const int length = snprintf(request, sizeof request,
                                 "GET /ws/market HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                                 "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
                                 options.name);
-    if (send(v->fd, request, (size_t)length, MSG_NOSIGNAL) != length)
-        die("send");
-    (void)fcntl(v->fd, F_SETFL, O_NONBLOCK);
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = v};
-    (void)epoll_ctl(epoll_fd, EPOLL_CTL_ADD, v->fd, &event);
+    if (!client_send(v->fd, request, (size_t)length))
+        client_die("send: %s", strerror(errno));
 }
 
 static void subscribe(struct viewer *v)
@@ -94,8 +70,8 @@ static void subscribe(struct viewer *v)
         frame[1] = (unsigned char)(0x80 | length); /* under 126; the mask is zero */
         memset(frame + 2, 0, 4);
         memcpy(frame + 6, text, (size_t)length);
-        if (send(v->fd, frame, (size_t)length + 6, MSG_NOSIGNAL) != length + 6)
-            die("send");
+        if (!client_send(v->fd, frame, (size_t)length + 6))
+            client_die("send: %s", strerror(errno));
     }
 }
 
@@ -231,13 +207,11 @@ static void parse(int argc, char **argv)
 {
     static const struct option LONG[] = {
         {"gateway", 1, 0, 'g'}, {"company", 1, 0, 'c'}, {"viewers", 1, 0, 'v'}, {"seconds", 1, 0, 's'}, {0}};
-    char host[64];
-    int port = 0;
+    bool right = false;
     for (int o; (o = getopt_long(argc, argv, "", LONG, NULL)) != -1;) {
         switch (o) {
         case 'g':
-            if (sscanf(optarg, "%63[^:]:%d", host, &port) != 2 || inet_pton(AF_INET, host, &options.to.sin_addr) != 1)
-                port = 0;
+            right = client_address(optarg, &options.to);
             (void)snprintf(options.name, sizeof options.name, "%s", optarg);
             break;
         case 'c':
@@ -250,25 +224,17 @@ static void parse(int argc, char **argv)
             options.seconds = atof(optarg);
             break;
         default:
-            port = 0;
+            right = false;
         }
     }
-    if (!port || !options.company || options.viewers < 1) {
-        (void)fprintf(stderr, "usage: see the head of trade_watch.c\n");
-        exit(2);
-    }
-    options.to.sin_family = AF_INET;
-    options.to.sin_port = htons((uint16_t)port);
+    if (!right || !options.company || options.viewers < 1)
+        client_die("usage: see the head of trade_watch.c");
 }
 
 int main(int argc, char **argv)
 {
     parse(argc, argv);
-    struct rlimit files = {65536, 65536};
-    if (setrlimit(RLIMIT_NOFILE, &files) < 0 && getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        files.rlim_cur = files.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &files);
-    }
+    client_many_files();
     epoll_fd = epoll_create1(0);
     late_ms = calloc(LATE_MAX, sizeof *late_ms);
     struct viewer *all = calloc((size_t)options.viewers, sizeof *all);

@@ -1,249 +1,8 @@
-#include "model.h"
+#include "model_state.h"
 
 #include "mem.h"
 
-#include <stdlib.h>
-
 enum { HASH_EVERY = 1000 };
-
-struct model_order {
-    struct uuid id;
-    size_t account;
-    int company, side, type, tif;
-    bool post_only, bot;
-    int64_t price, quantity, filled, paid;
-    int64_t turn; /* who came first */
-    enum market_reason reason;
-    char client[MARKET_CLIENT_ID_MAX];
-    size_t client_length;
-};
-
-struct model_account {
-    struct uuid id;
-    bool bot;
-    int64_t cash, shares[MARKET_COMPANIES_MAX]; /* owned, reserved included */
-};
-
-struct side {
-    size_t *orders; /* numbers of resting orders, best first */
-    size_t count;
-};
-
-struct model {
-    size_t orders_max, accounts_max;
-    enum { NEW, SET_UP, TRADING, CLOSED } phase;
-    int64_t seed, tick, least, most;
-    bool size_rule;
-    int companies;
-    int64_t last[MARKET_COMPANIES_MAX], trades[MARKET_COMPANIES_MAX];
-    bool halted[MARKET_COMPANIES_MAX];
-    struct side sides[MARKET_COMPANIES_MAX][2];
-    struct model_order *orders;
-    size_t order_count;
-    struct model_account *accounts;
-    size_t account_count;
-    struct uuid *deposits;
-    size_t deposit_count;
-    struct {
-        uint64_t source, n;
-    } * senders;
-    size_t sender_count;
-    int64_t seq, turn;
-    uint64_t commands;
-    model_emit_fn emit;
-    void *payload;
-    enum market_command_kind kind;
-};
-
-struct model *model_open(size_t orders_max, size_t accounts_max)
-{
-    struct model *model = MEM_NEW(model);
-    model->orders_max = orders_max;
-    model->accounts_max = accounts_max;
-    return model;
-}
-
-void model_release(struct model **held)
-{
-    struct model *model = *held;
-    if (!model)
-        return;
-    for (int company = 0; company < MARKET_COMPANIES_MAX; company++)
-        for (int side = 0; side < 2; side++)
-            free(model->sides[company][side].orders);
-    free(model->orders);
-    free(model->accounts);
-    free(model->deposits);
-    free(model->senders);
-    free(model);
-    *held = NULL;
-}
-
-static bool same(const struct uuid *a, const struct uuid *b)
-{
-    return memcmp(a, b, sizeof *a) == 0;
-}
-
-/* ---- what rests ---- */
-
-static bool better(const struct model_order *a, const struct model_order *b)
-{
-    if (a->price != b->price)
-        return a->side == SIDE_BUY ? a->price > b->price : a->price < b->price;
-    return a->turn < b->turn;
-}
-
-/* By price and turn. */
-static void insert(struct model *model, size_t number)
-{
-    struct model_order *order = &model->orders[number];
-    struct side *side = &model->sides[order->company][order->side];
-    side->orders = mem_grow(side->orders, side->count + 1, sizeof *side->orders);
-    size_t at = side->count++;
-    for (; at > 0 && better(order, &model->orders[side->orders[at - 1]]); at--)
-        side->orders[at] = side->orders[at - 1];
-    side->orders[at] = number;
-}
-
-static void rest(struct model *model, size_t number)
-{
-    model->orders[number].turn = ++model->turn;
-    insert(model, number);
-}
-
-static void unrest(struct model *model, size_t number)
-{
-    struct side *side = &model->sides[model->orders[number].company][model->orders[number].side];
-    size_t kept = 0;
-    for (size_t i = 0; i < side->count; i++)
-        if (side->orders[i] != number)
-            side->orders[kept++] = side->orders[i];
-    side->count = kept;
-}
-
-static int64_t left(const struct model_order *order)
-{
-    return order->quantity - order->filled;
-}
-
-/* ---- what an account has ---- */
-
-static int64_t free_cash(const struct model *model, size_t account)
-{
-    int64_t cash = model->accounts[account].cash;
-    for (int company = 0; company < model->companies; company++) {
-        const struct side *side = &model->sides[company][SIDE_BUY];
-        for (size_t i = 0; i < side->count; i++)
-            if (model->orders[side->orders[i]].account == account)
-                cash -= model->orders[side->orders[i]].price * left(&model->orders[side->orders[i]]);
-    }
-    return cash;
-}
-
-static int64_t free_shares(const struct model *model, size_t account, int company)
-{
-    int64_t shares = model->accounts[account].shares[company];
-    const struct side *side = &model->sides[company][SIDE_SELL];
-    for (size_t i = 0; i < side->count; i++)
-        if (model->orders[side->orders[i]].account == account)
-            shares -= left(&model->orders[side->orders[i]]);
-    return shares;
-}
-
-static size_t open_orders(const struct model *model, size_t account)
-{
-    size_t count = 0;
-    for (int company = 0; company < model->companies; company++)
-        for (int s = 0; s < 2; s++)
-            for (size_t i = 0; i < model->sides[company][s].count; i++)
-                count += model->orders[model->sides[company][s].orders[i]].account == account;
-    return count;
-}
-
-static bool find_account(const struct model *model, const struct uuid *id, size_t *found)
-{
-    for (*found = 0; *found < model->account_count; ++*found)
-        if (same(&model->accounts[*found].id, id))
-            return true;
-    return false;
-}
-
-/* All money and all shares at the highest price, and this on top, can be told in 63 bits. */
-static bool fits(const struct model *model, int64_t cash, const int64_t *shares)
-{
-    __int128 worth = cash;
-    for (size_t i = 0; i < model->account_count; i++) {
-        worth += model->accounts[i].cash;
-        for (int company = 0; company < model->companies; company++)
-            worth += (__int128)model->accounts[i].shares[company] * model->most;
-    }
-    for (int company = 0; shares && company < model->companies; company++)
-        worth += (__int128)shares[company] * model->most;
-    return worth <= INT64_MAX;
-}
-
-static bool need_account(struct model *model, const struct uuid *id, bool bot, size_t *account)
-{
-    if (find_account(model, id, account))
-        return true;
-    const int64_t seed = bot ? 0 : model->seed;
-    if (model->account_count >= model->accounts_max || !fits(model, seed, NULL))
-        return false;
-    model->accounts = mem_grow(model->accounts, model->account_count + 1, sizeof *model->accounts);
-    model->accounts[model->account_count++] = (struct model_account){.id = *id, .bot = bot, .cash = seed};
-    return true;
-}
-
-/* ---- telling ---- */
-
-static void tell(struct model *model, struct market_event *event)
-{
-    event->seq = ++model->seq;
-    model->emit(model->payload, event);
-}
-
-static void tell_order(struct model *model, enum market_event_kind kind, const struct model_order *order,
-                       enum market_reason reason, bool kept, int64_t limit)
-{
-    struct market_event event = {.kind = kind};
-    event.order.order = (struct market_order){.order_id = order->id,
-                                              .account = model->accounts[order->account].id,
-                                              .company = (uint8_t)order->company,
-                                              .side = (uint8_t)order->side,
-                                              .type = (uint8_t)order->type,
-                                              .tif = (uint8_t)order->tif,
-                                              .post_only = order->post_only,
-                                              .bot = order->bot,
-                                              .price = order->price,
-                                              .quantity = order->quantity,
-                                              .client_order_id = {"", 0}};
-    if (kind == MARKET_ACCEPTED || kind == MARKET_REPEATED || kind == MARKET_REJECTED)
-        event.order.order.client_order_id = (struct view){order->client, order->client_length};
-    event.order.remaining = left(order);
-    event.order.filled = order->filled;
-    event.order.paid = order->paid;
-    event.order.command = (uint8_t)model->kind;
-    event.order.reason = (uint8_t)reason;
-    event.order.kept_priority = kept;
-    event.order.limit = limit;
-    tell(model, &event);
-}
-
-static void refuse(struct model *model, const struct market_order *order, enum market_reason reason)
-{
-    struct market_event event = {.kind = MARKET_REJECTED};
-    event.order.order = *order;
-    event.order.remaining = order->quantity;
-    event.order.command = (uint8_t)model->kind;
-    event.order.reason = (uint8_t)reason;
-    tell(model, &event);
-}
-
-static void finish(struct model *model, struct model_order *order, enum market_reason reason)
-{
-    order->reason = reason;
-    tell_order(model, MARKET_DONE, order, reason, false, 0);
-}
 
 /* ---- what an order takes ---- */
 
@@ -270,15 +29,15 @@ static void plan(const struct model *model, const struct model_order *order, str
     plan->count = 0;
     plan->quantity = plan->cost = 0;
     plan->met_own = false;
-    for (size_t i = 0; i < others->count && plan->quantity < left(order); i++) {
+    for (size_t i = 0; i < others->count && plan->quantity < model_left(order); i++) {
         const struct model_order *maker = &model->orders[others->orders[i]];
         if (!agrees(order, maker->price))
             return;
         plan->met_own = maker->account == order->account;
         if (plan->met_own || plan->count == MARKET_FILLS_MAX)
             return;
-        const int64_t wanted = left(order) - plan->quantity;
-        const int64_t quantity = wanted < left(maker) ? wanted : left(maker);
+        const int64_t wanted = model_left(order) - plan->quantity;
+        const int64_t quantity = wanted < model_left(maker) ? wanted : model_left(maker);
         plan->fills[plan->count].maker = others->orders[i];
         plan->fills[plan->count++].quantity = quantity;
         plan->quantity += quantity;
@@ -310,9 +69,9 @@ static void exchange(struct model *model, struct model_order *maker, struct mode
     event.trade.taker_order = taker->id;
     event.trade.maker = model->accounts[maker->account].id;
     event.trade.taker = model->accounts[taker->account].id;
-    event.trade.maker_remaining = left(maker);
-    event.trade.taker_remaining = left(taker);
-    tell(model, &event);
+    event.trade.maker_remaining = model_left(maker);
+    event.trade.taker_remaining = model_left(taker);
+    model_tell(model, &event);
 }
 
 static void work(struct model *model, size_t number)
@@ -323,23 +82,23 @@ static void work(struct model *model, size_t number)
     for (int i = 0; i < todo.count; i++) {
         struct model_order *maker = &model->orders[todo.fills[i].maker];
         exchange(model, maker, order, todo.fills[i].quantity);
-        if (left(maker) == 0) {
-            unrest(model, todo.fills[i].maker);
-            finish(model, maker, REASON_FILLED);
+        if (model_left(maker) == 0) {
+            model_unrest(model, todo.fills[i].maker);
+            model_finish(model, maker, REASON_FILLED);
         }
     }
-    if (left(order) == 0)
-        finish(model, order, REASON_FILLED);
+    if (model_left(order) == 0)
+        model_finish(model, order, REASON_FILLED);
     else if (todo.met_own)
-        finish(model, order, REASON_SELF_TRADE);
+        model_finish(model, order, REASON_SELF_TRADE);
     else if (todo.count == MARKET_FILLS_MAX || order->type == TYPE_MARKET || order->tif != TIF_GTC) {
         plan(model, order, &todo);
         if (todo.quantity > 0 || order->type == TYPE_MARKET || order->tif != TIF_GTC)
-            finish(model, order, REASON_UNFILLED);
+            model_finish(model, order, REASON_UNFILLED);
         else
-            rest(model, number);
+            model_rest(model, number);
     } else
-        rest(model, number);
+        model_rest(model, number);
 }
 
 /* ---- what is refused ---- */
@@ -349,7 +108,7 @@ static int64_t resting_against(const struct model *model, const struct model_ord
     const struct side *others = &model->sides[order->company][order->side == SIDE_BUY ? SIDE_SELL : SIDE_BUY];
     int64_t sum = 0;
     for (size_t i = 0; i < others->count; i++)
-        sum += left(&model->orders[others->orders[i]]);
+        sum += model_left(&model->orders[others->orders[i]]);
     return sum;
 }
 
@@ -376,13 +135,13 @@ static enum market_reason refusal(const struct model *model, const struct model_
     if (order->post_only && (order->type == TYPE_MARKET || order->tif != TIF_GTC))
         return REASON_WOULD_CROSS;
     plan(model, order, &would);
-    const int64_t cost = order->type == TYPE_MARKET ? would.cost : order->price * left(order);
-    if (order->side == SIDE_BUY && free_cash(model, order->account) < cost)
+    const int64_t cost = order->type == TYPE_MARKET ? would.cost : order->price * model_left(order);
+    if (order->side == SIDE_BUY && model_free_cash(model, order->account) < cost)
         return REASON_INSUFFICIENT_CASH;
-    if (order->side == SIDE_SELL && free_shares(model, order->account, order->company) < left(order))
+    if (order->side == SIDE_SELL && model_free_shares(model, order->account, order->company) < model_left(order))
         return REASON_INSUFFICIENT_SHARES;
     const int64_t there = resting_against(model, order);
-    if (model->size_rule && !order->bot && left(order) >= there) {
+    if (model->size_rule && !order->bot && model_left(order) >= there) {
         *limit = there > 0 ? there - 1 : 0;
         return REASON_TOO_LARGE;
     }
@@ -394,7 +153,7 @@ static enum market_reason refusal(const struct model *model, const struct model_
 static bool find_order(const struct model *model, const struct uuid *id, size_t *found)
 {
     for (*found = 0; *found < model->order_count; ++*found)
-        if (same(&model->orders[*found].id, id))
+        if (model_same(&model->orders[*found].id, id))
             return true;
     return false;
 }
@@ -414,15 +173,15 @@ static bool find_client(const struct model *model, size_t account, struct view t
 static bool repeats(struct model *model, const struct market_order *wish)
 {
     size_t account, known;
-    const bool has_account = find_account(model, &wish->account, &account);
+    const bool has_account = model_find_account(model, &wish->account, &account);
     if (find_order(model, &wish->order_id, &known)) {
         if (!has_account || model->orders[known].account != account) {
-            refuse(model, wish, REASON_NOT_FOUND);
+            model_refuse(model, wish, REASON_NOT_FOUND);
             return true;
         }
     } else if (!has_account || !find_client(model, account, wish->client_order_id, &known))
         return false;
-    tell_order(model, MARKET_REPEATED, &model->orders[known], model->orders[known].reason, false, 0);
+    model_tell_order(model, MARKET_REPEATED, &model->orders[known], model->orders[known].reason, false, 0);
     return true;
 }
 
@@ -434,9 +193,9 @@ static enum market_reason away(struct model *model, const struct market_order *w
         return REASON_UNKNOWN_COMPANY;
     if (model->halted[wish->company])
         return REASON_HALTED;
-    if (model->order_count >= model->orders_max || !need_account(model, &wish->account, wish->bot, account))
+    if (model->order_count >= model->orders_max || !model_need_account(model, &wish->account, wish->bot, account))
         return REASON_OVERFLOW;
-    return open_orders(model, *account) >= MARKET_OPEN_ORDERS_MAX ? REASON_OVERFLOW : REASON_NONE;
+    return model_open_orders(model, *account) >= MARKET_OPEN_ORDERS_MAX ? REASON_OVERFLOW : REASON_NONE;
 }
 
 static void place(struct model *model, const struct market_order *wish)
@@ -448,7 +207,7 @@ static void place(struct model *model, const struct market_order *wish)
         return;
     const enum market_reason not_now = away(model, wish, &account);
     if (not_now != REASON_NONE) {
-        refuse(model, wish, not_now);
+        model_refuse(model, wish, not_now);
         return;
     }
     model->orders = mem_grow(model->orders, model->order_count + 1, sizeof *model->orders);
@@ -467,13 +226,13 @@ static void place(struct model *model, const struct market_order *wish)
     memcpy(order->client, wish->client_order_id.bytes, order->client_length);
     order->reason = refusal(model, order, &limit);
     if (order->reason != REASON_NONE) {
-        tell_order(model, MARKET_REJECTED, order, order->reason, false, limit);
+        model_tell_order(model, MARKET_REJECTED, order, order->reason, false, limit);
         return;
     }
-    tell_order(model, MARKET_ACCEPTED, order, REASON_NONE, false, 0);
+    model_tell_order(model, MARKET_ACCEPTED, order, REASON_NONE, false, 0);
     plan(model, order, &would);
     if (order->tif == TIF_FOK && would.quantity < order->quantity)
-        finish(model, order, would.met_own ? REASON_SELF_TRADE : REASON_UNFILLED);
+        model_finish(model, order, would.met_own ? REASON_SELF_TRADE : REASON_UNFILLED);
     else
         work(model, model->order_count - 1);
 }
@@ -483,12 +242,12 @@ static struct model_order *mine(struct model *model, const struct market_order *
 {
     size_t account, number;
     if (model->phase == NEW || model->phase == CLOSED)
-        refuse(model, wish, REASON_MARKET_CLOSED);
-    else if (!find_account(model, &wish->account, &account) || !find_order(model, &wish->order_id, &number) ||
+        model_refuse(model, wish, REASON_MARKET_CLOSED);
+    else if (!model_find_account(model, &wish->account, &account) || !find_order(model, &wish->order_id, &number) ||
              model->orders[number].account != account)
-        refuse(model, wish, REASON_NOT_FOUND);
+        model_refuse(model, wish, REASON_NOT_FOUND);
     else if (model->orders[number].reason != REASON_NONE)
-        tell_order(model, MARKET_REJECTED, &model->orders[number], REASON_ORDER_DONE, false, 0);
+        model_tell_order(model, MARKET_REJECTED, &model->orders[number], REASON_ORDER_DONE, false, 0);
     else
         return &model->orders[number];
     return NULL;
@@ -512,18 +271,18 @@ static void amend(struct model *model, const struct market_order *wish)
     if (!model->halted[order->company] && keeps)
         reason = bad_form(model, &after);
     else if (!model->halted[order->company]) {
-        unrest(model, number);
+        model_unrest(model, number);
         reason = refusal(model, &after, &limit);
         if (reason != REASON_NONE)
-            insert(model, number);
+            model_insert(model, number);
     }
     if (reason != REASON_NONE) {
-        tell_order(model, MARKET_REJECTED, order, reason, false, limit);
+        model_tell_order(model, MARKET_REJECTED, order, reason, false, limit);
         return;
     }
     order->price = after.price;
     order->quantity = after.quantity;
-    tell_order(model, MARKET_AMENDED, order, REASON_NONE, keeps, 0);
+    model_tell_order(model, MARKET_AMENDED, order, REASON_NONE, keeps, 0);
     if (!keeps)
         work(model, number);
 }
@@ -533,15 +292,15 @@ static void cancel(struct model *model, const struct market_order *wish)
     struct model_order *order = mine(model, wish);
     if (!order)
         return;
-    unrest(model, (size_t)(order - model->orders));
-    finish(model, order, REASON_CANCELLED);
+    model_unrest(model, (size_t)(order - model->orders));
+    model_finish(model, order, REASON_CANCELLED);
 }
 
 static void cancel_all(struct model *model, const struct uuid *id)
 {
     size_t account;
     struct market_event event = {.kind = MARKET_CANCELLED_ALL, .cancelled_all = {.account = *id}};
-    while (find_account(model, id, &account)) {
+    while (model_find_account(model, id, &account)) {
         struct model_order *oldest = NULL;
         for (size_t i = 0; i < model->order_count; i++) {
             struct model_order *order = &model->orders[i];
@@ -550,11 +309,11 @@ static void cancel_all(struct model *model, const struct uuid *id)
         }
         if (!oldest)
             break;
-        unrest(model, (size_t)(oldest - model->orders));
-        finish(model, oldest, REASON_CANCELLED);
+        model_unrest(model, (size_t)(oldest - model->orders));
+        model_finish(model, oldest, REASON_CANCELLED);
         event.cancelled_all.count++;
     }
-    tell(model, &event);
+    model_tell(model, &event);
 }
 
 /* ---- the market ---- */
@@ -572,7 +331,7 @@ static void open_market(struct model *model, const struct market_command *comman
     model->companies = command->open.company_count;
     for (int i = 0; i < model->companies; i++)
         model->last[i] = command->open.companies[i].initial_price;
-    tell(model, &(struct market_event){.kind = MARKET_OPENED, .opened = command->open});
+    model_tell(model, &(struct market_event){.kind = MARKET_OPENED, .opened = command->open});
 }
 
 static enum market_reason no_deposit(struct model *model, const struct market_command *command, size_t *account)
@@ -587,27 +346,27 @@ static enum market_reason no_deposit(struct model *model, const struct market_co
     for (int i = 0; i < command->deposit.company_count; i++)
         if ((shares[i] = command->deposit.shares[i]) < 0)
             return REASON_BAD_QUANTITY;
-    if (find_account(model, &command->deposit.account, account) && !model->accounts[*account].bot)
+    if (model_find_account(model, &command->deposit.account, account) && !model->accounts[*account].bot)
         return REASON_NOT_FOUND;
-    if (!fits(model, command->deposit.cash, shares))
+    if (!model_fits(model, command->deposit.cash, shares))
         return REASON_OVERFLOW;
-    return need_account(model, &command->deposit.account, true, account) ? REASON_NONE : REASON_OVERFLOW;
+    return model_need_account(model, &command->deposit.account, true, account) ? REASON_NONE : REASON_OVERFLOW;
 }
 
 static void deposit(struct model *model, const struct market_command *command)
 {
     size_t account;
     for (size_t i = 0; i < model->deposit_count; i++)
-        if (same(&model->deposits[i], &command->deposit.deposit_id))
+        if (model_same(&model->deposits[i], &command->deposit.deposit_id))
             return;
     const enum market_reason reason = no_deposit(model, command, &account);
     if (reason != REASON_NONE) {
-        refuse(model,
-               &(struct market_order){.order_id = command->deposit.deposit_id,
-                                      .account = command->deposit.account,
-                                      .bot = true,
-                                      .client_order_id = {"", 0}},
-               reason);
+        model_refuse(model,
+                     &(struct market_order){.order_id = command->deposit.deposit_id,
+                                            .account = command->deposit.account,
+                                            .bot = true,
+                                            .client_order_id = {"", 0}},
+                     reason);
         return;
     }
     model->deposits = mem_grow(model->deposits, model->deposit_count + 1, sizeof *model->deposits);
@@ -622,7 +381,7 @@ static void deposit(struct model *model, const struct market_command *command)
         event.deposit.shares[i] = command->deposit.shares[i];
         model->accounts[account].shares[i] += command->deposit.shares[i];
     }
-    tell(model, &event);
+    model_tell(model, &event);
 }
 
 static void halt(struct model *model, int company, bool on)
@@ -630,7 +389,7 @@ static void halt(struct model *model, int company, bool on)
     if (model->phase == NEW || model->phase == CLOSED || company >= model->companies || model->halted[company] == on)
         return;
     model->halted[company] = on;
-    tell(model, &(struct market_event){.kind = MARKET_HALTED, .halt = {(uint8_t)company, on}});
+    model_tell(model, &(struct market_event){.kind = MARKET_HALTED, .halt = {(uint8_t)company, on}});
 }
 
 static void close_market(struct model *model)
@@ -640,7 +399,7 @@ static void close_market(struct model *model)
     model->phase = CLOSED;
     struct market_event event = {.kind = MARKET_CLOSED, .closed = {.company_count = (uint8_t)model->companies}};
     memcpy(event.closed.last_prices, model->last, sizeof model->last);
-    tell(model, &event);
+    model_tell(model, &event);
     for (size_t i = 0; i < model->order_count; i++)
         if (model->orders[i].reason == REASON_NONE)
             model->orders[i].reason = REASON_ROUND_CLOSED;
@@ -660,7 +419,7 @@ static void close_market(struct model *model)
     }
     for (size_t at = 0; at < count; at += MARKET_ACCOUNTS_PER_EVENT) {
         const size_t more = count - at < MARKET_ACCOUNTS_PER_EVENT ? count - at : MARKET_ACCOUNTS_PER_EVENT;
-        tell(model, &(struct market_event){.kind = MARKET_ACCOUNTS, .accounts = {(uint32_t)more, finals + at}});
+        model_tell(model, &(struct market_event){.kind = MARKET_ACCOUNTS, .accounts = {(uint32_t)more, finals + at}});
     }
 }
 
@@ -693,7 +452,7 @@ void model_apply(struct model *model, const struct market_command *command, mode
     case MARKET_START:
         if (model->phase == SET_UP) {
             model->phase = TRADING;
-            tell(model, &(struct market_event){.kind = MARKET_STARTED});
+            model_tell(model, &(struct market_event){.kind = MARKET_STARTED});
         }
         break;
     case MARKET_DEPOSIT:
@@ -721,5 +480,5 @@ void model_apply(struct model *model, const struct market_command *command, mode
         break;
     }
     if (++model->commands % HASH_EVERY == 0)
-        tell(model, &(struct market_event){.kind = MARKET_HASH, .hash = {.commands = model->commands}});
+        model_tell(model, &(struct market_event){.kind = MARKET_HASH, .hash = {.commands = model->commands}});
 }
