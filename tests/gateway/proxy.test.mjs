@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { request } from '../support/http.mjs';
-import { assertFlat, Authority, bearer, eventually, exchange, Gateway, get, newUser, RawService, Service, Wire } from './world.mjs';
+import { assertFlat, Authority, bearer, eventually, exchange, Gateway, get, keep, newUser, RawService, Service, Wire } from './world.mjs';
 
 let authority, service, gateway;
 
@@ -172,6 +172,29 @@ test('[P-46] request id and trace are kept when they are well formed, else made'
     assert.ok(!made.json.headers.traceparent.includes(trace));
     assert.equal(made.json.headers.tracestate, undefined);
   }
+});
+
+test('[P-46][D-54] a trace that begins at the gateway has no parent, also behind one on the same connection that had', async (t) => {
+  const spans = [];
+  const collector = keep(t, await Service.start((req, res) => {
+    const parts = [];
+    req.on('data', (part) => parts.push(part)).on('end', () => {
+      for (const { scopeSpans } of JSON.parse(Buffer.concat(parts)).resourceSpans) for (const scope of scopeSpans) spans.push(...scope.spans);
+      res.end('{}');
+    });
+  }));
+  const own = keep(t, await Gateway.start({ services: { 'game-svc': service }, settings: { THREADS: '1', OTLP_URL: `http://${collector.address}/v1/traces`, TRACE_PERCENT: '100' } }));
+  const wire = keep(t, await Wire.open(own.port));
+  const theirs = ['4bf92f3577b34da6a3ce929d0e0e4736', '00f067aa0ba902b7'];
+  const made = [];
+  for (const header of [`traceparent: 00-${theirs[0]}-${theirs[1]}-01\r\n`, '', `traceparent: 00-${theirs[0]}-${theirs[1]}-01\r\n`, 'traceparent: x\r\n'])
+    made.push((await wire.send(get('/api/game/x', header)).answer()).json.headers.traceparent.split('-'));
+  for (const [i, [, trace, span, flags]] of made.entries()) {
+    const told = await eventually(15000, () => spans.find(({ spanId }) => spanId === span), 'the span of the gateway');
+    assert.deepEqual([told.traceId, told.parentSpanId || undefined, flags], [trace, i % 2 ? undefined : theirs[1], '01']);
+    assert.equal(trace === theirs[0], i % 2 === 0);
+  }
+  assert.notEqual(made[1][1], made[3][1]);
 });
 
 test('[P-43] paths go to the longest prefix of whole segments; /internal and others go nowhere', async () => {

@@ -6,19 +6,18 @@ import fs from 'node:fs';
 import { after, before, test } from 'node:test';
 import { Authority, bearer, eventually, exchange, Gateway, get, newKey, newUser, RawService, Service, temporaryFolder, Wire } from './world.mjs';
 
-let authority, service, gateway;
+let authority, service, gateway, hasty; // the last has no patience with slow clients
 
 before(async () => {
   authority = await Authority.start();
   service = await Service.start((req, res) => req.resume().on('end', () => res.end('ok')));
-  gateway = await Gateway.start({
-    services: { 'user-svc': service, 'auth-svc': service, 'game-svc': service, 'chat-svc': service, 'notify-svc': service },
-    authority,
-    settings: { HEADER_TIMEOUT_MS: '400', BODY_IDLE_MS: '400', KEEP_ALIVE_MS: '600', BODY_RATE: '100' },
-  });
+  const services = { 'user-svc': service, 'auth-svc': service, 'game-svc': service, 'chat-svc': service, 'notify-svc': service };
+  gateway = await Gateway.start({ services, authority });
+  hasty = await Gateway.start({ services, authority, settings: { HEADER_TIMEOUT_MS: '1000', BODY_IDLE_MS: '1000', KEEP_ALIVE_MS: '2000', BODY_RATE: '100' } });
 });
 after(async () => {
   await gateway?.close();
+  await hasty?.close();
   await service?.close();
   await authority?.close();
 });
@@ -103,7 +102,7 @@ test('[P-43] errors speak Korean to who prefers it', async () => {
 // ---- slow clients ------------------------------------------------------------------------------------------------------
 
 test('[P-43] a head that does not come in time: 408, however steadily it drips', async () => {
-  const wire = await Wire.open(gateway.port);
+  const wire = await Wire.open(hasty.port);
   const text = get(P, `X: ${'a'.repeat(1000)}\r\n`);
   let at = 0;
   const drip = setInterval(() => wire.socket.writable && wire.send(text[at++]), 20);
@@ -117,7 +116,7 @@ test('[P-43] a head that does not come in time: 408, however steadily it drips',
 
 test('[P-43] a body that stops or drips: 408, and the service is let go', async () => {
   for (const drips of [false, true]) {
-    const wire = await Wire.open(gateway.port);
+    const wire = await Wire.open(hasty.port);
     wire.send(`POST ${P} HTTP/1.1\r\n${H}Content-Length: 10000\r\n\r\nabc`);
     const drip = setInterval(() => drips && wire.socket.writable && wire.send('x'), 50);
     const answer = await wire.answer();
@@ -129,7 +128,7 @@ test('[P-43] a body that stops or drips: 408, and the service is let go', async 
 });
 
 test('[P-43] a body that comes slowly but fast enough is taken', async (t) => {
-  const own = await Gateway.start({ services: { 'game-svc': service }, settings: { BODY_IDLE_MS: '1500', BODY_RATE: '100' } });
+  const own = await Gateway.start({ services: { 'game-svc': service }, settings: { BODY_IDLE_MS: '6000', BODY_RATE: '100' } });
   t.after(() => own.close());
   const wire = await Wire.open(own.port);
   wire.send(`POST ${P} HTTP/1.1\r\n${H}Content-Length: 8000\r\n\r\n`);
@@ -145,8 +144,8 @@ test('[P-43] a body that comes slowly but fast enough is taken', async (t) => {
 });
 
 test('[P-43] idle connections are closed without a word', async () => {
-  const fresh = await Wire.open(gateway.port);
-  const used = await Wire.open(gateway.port);
+  const fresh = await Wire.open(hasty.port);
+  const used = await Wire.open(hasty.port);
   assert.equal((await used.send(get(P)).answer()).status, 200);
   await Promise.all([fresh.end(), used.end()]);
   assert.equal(fresh.text + used.text, '');
@@ -367,5 +366,5 @@ test('[P-43] a service that does not answer in time: 504', async (t) => {
 });
 
 test('[P-43] after all of this the gateway still stands', () => {
-  assert.ok(gateway.alive());
+  assert.ok(gateway.alive() && hasty.alive());
 });

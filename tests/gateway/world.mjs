@@ -48,7 +48,7 @@ export class Redis {
     return new Promise((resolve, reject) => {
       const socket = net.connect(this.port, '127.0.0.1');
       let text = '';
-      socket.setTimeout(1000, () => socket.destroy(new Error('Redis is silent')));
+      socket.setTimeout(5000, () => socket.destroy(new Error('Redis is silent')));
       socket.on('error', reject);
       socket.on('data', (part) => {
         text += part;
@@ -182,7 +182,7 @@ export class Service {
       service.sockets.add(socket);
       socket.on('close', () => service.sockets.delete(socket));
     });
-    await service.listen(0);
+    await service.listen(await freePort()); // some come back at the same one
     return service;
   }
   async listen(port) {

@@ -1,6 +1,8 @@
 // http.mjs - a small HTTP client: keep-alive, deadlines, bodies of any kind, and bytes as they are for what no client would send.
+import { randomInt } from 'node:crypto';
 import http from 'node:http';
 import net from 'node:net';
+import { patience } from './wait.mjs';
 
 // CONTRACT=on: replies of routes that docs/openapi.yaml has must be what it says; CONTRACT=tell: what is not is only told.
 const contract = process.env.CONTRACT ? await import('./contract.mjs').then(({ breach }) => (method, url, reply) => breach(method, new URL(url).pathname, reply)) : undefined;
@@ -11,7 +13,7 @@ export const agent = new http.Agent({ keepAlive: true, maxSockets: 1024, keepAli
  * One request. `body`: an object is sent as JSON; a string, Buffer or stream as it is. Never throws for a status; rejects when no whole
  * reply came. Result: {status, headers, text, json, problem} (json: parsed body or undefined; problem: its code, of problem+json only).
  */
-export function request(method, url, { headers = {}, body, token, timeout = 15000, via = agent } = {}) {
+export function request(method, url, { headers = {}, body, token, timeout = patience(15000), via = agent } = {}) {
   return new Promise((resolve, reject) => {
     const all = { ...headers };
     let payload = body;
@@ -52,15 +54,13 @@ export function request(method, url, { headers = {}, body, token, timeout = 1500
   });
 }
 
-/** A port that was free a moment ago, for servers that can't tell theirs. */
-export function freePort() {
+/** A port that was free a moment ago, for servers that can't tell theirs or come back at the same one: below those that the kernel gives to outgoing connections, or one of these might have it by then. */
+export function freePort(tries = 100) {
+  const port = randomInt(16000, 20000);
   return new Promise((resolve, reject) => {
     const probe = net.createServer();
-    probe.once('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
-      const { port } = probe.address();
-      probe.close(() => resolve(port));
-    });
+    probe.once('error', (error) => (error.code === 'EADDRINUSE' && tries > 1 ? resolve(freePort(tries - 1)) : reject(error)));
+    probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(port)));
   });
 }
 
@@ -108,7 +108,7 @@ export class Api {
  * Sends bytes as they are and reads until the other side closes, `enough` says so, or `timeout` passes.
  * Result: {text, status, body, closed}; status 0: no reply.
  */
-export function raw(url, bytes, { timeout = 8000, enough = wholeReply } = {}) {
+export function raw(url, bytes, { timeout = patience(8000), enough = wholeReply } = {}) {
   const { hostname, port } = new URL(url);
   return new Promise((resolve) => {
     const socket = net.connect(Number(port), hostname);

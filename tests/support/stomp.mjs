@@ -1,6 +1,7 @@
 // stomp.mjs - STOMP 1.2 over a WebSocket, as bare as can be: what a test sends and what it gets is what is on the wire.
 // Tests with real client libraries stand in tests/chat-svc and tests/e2e.
 import WebSocket from 'ws';
+import { patience } from './wait.mjs';
 
 const ESCAPES = { '\\': '\\\\', '\n': '\\n', '\r': '\\r', ':': '\\c' };
 const BACK = { '\\\\': '\\', '\\n': '\n', '\\r': '\r', '\\c': ':' };
@@ -39,7 +40,7 @@ export class Stomp {
     this.frames = [];
     this.waiting = new Set();
     this.receipts = 0;
-    this.socket = new WebSocket(url, protocols, { headers: token ? { Authorization: `Bearer ${token}` } : {}, handshakeTimeout: 10000 });
+    this.socket = new WebSocket(url, protocols, { headers: token ? { Authorization: `Bearer ${token}` } : {}, handshakeTimeout: patience(10000) });
     this.opened = new Promise((resolve, reject) => {
       this.socket.on('open', resolve);
       this.socket.on('error', reject);
@@ -69,14 +70,14 @@ export class Stomp {
     this.socket.send(encode(command, headers, body));
   }
 
-  /** The next frame that `wanted` takes. Rejects when the socket closes or after `ms`. */
+  /** The next frame that `wanted` takes. Rejects when the socket closes or after patience(`ms`). */
   next(wanted, ms = 10000, what = 'a frame') {
     return new Promise((resolve, reject) => {
       if (this.gone) return reject(new Error('the socket is closed'));
       const timer = setTimeout(() => {
         this.waiting.delete(one);
-        reject(new Error(`not within ${ms} ms: ${what}`));
-      }, ms);
+        reject(new Error(`not within ${patience(ms)} ms: ${what}`));
+      }, patience(ms));
       const one = {
         wanted,
         resolve: (frame) => (clearTimeout(timer), resolve(frame)),

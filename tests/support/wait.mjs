@@ -1,9 +1,13 @@
 // wait.mjs - waiting for conditions, never for times.
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Calls `look` until it returns something true, which is the result. Throws after `ms` with `what` and the last error or value. */
+/** Machines differ: what a test gives a condition is for a quick one that has nothing else to do. A deadline only ends what hangs; it asserts nothing. */
+const PATIENCE = 3;
+export const patience = (ms) => PATIENCE * ms;
+
+/** Calls `look` until it returns something true, which is the result. Throws after patience(`ms`) with `what` and the last error or value. */
 export async function eventually(ms, look, what = String(look), step = 25) {
-  const until = performance.now() + ms;
+  const until = performance.now() + patience(ms);
   for (let last; ; await sleep(step)) {
     try {
       last = await look();
@@ -12,7 +16,7 @@ export async function eventually(ms, look, what = String(look), step = 25) {
       last = error;
     }
     if (performance.now() >= until) {
-      throw new Error(`not within ${ms} ms: ${what}; at last: ${last instanceof Error ? last.message : JSON.stringify(last)}`);
+      throw new Error(`not within ${patience(ms)} ms: ${what}; at last: ${last instanceof Error ? last.message : JSON.stringify(last)}`);
     }
   }
 }

@@ -98,7 +98,7 @@ class Instance {
       if (first) this.ports = undefined; // somebody took one before the daemon listened
     }
   }
-  /** False when a port was taken meanwhile. */
+  /** False when it ended for a reason that may be over the next time. */
   async #launch(last) {
     this.url = `http://127.0.0.1:${this.ports.http}`;
     this.admin = `http://127.0.0.1:${this.ports.admin}`;
@@ -117,7 +117,8 @@ class Instance {
     });
     if (state === 'ready') return true;
     await this.exited; // its last words are here
-    if (!last && words.includes('Address already in use')) return false;
+    // A port was taken, or a busy store did not answer in time: its supervisor would start it again.
+    if (!last && (words.includes('Address already in use') || words.includes('"error.type":"unavailable"'))) return false;
     throw new Error(`${this.world.service}-svc ${this.n} ended before it was ready\n${this.log}`);
   }
   get runs() {
