@@ -3,7 +3,7 @@
 BENCH_BUILD := $(BUILD)/bench
 BENCH_TOOLS := $(patsubst tests/bench/%.c,$(BENCH_BUILD)/%,$(filter-out $(wildcard tests/bench/bench_*.c),$(wildcard tests/bench/*.c)))
 
-$(BENCH_BUILD)/%: tests/bench/%.c
+$(BENCH_BUILD)/%: tests/bench/%.c tests/bench/client.h
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O2 -g $(WARNINGS) -D_GNU_SOURCE -o $@ $<
 $(BENCH_BUILD)/bench_%: tests/bench/bench_%.c $(COMMON)
@@ -22,7 +22,7 @@ $(BENCH_BUILD)/bench_settle: tests/bench/bench_settle.c $(SUPPORT) $(call object
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Itests/support -Itests/order-svc -Iorder-svc -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) $(LIBS)
 
-.PHONY: bench-doors bench-reconnect bench-sse bench-feeds bench-settle bench-book bench-sockets bench-tools bench-gateway bench-friends bench-memory bench-token bench-push bench-chat-owner bench-history bench-trading
+.PHONY: bench-unread bench-doors bench-reconnect bench-sse bench-feeds bench-settle bench-book bench-sockets bench-tools bench-gateway bench-friends bench-memory bench-token bench-push bench-chat-owner bench-history bench-trading
 bench-tools: $(BENCH_TOOLS)
 bench-gateway: build bench-tools ## gateway against HAProxy (HS256, ES256) and nginx
 	deploy/local/install.sh bench
@@ -51,6 +51,8 @@ bench-trading: build bench-tools ## the trading game: the seed's own load, accep
 bench: bench-token bench-gateway bench-friends bench-memory ## all of them
 bench-sockets: $(BUILD)/bin/chat-svc bench-tools ## idle sockets, fan-out and latency of chat-svc (make stores first)
 	BUILD=$(BUILD) node tests/bench/sockets.mjs $(BUILD)
+bench-unread: $(BUILD)/bin/chat-svc ## how long two devices of one person differ about what is unread (make stores first)
+	BUILD=$(BUILD) node tests/bench/unread.mjs
 bench-doors: build bench-tools ## 10,000 sockets over two gateways, bytes of each apart (make stores first)
 	BUILD=$(BUILD) node tests/bench/doors.mjs $(BUILD) idle
 bench-reconnect: build bench-tools ## 5,000 clients that come back within 10 s through two gateways; presence (make stores first)

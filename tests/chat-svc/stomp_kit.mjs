@@ -46,7 +46,7 @@ export class Raw {
     this.socket.on('message', (data) => {
       const text = data.toString();
       if (text === '\n') this.beats++;
-      else this.frames.push(parseFrame(text));
+      else this.frames.push({ ...parseFrame(text), heard: performance.now() });
     });
     this.closed = new Promise((resolve) => this.socket.on('close', (code, reason) => resolve({ code, reason: reason.toString() })));
     this.closed.then((how) => (this.end = how));
