@@ -4,8 +4,8 @@ import net from 'node:net';
 export class Postbox {
   constructor() {
     this.mails = []; // {to, text, id}
-    this.tries = 0;
-    this.mode = 'take'; // take; later: 451 after the text; never: 550; hang: takes the text and says nothing
+    this.mode = 'take'; // take; later: 451 after the text; never: 550; hang: takes the text and says nothing; cut: takes it and breaks off
+    this.first = []; // modes of the next mails, before `mode` counts
     this.sockets = new Set();
   }
   async start(port = 0) {
@@ -35,7 +35,7 @@ export class Postbox {
         rest = rest.slice(end + (inText ? 5 : 2));
         if (inText) {
           inText = false;
-          this.take({ to, text: line, id: /^Message-ID: *(\S+)/im.exec(line)?.[1] }, say);
+          this.take({ to, text: line, id: /^Message-ID: *(\S+)/im.exec(line)?.[1] }, say, socket);
         } else if (/^DATA/i.test(line)) {
           inText = true;
           say('354 go on');
@@ -46,12 +46,13 @@ export class Postbox {
       }
     });
   }
-  take(mail, say) {
-    this.tries++;
-    if (this.mode === 'never') return say('550 no such person');
-    if (this.mode === 'later') return say('451 try later');
+  take(mail, say, socket) {
+    const mode = this.first.shift() ?? this.mode;
+    if (mode === 'never') return say('550 no such person');
+    if (mode === 'later') return say('451 try later');
     this.mails.push(mail);
-    if (this.mode === 'take') say('250 ok');
+    if (mode === 'take') say('250 ok');
+    if (mode === 'cut') socket.destroy();
   }
   of(address) {
     return this.mails.filter(({ to }) => to === address);
