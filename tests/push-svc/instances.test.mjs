@@ -7,7 +7,7 @@ import { World } from './world.mjs';
 const STREAMS = 5;
 const HAND = 3 * STREAMS; // what one instance has in hand at most
 const world = new World();
-before(() => world.start({ PUSH_STREAMS: String(STREAMS), PUSH_CLAIM_SECONDS: '4' }, { instances: 2 }));
+before(() => world.start({ PUSH_STREAMS: String(STREAMS), PUSH_CLAIM_SECONDS: '10' }, { instances: 2 }));
 after(() => world.stop());
 
 /** People with one device each, and a push for each: {tokens, ids, token -> push id}. */

@@ -27,7 +27,7 @@ describe('a short queue and a slow pace', () => {
     assert.equal(await world.one('SELECT count(*) FROM sends WHERE done_at IS NULL'), 20);
     assert.deepEqual(await states(chat), [...Array(5).fill('dropped'), ...Array(5).fill('queued')]);
     assert.deepEqual(await states([...notices, ...more]), Array(14).fill('queued'));
-    assert.equal(await world.metric('madang_push_reasons_total{result="dropped",reason="queue_full"}'), 5);
+    await eventually(15000, async () => (await world.metric('madang_push_reasons_total{result="dropped",reason="queue_full"}')) === 5, 'they are counted');
     // With nothing of low value left, the oldest notices go too.
     const flood = world.push(...Array.from({ length: 30 }, () => world.pushEvent(kim, { source: 'notify' })));
     await eventually(15000, async () => (await world.sends(flood.at(-1))).length === 1, 'all are taken');
@@ -71,7 +71,7 @@ describe('without credentials', () => {
       { device_id: 'phone', platform: 'android', title: 'lee', body: 'hi', data: { room_id: 'r' } },
       { device_id: 'web', platform: 'web', title: 'lee', body: 'hi', data: { room_id: 'r' } },
     ]);
-    assert.equal(await world.metric('madang_push_sends_total{channel="sink",result="delivered"}'), 2);
+    await eventually(15000, async () => (await world.metric('madang_push_sends_total{channel="sink",result="delivered"}')) === 2, 'they are counted');
     assert.equal(await world.instances[0].stop(), 0);
     await world.instances[0].start();
     assert.equal((await request('GET', `${world.url}/api/push/vapid-key`)).json.key, key);

@@ -35,7 +35,7 @@ test('[P-38][P-39] every device of the user gets it: phone, tablet and browser',
   assert.equal(message.android.priority, 'HIGH');
   assert.equal(message.android.collapse_key, key);
   assert.equal(message.android.notification.tag, key);
-  assert.match(message.android.ttl, /^3(600|59\d)s$/);
+  assert.match(message.android.ttl, /^3(600|5\d\d)s$/);
   assert.equal(message.apns, undefined);
 
   const apple = world.fcm.of(ios)[0].message;
@@ -49,7 +49,7 @@ test('[P-38][P-39] every device of the user gets it: phone, tablet and browser',
   assert.deepEqual(shown.json, { title: '이민수', tag: key, data: { room_id: 'r1', seq: '7', push_id: id }, body: '안녕 "친구" 😀' });
   assert.equal(shown.headers.urgency, 'high');
   assert.match(shown.headers.topic, /^[\w-]{32}$/);
-  assert.match(shown.headers.ttl, /^3(600|59\d)$/);
+  assert.match(shown.headers.ttl, /^3(600|5\d\d)$/);
 });
 
 test('[P-39] one bad token does not spoil the others, and a user without devices is nothing', async () => {
@@ -63,7 +63,7 @@ test('[P-39] one bad token does not spoil the others, and a user without devices
   assert.deepEqual((await kim.api.get('/api/push/devices')).json.items.map((item) => item.device_id), ['new']);
   await eventually(10000, async () => (await world.one('SELECT count(*) FROM requests WHERE dedupe_id = $1', [none])) === 1, 'it was taken');
   assert.deepEqual(await world.sends(none), []);
-  assert.ok((await world.metric('madang_push_requests_total{result="no_device"}')) >= 1);
+  await eventually(10000, async () => (await world.metric('madang_push_requests_total{result="no_device"}')) >= 1, 'it is counted');
 });
 
 test('[P-39] a doubled request is sent once, whatever it says the second time', async () => {
@@ -113,7 +113,9 @@ test('[P-37] an older change of presence changes nothing', async () => {
   kim.n = 5;
   await world.presence(kim, false);
   world.publish('presence.changes', [[kim.id, world.event('presence', { user_id: kim.id, online: true, visible: true, show_last_seen: true, last_seen: null, n: 5 })]]);
-  await world.presence(world.person(), false);
+  const behind = world.person(); // on the same partition: when it is applied, so is the one before it
+  world.publish('presence.changes', [[kim.id, world.event('presence', { user_id: behind.id, online: false, visible: true, show_last_seen: true, last_seen: null, n: 1 })]]);
+  await eventually(15000, async () => (await world.one('SELECT n FROM presence WHERE user_id = $1', [behind.id])) === 1, 'what comes behind it is copied');
   const [id] = world.push(world.pushEvent(kim));
   await world.ended(id, 'delivered');
 });
@@ -132,8 +134,8 @@ test('[P-42] quiet hours hold everything but what is urgent, in the zone of the 
     [hours(-60, 60), 'dropped'],
     [hours(60, 120), 'delivered'],
     [hours(-120, -60, 'Asia/Seoul'), 'delivered'],
-    [hours(-60, 60, 'America/New_York'), 'dropped'],
-    [hours(-660, 60, 'Pacific/Auckland'), 'dropped'],
+    [hours(-60, 60, 'America/Bogota'), 'dropped'] /* zones whose clocks nobody turns */,
+    [hours(-660, 60, 'Pacific/Tongatapu'), 'dropped'],
     [hours(60, -60, 'Asia/Kolkata'), 'delivered'], // all day but these two hours
     [hours(120, 60), 'dropped'], // 23 hours
   ];
@@ -226,10 +228,9 @@ test('[I10] requests that are none go to the dead letters, and those behind them
     world.pushEvent(kim, { data: { n: 7 } }), world.pushEvent(kim, { data: 'x' }), world.pushEvent(kim, { source: 'stranger' }),
     world.pushEvent(kim, { user_id: 'nobody' }), world.pushEvent(kim, { dedupe_id: '' }), world.pushEvent(kim, { ttl_seconds: -1 }), world.pushEvent(kim, { body: 'x'.repeat(5000) }),
   ];
-  const before = (await readTopic('push.requests.dlq').catch(() => [])).length;
   world.publish('push.requests', [...bad.map((value) => [kim.id, value]), [kim.id, good]]);
   await world.ended(good.dedupe_id, 'delivered', undefined, 30000);
-  await eventually(15000, async () => (await readTopic('push.requests.dlq')).length - before === bad.length, 'all are dead letters');
+  await eventually(15000, async () => (await readTopic('push.requests.dlq')).filter(({ key }) => key === kim.id).length === bad.length, 'all are dead letters');
 });
 
 test('[P-39] nothing that should not leave has left', () => {

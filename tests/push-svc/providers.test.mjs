@@ -6,7 +6,7 @@ import { eventually } from '../support/wait.mjs';
 import { World } from './world.mjs';
 
 const world = new World();
-before(() => world.start({ PUSH_SEND_TIMEOUT_MS: '1000' }));
+before(() => world.start({ PUSH_SEND_TIMEOUT_MS: '8000', PUSH_CLAIM_SECONDS: '20' }));
 after(() => world.stop());
 
 const devices = async (person) => (await person.api.get('/api/push/devices')).json.items.length;
@@ -37,11 +37,11 @@ test('[P-38] a token that was replaced while a send to the old one was on its wa
   const person = world.person();
   const old = await world.device(person);
   world.fcm.answers.set(old, [answers.unregistered]);
-  world.fcm.delay = 700;
+  const release = world.fcm.hold();
   const [id] = world.push(world.pushEvent(person));
   await eventually(10000, () => world.fcm.of(old).length === 1, 'it is on its way');
   const fresh = await world.device(person);
-  world.fcm.delay = 0;
+  release();
   await world.ended(id, 'dead_token');
   assert.equal(await devices(person), 1);
   const [next] = world.push(world.pushEvent(person));
@@ -80,7 +80,7 @@ test('[P-39] unavailable and internal: again after Retry-After, or with a growin
 test('[P-40] a device quota slows this device only', async () => {
   const person = world.person();
   const token = await world.device(person);
-  world.fcm.answers.set(token, [answers.quota({ of: 'device', retryAfter: 2 })]);
+  world.fcm.answers.set(token, [answers.quota({ of: 'device', retryAfter: 6 })]);
   const [first] = world.push(world.pushEvent(person));
   await eventually(10000, async () => (await world.sends(first))[0]?.state === 'retry', 'it waits');
   const [second] = world.push(world.pushEvent(person));
@@ -89,17 +89,17 @@ test('[P-40] a device quota slows this device only', async () => {
   await world.ended(first, 'delivered');
   await world.ended(second, 'delivered');
   const [one, ...rest] = world.fcm.of(token);
-  assert.ok(rest.every(({ at }) => at - one.at >= 1900), 'nothing to the device meanwhile');
+  assert.ok(rest.every(({ at }) => at - one.at >= 5900), 'nothing to the device meanwhile');
   assert.ok(world.fcm.of(other.token)[0].at < rest[0].at);
 });
 
 test('[P-40] a project quota stops all sends for as long as it says, then all go out', async () => {
-  const first = await pushTo(answers.quota({ retryAfter: 2 }));
+  const first = await pushTo(answers.quota({ retryAfter: 6 }));
   await eventually(10000, async () => (await world.sends(first.id))[0]?.state === 'retry', 'it waits');
   const others = await Promise.all(Array.from({ length: 5 }, () => pushTo()));
   for (const sent of [first, ...others]) await world.ended(sent.id, 'delivered');
   const start = world.fcm.of(first.token)[0].at;
-  for (const { token } of others) assert.ok(world.fcm.of(token)[0].at - start >= 1900);
+  for (const { token } of others) assert.ok(world.fcm.of(token)[0].at - start >= 5900);
   // Without Retry-After: the least delay of a quota.
   const silent = await pushTo(answers.quota());
   await world.ended(silent.id, 'delivered');
@@ -132,7 +132,7 @@ test('[P-39] GOAWAY, a reset stream, a cut connection and silence: tried again, 
   const broken = await pushTo(answers.reset);
   await world.ended(broken.id, 'delivered');
   const silent = await pushTo(answers.silence);
-  const [send] = await world.ended(silent.id, 'delivered');
+  const [send] = await world.ended(silent.id, 'delivered', undefined, 30000);
   assert.equal(send.attempts, 2);
 });
 
@@ -158,7 +158,7 @@ test('[P-39] all sends share one connection with many streams', async () => {
 test('[P-39] a retry that comes after a newer push with the same collapse key is dropped, not shown over it', async () => {
   const person = world.person();
   const token = await world.device(person);
-  world.fcm.answers.set(token, [answers.unavailable({ retryAfter: 2 })]);
+  world.fcm.answers.set(token, [answers.unavailable({ retryAfter: 6 })]);
   const [older] = world.push(world.pushEvent(person, { body: 'one', collapse_key: 'room:1' }));
   await eventually(10000, async () => (await world.sends(older))[0]?.state === 'retry', 'it waits');
   const [newer] = world.push(world.pushEvent(person, { body: 'two', collapse_key: 'room:1' }));

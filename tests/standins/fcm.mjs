@@ -81,6 +81,7 @@ export class Fcm {
   grantAnswer = undefined; // () => {status, body, headers} instead of a grant
   expiresIn = 3600;
   delay = 0; // ms before each answer
+  held = undefined; // a promise: answers wait for it
   connections = 0;
   inFlight = 0;
   mostInFlight = 0;
@@ -107,6 +108,16 @@ export class Fcm {
       private_key: fcm.keys.privateKey.export({ type: 'pkcs8', format: 'pem' }),
     });
     return fcm;
+  }
+
+  /** Answers wait until the result is called. */
+  hold() {
+    let release;
+    this.held = new Promise((resolve) => (release = resolve));
+    return () => {
+      this.held = undefined;
+      release();
+    };
   }
 
   stop() {
@@ -148,7 +159,8 @@ export class Fcm {
         this.inFlight--;
         this.#reply(stream, answer);
       };
-      if (this.delay > 0) setTimeout(reply, this.delay);
+      if (this.held) this.held.then(reply);
+      else if (this.delay > 0) setTimeout(reply, this.delay);
       else reply();
     });
   }
