@@ -175,9 +175,10 @@ describe('rooms for everybody', () => {
     const send = (person, content) => person.api.post(`${rooms}/${EVERYBODY}/messages`, { client_id: clientId(), content });
     assert.equal((await send(mina, '가'.repeat(200))).status, 201);
     assert.equal((await send(mina, '가'.repeat(201))).status, 400);
-    for (let i = 0; i < 4; i++) assert.equal((await send(mina, `n${i}`)).status, 201);
-    const over = await send(mina, 'too fast');
-    assert.deepEqual([over.status, over.problem], [429, 'rate_limited'], over.text);
+    const replies = await Promise.all(range(1, 8).map((i) => send(mina, `n${i}`)));
+    assert.ok(replies.every(({ status }) => status === 201 || status === 429) && replies.filter(({ status }) => status === 201).length <= 5, replies.map(({ text }) => text).join());
+    const over = replies.find(({ status }) => status === 429);
+    assert.equal(over?.problem, 'rate_limited');
     assert.ok(Number(over.headers['retry-after']) >= 1 && Number(over.headers['retry-after']) <= 10);
     const theirs = await send(juno, 'hello');
     assert.equal(theirs.status, 201);

@@ -12,8 +12,8 @@ let ann, bob;
 before(async () => {
   await world.start({ WS_OUTPUT_MAX: '65536', WS_BEAT_MS: '1000' }, 1);
   [ann, bob] = await world.friends(2);
-}, { timeout: 90000 });
-after(() => world.stop(), { timeout: 60000 });
+}, { timeout: 270000 });
+after(() => world.stop(), { timeout: 180000 });
 const it = () => world.instances[0];
 
 const sockets = [];
@@ -91,6 +91,7 @@ test('[P-28] frames in pieces, several in one message, CRLF, line ends between, 
   raw.socket.send(`\n\n${frame(ids[1], '\r\n')}\r\n\n${frame(ids[2])}\n${frame(ids[3]).slice(0, 20)}`);
   raw.socket.send(frame(ids[3]).slice(20));
   for (const id of ids) await raw.receipt(id);
+  await eventually(10000, () => raw.messages('d').length >= ids.length, 'the messages'); // they may come behind the receipts
   assert.deepEqual(raw.messages('d').map(({ client_id }) => client_id), ids);
 });
 
@@ -140,6 +141,7 @@ test('[P-28] a transaction sends at COMMIT, and nothing after ABORT', async () =
   assert.equal(raw.messages('d').length, 0);
   raw.send('COMMIT', { transaction: 't1', receipt: 'done' });
   for (const id of ['done', 'first', 'second']) await raw.receipt(id);
+  await eventually(10000, () => raw.messages('d').length >= 2, 'the messages');
   assert.deepEqual(raw.messages('d').map(({ content }) => content), ['first', 'second']);
 });
 
@@ -153,7 +155,7 @@ test('[P-35] heart-beats are kept both ways; a client that promised them and fal
   assert.equal((await silent.closed).code, 4408);
   assert.equal(silent.beats, 0);
   assert.equal(raw.end, undefined);
-}, { timeout: 60000 });
+}, { timeout: 180000 });
 
 test('[S-46] many sockets of one user, within a bound; each goes its own way', async () => {
   const [eve] = await world.people(1);
@@ -182,27 +184,31 @@ test('[I9][P-29] a reader that stops reading costs its cap and is cut; others go
   let said = 0;
   const content = '가'.repeat(3900);
   await eventually(60000, async () => {
-    await Promise.all(Array.from({ length: 20 }, () => world.say(ann, group, content)));
-    said += 20;
+    await Promise.all(Array.from({ length: 5 }, () => world.say(ann, group, content))); // less than the cap: who reads is never behind by it
+    said += 5;
+    await eventually(10000, () => fast.messages('g').length >= said, 'the other has all so far', 1);
     return (await metric()) > before;
   }, 'cut', 1);
-  await eventually(10000, () => fast.messages('g').at(-1)?.content === content && fast.messages('g').length >= said, 'the other has all');
+  assert.equal(fast.end, undefined);
   slow.socket._socket.resume();
   const { code } = await slow.closed;
   assert.ok([1013, 1006].includes(code), String(code));
   await alive();
-}, { timeout: 90000 });
+}, { timeout: 270000 });
 
 const raw101 = (headers) =>
   new Promise((resolve) => {
     const { hostname, port } = new URL(it().wsUrl);
     const socket = net.connect(port, hostname);
     let text = '';
-    socket.on('data', (part) => (text += part.toString('latin1')));
+    socket.on('data', (part) => {
+      text += part.toString('latin1');
+      if (text.includes('\r\n\r\n')) socket.end(); // what is left of the body still comes
+    });
     socket.on('error', () => resolve(text));
     socket.on('close', () => resolve(text));
     socket.write(headers);
-    setTimeout(() => socket.end(), 3000).unref();
+    setTimeout(() => socket.end(), 30000).unref();
   });
 test('[I10] upgrades that are none: plain HTTP answers, no crash', async () => {
   assert.match(await raw101('GET /ws/chat HTTP/1.1\r\nHost: x\r\n\r\n'), /^HTTP\/1.1 400 [^]*"code":"bad_input"/);

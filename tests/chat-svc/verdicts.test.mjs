@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { all, clientId, World } from './world.mjs';
 
 const world = new World();
-before(() => world.start({ CHAT_VERDICT_MS: '2000', WORKERS: '4', CHAT_FRIENDS_ONLY: 'off' }, 1));
+before(() => world.start({ CHAT_VERDICT_MS: '6000', WORKERS: '4', CHAT_FRIENDS_ONLY: 'off' }, 1));
 after(() => world.stop());
 
 const rooms = '/api/chat/rooms';
