@@ -98,8 +98,8 @@ prepare_node() {
     return 1
 }
 
-# Where a test kills a store that others use, nothing else runs beside it.
-ALONE='crashStore'
+# Where a test kills or stops a store that others use, nothing else runs beside it.
+ALONE="crashStore\|signal('kafka', 'SIGSTOP')"
 node_files() { # node_files <room> <alone|beside>: its *.test.mjs
     local file
     for file in tests/"$1"/*.test.mjs; do
@@ -211,7 +211,7 @@ whole_up() { # two of each, started anew
     # Only the traces that a test asks for, to a collector that the test plays; sockets that a successor takes over.
     export OTLP_URL="http://127.0.0.1:$((STACK_PORTS + 30))/v1/traces" TRACE_PERCENT=0 LISTEN_SHARED=on
     # Rounds are short, so that several fit into a test.
-    export GAME_SETUP_SECONDS=2 GAME_OPEN_SECONDS=15 GAME_BREAK_SECONDS=4 GAME_NEWS_SECONDS=3 GAME_COUNTDOWN_SECONDS=5 GAME_BOT_DELAY_MS=500 GAME_BOT_GAP_MS=300 GAME_RESULT_WAIT_SECONDS=10
+    export GAME_SETUP_SECONDS=2 GAME_OPEN_SECONDS=20 GAME_BREAK_SECONDS=4 GAME_NEWS_SECONDS=3 GAME_COUNTDOWN_SECONDS=5 GAME_BOT_DELAY_MS=500 GAME_BOT_GAP_MS=300 GAME_RESULT_WAIT_SECONDS=10
     step "make up" 600 stack_make up SCALE="$(printf '%s=2 ' $DAEMONS)" && stack_env "$STACK_DIR/env"
 }
 whole_stack() { # whole_stack <seconds of chaos>

@@ -9,8 +9,8 @@ import { World } from './world.mjs';
 
 const PEOPLE = 4000;
 const world = new World();
-before(() => world.start({ instances: 2, settings: { GAME_OPEN_SECONDS: '6', GAME_BREAK_SECONDS: '120', GAME_BOTS: 'off' } }), { timeout: 90000 });
-after(() => world.stop(), { timeout: 60000 });
+before(() => world.start({ instances: 2, settings: { GAME_OPEN_SECONDS: '20', GAME_BREAK_SECONDS: '120', GAME_BOTS: 'off' } }), { timeout: 270000 });
+after(() => world.stop(), { timeout: 180000 });
 
 test('[S-50][S-15][I1] killed in every piece of the ranking, it is done once: results, ratings, ranking, one notice for each', async () => {
   const ends = Array.from({ length: PEOPLE }, (_, i) => ({ id: oldUuid(), ...(i < 3 ? { up: 20 - i } : { up: 1 + (i % 9), down: i % 4 }) }));
@@ -51,4 +51,4 @@ test('[S-50][S-15][I1] killed in every piece of the ranking, it is done once: re
   assert.equal(new Set(notices.map(({ id }) => id)).size, PEOPLE); // the relay may say one twice, with the same id
   assert.equal(new Set(notices.map(({ to }) => to.user)).size, PEOPLE);
   assert.equal(await world.one('SELECT count(*)::int FROM steps WHERE round_id = $1 AND kind = $2', [round.id, 'rank']), 0);
-}, { timeout: 180000 });
+}, { timeout: 400000 });

@@ -1,7 +1,6 @@
 // How an order is answered: at once, later, twice, or not at all. Two instances of order-svc.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { pidOf, signal } from '../support/stack.mjs';
 import { readBytes } from '../support/topics.mjs';
 import { eventually } from '../support/wait.mjs';
 import { decodeCommand } from '../support/market.mjs';
@@ -132,13 +131,11 @@ describe('without an owner', () => {
   after(() => world.stop());
 
   test('[S-26] no verdict within the wait: 202 with the id, and the command stands in the log', async () => {
-    const began = performance.now();
     const replies = await Promise.all([
       ann.api.post('/api/orders', round.order('buy', 5, 1), { headers: { Prefer: 'wait=1' } }),
-      ann.api.post('/api/orders', round.order('buy', 5, 1)),
+      ann.api.post('/api/orders', round.order('buy', 5, 1), { headers: { Prefer: '' } }), // nothing said
       ann.api.post('/api/orders', round.order('buy', 5, 1), { headers: { Prefer: 'respond-async' } }),
     ]);
-    assert.ok(performance.now() - began < 8000);
     const commands = (await readBytes('market.commands', { from: -2000 })).filter(({ key }) => key === round.id).map(({ bytes }) => decodeCommand(bytes).order_id);
     for (const reply of replies) {
       assert.deepEqual([reply.status, reply.json.status], [202, 'accepted'], reply.text);
@@ -153,25 +150,11 @@ describe('without an owner', () => {
 
   test('[S-26] no worker waits: 300 orders without a verdict leave the other requests as fast as ever', async () => {
     const people = world.people(10);
-    const waiting = range(1, 300).map((i) => people[i % 10].api.post('/api/orders', round.order('buy', 5, 1), { headers: { Prefer: 'wait=3' } }));
+    const waiting = range(1, 300).map((i) => people[i % 10].api.post('/api/orders', round.order('buy', 5, 1), { headers: { Prefer: 'wait=10' } }));
     const read = await ann.api.get(`/api/trades?company=${round.company}`);
     assert.equal(read.status, 200);
     assert.equal(await Promise.race([Promise.any(waiting).then(() => 'an order'), ann.api.get(`/api/trades?company=${round.company}`).then(() => 'a read')]), 'a read');
     for (const { status } of await Promise.all(waiting)) assert.equal(status, 202);
-  });
-
-  test('[S-26] a broker that stands still: 503 and not "accepted"; the same client_order_id is safe to repeat', async (t) => {
-    if (!pidOf('kafka')) return t.skip('the broker is not ours to stop');
-    const wish = round.order('buy', 5, 1, { client_order_id: clientId() });
-    signal('kafka', 'SIGSTOP');
-    let replies;
-    try {
-      replies = await Promise.all([ann.api.post('/api/orders', wish, { headers: { Prefer: 'wait=1' } }), ann.other.post('/api/orders', wish, { headers: { Prefer: 'respond-async' } })]);
-    } finally {
-      signal('kafka', 'SIGCONT');
-    }
-    for (const reply of replies) assert.deepEqual([reply.status, reply.problem, reply.headers['retry-after']], [503, 'unavailable', '1'], reply.text);
-    await eventually(20000, async () => (await ann.api.post('/api/orders', wish, { headers: { Prefer: 'respond-async' } })).status === 202, 'it is stored again');
   });
 });
 

@@ -139,7 +139,7 @@ describe('what was written is read at once', () => {
     try {
       await client.query('BEGIN; LOCK TABLE markets IN ACCESS EXCLUSIVE MODE'); // what a long lock in the schema does
       const order = await round.place(ann, 'buy', 10, 5);
-      const reply = await ann.other.get(`/api/orders/${order.id}`);
+      const reply = await ann.other.call('GET', `/api/orders/${order.id}`);
       assert.deepEqual([reply.status, reply.problem, reply.headers['retry-after']], [503, 'not_yet', '1']);
       await client.query('COMMIT');
       assert.deepEqual((await ann.other.get(`/api/orders/${order.id}`)).json, order);

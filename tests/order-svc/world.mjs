@@ -12,6 +12,19 @@ export const SEED_CASH = 10_000_000;
 export const TICK = 10_000;
 export const PRICE_MAX = 10_000_000;
 
+/** Waits for verdicts as long as one may, unless it says otherwise; asks again while settlement is behind what the caller wrote (503 not_yet), as clients do. */
+class Patient extends Api {
+  call(method, path, { headers = {}, ...options } = {}) {
+    return super.call(method, path, { ...options, headers: method === 'GET' ? headers : { Prefer: 'wait=10', ...headers } });
+  }
+  get(path, options) {
+    return eventually(20000, async () => {
+      const reply = await super.get(path, options);
+      return reply.problem !== 'not_yet' && reply;
+    }, `${path} is settled`);
+  }
+}
+
 let clients = 0;
 export const clientId = () => `o-${process.pid}-${++clients}`;
 export const range = (from, to) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
@@ -39,8 +52,8 @@ export class World extends ServiceWorld {
     const handle = `o${process.pid}.${++this.#names}`;
     const person = { id: oldUuid(), sid: uuid(), handle, nickname: handle, role: 'user', version: 1, ...more };
     person.token = this.auth.token(person);
-    person.api = new Api(this.instances[0].url, person.token);
-    person.other = new Api(this.instances.at(-1).url, person.token);
+    person.api = new Patient(this.instances[0].url, person.token);
+    person.other = new Patient(this.instances.at(-1).url, person.token);
     return person;
   }
   people(count) {
