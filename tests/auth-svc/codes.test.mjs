@@ -189,7 +189,7 @@ test('[P-08] reset: only with the proof, once; all sessions end; the new passwor
   assert.equal((await resetPassword(proof, 'Brand-new-2')).problem, 'bad_proof');
   for (const token of [person.refresh, other.refresh]) assert.equal((await refresh(auth, token)).problem, 'refresh_expired');
   assert.equal((await world.event('sessions.ended', ({ sid }) => sid === other.sid)).reason, 'password_changed');
-  await eventually(2000, async () => (await other.api.get('/api/auth/sessions')).problem === 'session_ended');
+  await eventually(10000, async () => (await other.api.get('/api/auth/sessions')).problem === 'session_ended');
   assert.equal((await auth.api.post('/api/auth/login', { login: person.email, password: person.password })).status, 401);
   await logIn(auth, { ...person, password: 'Brand-new-1' });
 });

@@ -16,7 +16,7 @@ after(() => world.close());
 
 const feed = async (after = 0, daemon = auth) => (await daemon.api.get(`/internal/revoked?after=${after}`)).json;
 const refused = (session, code, daemon = auth) =>
-  eventually(2000, async () => (await new Api(daemon.url, session.access).get('/api/auth/sessions')).problem === code, `refused with ${code}`);
+  eventually(10000, async () => (await new Api(daemon.url, session.access).get('/api/auth/sessions')).problem === code, `refused with ${code}`);
 
 test('[P-02][P-03][M-05][M-06][K-02][K-03][D-02][S-04] log-in by e-mail or handle gives an ES256 token with our claims, good for 5 minutes', async () => {
   const person = await signUp(auth);
@@ -32,7 +32,7 @@ test('[P-02][P-03][M-05][M-06][K-02][K-03][D-02][S-04] log-in by e-mail or handl
       iss: 'madang', aud: 'madang', sub: person.id, sid: session_id, role: 'user', rv: 1, handle: person.handle, name: person.nickname,
     });
     assert.equal(exp - iat, 300);
-    assert.ok(Math.abs(iat - Date.now() / 1000) < 5);
+    assert.ok(Math.abs(iat - Date.now() / 1000) < 60);
     assert.equal(alg, 'ES256');
     const jwk = (await auth.api.get('/.well-known/jwks.json')).json.keys.find((key) => key.kid === kid);
     const input = access_token.slice(0, access_token.lastIndexOf('.'));

@@ -8,24 +8,15 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import net from 'node:net';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import pg from 'pg';
-import { Api, request } from '../support/http.mjs';
+import { Api, freePort, request } from '../support/http.mjs';
 import { buildDir, env } from '../support/stack.mjs';
 import { eventually } from '../support/wait.mjs';
 
 pg.types.setTypeParser(20, Number);
 let worlds = 0;
-
-async function freePort() {
-  const server = net.createServer();
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 const inDatabase = (url, database) => Object.assign(new URL(url), { pathname: `/${database}` }).href;
 
@@ -69,6 +60,14 @@ export class World {
 
   /** `until`: what must answer 200 on the admin port. */
   async daemon(settings = {}, until = '/readyz') {
+    for (let tries = 1; ; tries++) {
+      const daemon = await this.#launch(settings, until, tries === 5);
+      if (daemon) return daemon;
+    }
+  }
+
+  /** Undefined when it ended for a reason that may be over the next time: somebody took its port, a busy store did not answer in time. */
+  async #launch(settings, until, last) {
     const port = await freePort();
     const adminPort = await freePort();
     const url = `http://127.0.0.1:${port}`;
@@ -104,6 +103,7 @@ export class World {
     );
     if (state === 'ended') {
       await gone;
+      if (!last && daemon.log.some((line) => line.includes('Address already in use') || line.includes('"error.type":"unavailable"'))) return undefined;
       throw new Error(`auth-svc ended: ${daemon.log.join('\n')}`);
     }
     this.listen();
