@@ -3,12 +3,12 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
-import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
+import { freePort } from '../support/http.mjs';
 import { eventually } from '../support/wait.mjs';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
@@ -31,7 +31,6 @@ async function connect(address) {
 }
 const write = (from, to) => primary.query(`INSERT INTO ${schema}.kept SELECT n, md5(n::text) FROM generate_series($1::int, $2::int) n`, [from, to]);
 const script = (name, ...args) => execFileSync(...asOwner('env', `PATH=${environment.PATH}`, `PG_URL=${url}`, path.join(root, 'deploy/postgres', name), ...args), { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], cwd: '/' });
-const freePort = () => new Promise((done) => { const server = net.createServer().listen(0, '127.0.0.1', () => { const { port } = server.address(); server.close(() => done(port)); }); });
 
 /** Starts PostgreSQL on a data directory, and gives a connection that answers when replay is over. */
 async function start(name) {

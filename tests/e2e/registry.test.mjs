@@ -15,7 +15,7 @@ const doors = gateways();
 async function traffic(t, clients, { idempotent }) {
   const people = await crowd(8);
   for (const person of people)
-    await eventually(5000, async () => (await person.api.get('/api/users/me')).status === 200, 'everybody is known');
+    await eventually(10000, async () => (await person.api.get('/api/users/me')).status === 200, 'everybody is known');
   const acts = [
     (api) => api.get('/api/users/me'),
     (api) => api.get('/api/friends'),
@@ -113,7 +113,7 @@ test('[P-44] a user-svc started by hand takes part with the same tokens; killed,
   try {
     const person = await newcomer();
     const direct = await eventually(
-      5000,
+      10000,
       async () => {
         const reply = await new Api(single.url, person.access).get('/api/users/me');
         return reply.status === 200 && reply;
@@ -165,7 +165,7 @@ async function belongings() {
   const refused = async () => {
     for (const door of doors) assert.equal((await new Api(door, revoked.access).get('/api/users/me')).problem, 'session_ended');
   };
-  await eventually(2000, () => refused().then(() => true), 'the revoked one is out');
+  await eventually(10000, () => refused().then(() => true), 'the revoked one is out');
   return async (what) => {
     for (const door of doors)
       assert.equal((await new Api(door, kept.access).get('/api/users/me')).status, 200, `${what}: the session lives`);
@@ -225,7 +225,7 @@ test('[S-06] Redis paused: traffic, log-in and refresh go on; only tickets answe
   const pid = signal('redis', 'SIGSTOP');
   try {
     const refused = await eventually(
-      5000,
+      10000,
       async () => {
         const reply = await ticket();
         return reply.status !== 200 && reply;

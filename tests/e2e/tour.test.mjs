@@ -68,7 +68,7 @@ test('[P-04][P-05][M-07][S-08][K-04] refresh gives a new pair; log-out ends the 
   assert.equal((await session.api.post('/api/auth/logout', { refresh_token: session.refresh })).status, 204);
   const after = await open.post('/api/auth/refresh', { refresh_token: session.refresh });
   assert.equal(after.status, 401);
-  await eventually(2000, async () => (await session.api.get('/api/users/me')).problem === 'session_ended', 'the access token is refused');
+  await eventually(10000, async () => (await session.api.get('/api/users/me')).problem === 'session_ended', 'the access token is refused');
 });
 
 test('[K-04] by cookie: HttpOnly, on /api/auth only, and refresh needs X-Requested-With', async () => {
@@ -95,14 +95,14 @@ test('[S-06][M-06] every device is a session that its owner can see and end', as
     ['phone', true],
   ]);
   assert.equal((await phone.api.delete(`/api/auth/sessions/${laptop.sid}`)).status, 204);
-  await eventually(2000, async () => (await laptop.api.get('/api/users/me')).problem === 'session_ended', 'the laptop is out');
+  await eventually(10000, async () => (await laptop.api.get('/api/users/me')).problem === 'session_ended', 'the laptop is out');
   assert.equal((await phone.api.get('/api/users/me')).status, 200);
 
   const third = await logIn(person),
     fourth = await logIn(person);
   assert.equal((await phone.api.delete('/api/auth/sessions')).status, 204);
   for (const other of [third, fourth]) {
-    await eventually(2000, async () => (await other.api.get('/api/users/me')).problem === 'session_ended', 'all but mine are out');
+    await eventually(10000, async () => (await other.api.get('/api/users/me')).problem === 'session_ended', 'all but mine are out');
   }
   assert.equal((await phone.api.get('/api/auth/sessions')).json.items.length, 1);
 });
@@ -111,7 +111,7 @@ test('[S-07] single_session: a new log-in ends the others', async () => {
   const person = await signUp();
   const old = await logIn(person);
   const fresh = await logIn(person, { single_session: true });
-  await eventually(2000, async () => (await old.api.get('/api/users/me')).problem === 'session_ended', 'the old one is out');
+  await eventually(10000, async () => (await old.api.get('/api/users/me')).problem === 'session_ended', 'the old one is out');
   assert.equal((await fresh.api.get('/api/users/me')).status, 200);
 });
 
@@ -142,7 +142,7 @@ test('[P-10][P-11][M-10][M-12][K-06][D-05] a profile can be read and changed; it
   assert.equal(script.status, 415, script.text);
 
   const seen = await eventually(
-    3000,
+    10000,
     async () => {
       const reply = await other.api.get(`/api/users/${me.id}`);
       return reply.status === 200 && reply;
@@ -158,7 +158,7 @@ test('[P-12][P-14][P-16][P-17][P-18] people are found, asked, accepted, listed a
   const a = await newcomer({ prefix: 'dallae' }),
     b = await newcomer({ prefix: 'dallae' });
   const found = await eventually(
-    5000,
+    10000,
     async () => {
       const reply = await a.api.get(`/api/users?q=${b.nickname.slice(2)}`);
       return reply.json?.items.some((item) => item.id === b.id) && reply;
@@ -197,8 +197,8 @@ test('[P-12][P-14][P-16][P-17][P-18] people are found, asked, accepted, listed a
 test('[P-19][M-14] a block ends a friendship and holds in search and requests, in both directions', async () => {
   const a = await newcomer(),
     b = await newcomer();
-  await eventually(5000, async () => (await a.api.get(`/api/users?q=${b.handle}`)).json?.items.length === 1, 'b is in the index');
-  await eventually(5000, async () => (await b.api.get(`/api/users?q=${a.handle}`)).json?.items.length === 1, 'a is in the index');
+  await eventually(10000, async () => (await a.api.get(`/api/users?q=${b.handle}`)).json?.items.length === 1, 'b is in the index');
+  await eventually(10000, async () => (await b.api.get(`/api/users?q=${a.handle}`)).json?.items.length === 1, 'a is in the index');
   assert.equal((await a.api.put(`/api/friends/requests/${b.id}`)).status, 201);
   assert.equal((await b.api.post(`/api/friends/requests/${a.id}/accept`)).status, 200);
   assert.ok((await a.api.put(`/api/blocks/${b.id}`)).status < 300);
@@ -224,7 +224,7 @@ test('[P-19][M-14] a block ends a friendship and holds in search and requests, i
 test('[P-06][D-04][M-11][S-10] withdrawal ends sessions and log-in, and takes the person out of search and friends', async () => {
   const stays = await newcomer(),
     goes = await newcomer();
-  await eventually(5000, async () => (await stays.api.get(`/api/users?q=${goes.handle}`)).json?.items.length === 1, 'found before');
+  await eventually(10000, async () => (await stays.api.get(`/api/users?q=${goes.handle}`)).json?.items.length === 1, 'found before');
   assert.equal((await stays.api.put(`/api/friends/requests/${goes.id}`)).status, 201);
   assert.equal((await goes.api.post(`/api/friends/requests/${stays.id}/accept`)).status, 200);
   const wrong = await goes.api.delete('/api/auth/account', { password: 'Not-this-1' });
@@ -232,9 +232,9 @@ test('[P-06][D-04][M-11][S-10] withdrawal ends sessions and log-in, and takes th
   assert.equal((await goes.api.delete('/api/auth/account', { password: goes.password })).status, 204);
   const back = await open.post('/api/auth/login', { login: goes.email, password: goes.password });
   assert.ok([401, 403].includes(back.status), back.text);
-  await eventually(2000, async () => (await goes.api.get('/api/users/me')).status === 401, 'the token is refused');
-  await eventually(5000, async () => (await stays.api.get(`/api/users?q=${goes.handle}`)).json.items.length === 0, 'not found any more');
-  await eventually(5000, async () => (await all(stays.api, '/api/friends')).length === 0, 'no friend any more');
+  await eventually(10000, async () => (await goes.api.get('/api/users/me')).status === 401, 'the token is refused');
+  await eventually(10000, async () => (await stays.api.get(`/api/users?q=${goes.handle}`)).json.items.length === 0, 'not found any more');
+  await eventually(10000, async () => (await all(stays.api, '/api/friends')).length === 0, 'no friend any more');
 });
 
 test('[P-43] every route but the open ones asks for a token, and unknown ones are 404', async () => {

@@ -88,7 +88,7 @@ test('[S-25][S-26][S-29][S-32][S-34][S-35] orders of each kind: the verdict is i
   open.push(stomp);
   await stomp.connect();
   await stomp.receipt('SUBSCRIBE', { id: 'mine', destination: '/user/queue/events' });
-  const { companies, seed_cash, tick } = await openRound({ left: 8000 });
+  const { companies, seed_cash, tick } = await openRound({ left: 13000 });
   const company = companies.find(({ price }) => price <= 250000) ?? companies[0];
   const book = async () => (await player.api.get(`/api/market/${company.id}/book`)).json;
 
@@ -152,7 +152,7 @@ test('[S-25][S-26][S-29][S-32][S-34][S-35] orders of each kind: the verdict is i
 
 test('[S-42][S-43][S-46] book, trades and ticker on /ws/market move and agree with REST by their sequence; nobody can speak into them', async () => {
   const [buyer, seller] = [await Player.make(), await Player.make()];
-  const { companies, tick } = await openRound({ left: 9000 });
+  const { companies, tick } = await openRound({ left: 13000 });
   const company = companies[0];
   const viewers = doors.map((base) => new Viewer(base, company.id));
   await Promise.all(viewers.map(({ ready }) => ready));
@@ -189,14 +189,16 @@ test('[S-42][S-43][S-46] book, trades and ticker on /ws/market move and agree wi
   await eventually(10000, () => talker.frames.some(({ type }) => type === 'error'), 'a refusal');
   assert.ok(listener.frames.slice(before).every((frame) => !JSON.stringify(frame).includes('999999')));
 
-  const candles = (await new Api(door(0)).get(`/api/candles?company=${company.id}&interval=1s`)).json.items;
+  const candles = await eventually(10000, async () => {
+    const { items } = (await new Api(door(0)).get(`/api/candles?company=${company.id}&interval=1s`)).json;
+    return items.some(({ volume }) => volume > 0) && items;
+  }, 'candles with the trades');
   assert.ok(candles.length >= 1 && candles.every((one, i) => i === 0 || Date.parse(one.at) - Date.parse(candles[i - 1].at) === 1000), 'no gaps');
-  assert.ok(candles.some(({ volume }) => volume > 0));
   assert.ok(candles.every(({ open: o, high, low, close }) => low <= o && low <= close && high >= o && high >= close && o % tick === 0));
 });
 
 test('[S-23][S-24] news are told, and the bots follow them', async () => {
-  const { id, companies } = await openRound({ left: 6000 });
+  const { id, companies } = await openRound({ left: 10000 });
   const news = await eventually(20000, async () => {
     const { json } = await new Api(door(0)).get('/api/game/news');
     return json?.round_id === id && json.items.length > 0 && json.items.at(-1);
@@ -211,7 +213,7 @@ test('[S-23][S-24] news are told, and the bots follow them', async () => {
 
 test('[S-46] an order of another user is neither seen nor touched', async () => {
   const [owner, stranger] = [await Player.make(), await Player.make()];
-  const { companies } = await openRound({ left: 5000 });
+  const { companies } = await openRound({ left: 10000 });
   const { json } = await owner.order(companies[0], { side: 'buy', price: 10000, quantity: 1 });
   for (const [method, body] of [['get'], ['patch', { quantity: 2 }], ['delete']]) {
     const reply = await stranger.api[method](`/api/orders/${json.id}`, body);
@@ -226,7 +228,7 @@ test('[S-46] an order of another user is neither seen nor touched', async () => 
 
 test('[S-15][S-16][S-17][S-47][S-48][S-49] a round closes at one place of the log: no order behind it, shares at the last price, one ranking, one notice; then the next', async () => {
   const players = await Promise.all(Array.from({ length: 4 }, () => Player.make()));
-  const round = await openRound({ left: 6000 });
+  const round = await openRound({ left: 10000 });
   for (const [i, player] of players.entries())
     for (let n = 0; n <= i; n++) assert.equal((await player.order(round.companies[n % 3], { side: 'buy', type: 'market', quantity: 1 })).status, 201);
   // Orders until the doors close: the last answers fall on both sides of the close.

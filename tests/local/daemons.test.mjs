@@ -100,7 +100,7 @@ test('a killed daemon is there again, and its pid file never holds half a number
 test('one that dies at once is tried with growing pauses; up fails with its name and its last words', async () => {
   yard.behave('user-svc-1', 'die');
   const from = yard.read('supervise.log').length;
-  const result = await up({ READY_SECONDS: '4' });
+  const result = await up({ READY_SECONDS: '12' });
   assert.equal(result.status, 1);
   assert.match(result.stderr, /user-svc-1 is not ready/);
   assert.match(result.stderr, /user-svc-1 dies of what the test asked for/);
@@ -125,7 +125,7 @@ test('SUPERVISE=0: what is dead stays dead', async () => {
   const pid = yard.pid('gateway-1');
   process.kill(pid, 'SIGKILL');
   await eventually(5000, () => /gateway-1 was ended by signal 9$/m.test(yard.read('supervise.log')), 'its end is noted');
-  await pause(1500); // longer than a restart may take
+  await pause(1500); // longer than the supervisor waits before a restart
   assert.equal(yard.pid('gateway-1'), pid);
   assert.match((await yard.stack('status')).stdout, /^gateway-1 +\d+ +dead /m);
 });

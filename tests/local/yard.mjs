@@ -87,7 +87,7 @@ export class Yard {
       SERVICE_PORT_BASE: String(this.port), // rows at +10 to +90
       ADMIN_PORT_BASE: String(this.port + 100), // rows at +100 to +190
       DEMO: 'off',
-      READY_SECONDS: '30',
+      READY_SECONDS: '90',
       ...extra,
     };
   }

@@ -1,8 +1,10 @@
 // people.mjs - users made through the public door.
 import assert from 'node:assert/strict';
 import { randomBytes, randomInt } from 'node:crypto';
+import { one } from './db.mjs';
 import { Api } from './http.mjs';
 import { env } from './stack.mjs';
+import { eventually } from './wait.mjs';
 
 const run = randomBytes(4).readUInt32BE();
 let count = 0;
@@ -43,10 +45,12 @@ export function sessionOf(tokens, base = env.GATEWAY_URL) {
   };
 }
 
-/** A user with a session: both in one object. */
+/** A user with a session, both in one object; the services that keep copies of accounts know it. */
 export async function newcomer(options = {}) {
   const person = await signUp(options);
-  return { ...person, ...(await logIn(person, { base: options.base })) };
+  const session = await logIn(person, { base: options.base });
+  await eventually(20000, () => one('SELECT 1 FROM users.people u JOIN chat.people c USING (user_id) WHERE u.user_id = $1 AND u.account_version > 0 AND c.account_version > 0', [person.id]), 'the account is copied');
+  return { ...person, ...session };
 }
 
 export const crowd = (n, options) => Promise.all(Array.from({ length: n }, () => newcomer(options)));
@@ -54,6 +58,7 @@ export const crowd = (n, options) => Promise.all(Array.from({ length: n }, () =>
 export async function befriend(a, b) {
   assert.equal((await a.api.put(`/api/friends/requests/${b.id}`)).status, 201);
   assert.equal((await b.api.post(`/api/friends/requests/${a.id}/accept`)).status, 200);
+  await eventually(20000, () => one('SELECT 1 FROM chat.relations WHERE a = least($1::uuid, $2::uuid) AND b = greatest($1::uuid, $2::uuid) AND friend', [a.id, b.id]), 'the friendship is copied');
 }
 
 /** Every item of a list, page by page; checks each page's size. */
