@@ -171,11 +171,15 @@ test('[P-18] a page costs one statement, whatever its length', async () => {
   for (const other of others) await world.befriend(me, other);
   // What the daemon asked its database, by its own count: others use the same server.
   const asked = async () => Number(/^madang_pg_query_seconds_count (\d+)/m.exec((await request('GET', `${world.admin}/metrics`)).text)[1]);
-  const before = await asked();
-  const PAGES = 200;
-  for (let i = 0; i < PAGES; i++) assert.equal((await me.api.get('/api/friends?limit=40')).json.items.length, 40);
-  const spent = (await asked()) - before;
-  assert.ok(spent >= PAGES && spent < 2 * PAGES, `${spent} statements for ${PAGES} pages of 40`); // the rest: sweeps and checks of the same time
+  // Sweeps and checks of the same time are counted too: the leanest of many short runs shows what the pages cost.
+  const PAGES = 5;
+  let least = Infinity;
+  for (let run = 0; run < 60; run++) {
+    const before = await asked();
+    for (let i = 0; i < PAGES; i++) assert.equal((await me.api.get('/api/friends?limit=40')).json.items.length, 40);
+    least = Math.min(least, (await asked()) - before);
+  }
+  assert.ok(least >= PAGES && least < 2 * PAGES, `${least} statements for ${PAGES} pages of 40`);
 });
 
 test('[P-18] limit and cursor are checked, and a cursor belongs to its list', async () => {
