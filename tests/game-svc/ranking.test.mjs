@@ -10,7 +10,7 @@ import { SEED_CASH, cashOf, people, trade } from './results_kit.mjs';
 import { World } from './world.mjs';
 
 const world = new World();
-before(() => world.start({ settings: { GAME_OPEN_SECONDS: '10', GAME_BOTS: 'off', GAME_RESULT_WAIT_SECONDS: '20' } }), { timeout: 270000 });
+before(() => world.start({ settings: { GAME_OPEN_SECONDS: '10', GAME_BREAK_SECONDS: '5', GAME_BOTS: 'off', GAME_RESULT_WAIT_SECONDS: '20' } }), { timeout: 270000 });
 after(() => world.stop(), { timeout: 180000 });
 
 let number = 0; // of the last round that was played

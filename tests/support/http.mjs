@@ -9,6 +9,8 @@ const contract = process.env.CONTRACT ? await import('./contract.mjs').then(({ b
 
 export const agent = new http.Agent({ keepAlive: true, maxSockets: 1024, keepAliveMsecs: 1000 });
 
+const REPEATABLE = new Set(['GET', 'HEAD', 'PUT', 'DELETE']);
+
 /**
  * One request. `body`: an object is sent as JSON; a string, Buffer or stream as it is. Never throws for a status; rejects when no whole
  * reply came. Result: {status, headers, text, json, problem} (json: parsed body or undefined; problem: its code, of problem+json only).
@@ -47,8 +49,18 @@ export function request(method, url, { headers = {}, body, token, timeout = pati
         else resolve(reply);
       });
     });
-    // A server may answer and close before it has read the whole body: then the reply counts, not the broken pipe.
-    outgoing.on('error', (error) => setTimeout(() => (reply ? undefined : fail(error)), 50));
+    let answered = false;
+    outgoing.on('response', () => (answered = true));
+    outgoing.on('error', (error) => {
+      // The server had closed the kept connection for its idleness, and this process was too busy to see it: as browsers do, once more on another.
+      if (error.code === 'ECONNRESET' && outgoing.reusedSocket && !answered && REPEATABLE.has(method) && typeof payload?.pipe !== 'function') {
+        clearTimeout(timer);
+        resolve(request(method, url, { headers, body, token, timeout, via: false }));
+        return;
+      }
+      // A server may answer and close before it has read the whole body: then the reply counts, not the broken pipe.
+      setTimeout(() => (reply ? undefined : fail(error)), 50);
+    });
     if (typeof payload?.pipe === 'function') payload.pipe(outgoing);
     else outgoing.end(payload);
   });
