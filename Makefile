@@ -143,7 +143,7 @@ check: c-tests ## the tests in C alone (T=room for one room; stores must run: ma
 	tests/run.sh c $(T)
 test: install ## everything, from clean checkout to result (T=room for one room)
 	tests/run.sh all $(T)
-soak: install ## the long forms: valgrind, sanitizers, clang, chaos 10 min, fuzzers 60 s (STAGE=valgrind|asan|tsan|clang|chaos|fuzz for one)
+soak: install ## the long forms: valgrind, sanitizers, clang, chaos 10 min, fuzzers 60 s (STAGE=valgrind|asan|tsan|clang|chaos|rolling|book|fuzz|browser|images for one)
 	tests/run.sh soak $(STAGE)
 trace: ## every requirement id of what stands, with the tests that show it
 	@tests/support/trace.sh

@@ -64,6 +64,15 @@ test('[S-52] the script makes every secret that compose asks for, once', () => {
   }
 });
 
+test('[S-52] nothing secret can get into an image: no setting is an argument of the build, and what the local stack keeps is not sent along', () => {
+  const dockerfile = read('deploy/images/Dockerfile');
+  assert.deepEqual([...new Set([...dockerfile.matchAll(/^ARG (\w+)/gm)].map(([, name]) => name))].sort(), ['BASE', 'DAEMON']);
+  const set = [...dockerfile.matchAll(/^ENV (.*)$/gm)].flatMap(([, line]) => line.split(' ').map((pair) => pair.split('=')[0]));
+  assert.deepEqual(set.sort(), ['ADMIN_LISTEN', 'DOCS_DIR', 'LISTEN', 'WS_LISTEN']);
+  const left = read('.dockerignore').split('\n');
+  for (const folder of ['.git', '.run', 'build', '.cache']) assert.ok(left.includes(folder), folder);
+});
+
 test("[S-53] Kubernetes' objects are those of their table", () => {
   for (const [name, text] of kubernetesFiles()) assert.equal(read(`deploy/k8s/${name}`), `# Made by deploy/k8s/make.mjs.\n${text}`, 'node deploy/k8s/make.mjs');
 });

@@ -12,8 +12,7 @@ const span = (letter, from, to) => Array.from({ length: to - from + 1 }, (_, i) 
 const IDS = [
   ...span('P', 1, 33),
   ...span('P', 35, 48), // P-34 and P-49 are the client's
-  ...span('S', 1, 50),
-  ...span('S', 54, 55),
+  ...span('S', 1, 55),
   ...span('M', 1, 14),
   ...span('M', 45, 55),
   'M-64',
