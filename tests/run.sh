@@ -126,12 +126,12 @@ rooms() { # the folders of tests/ that hold a room's tests
 
 has() { compgen -G "$1" >/dev/null; }
 
-build_all() {
+build_all() { # build_all [targets besides the daemons]
     stage "build"
     step install 900 deploy/local/install.sh run test
     step "node packages" 300 prepare_node
     # Nothing else can say anything when this fails.
-    compile "build with gcc" CC=gcc build c-tests
+    compile "build with gcc" CC=gcc build "$@"
 }
 build_otherwise() {
     [ -z "$ROOM" ] || return 0
@@ -252,7 +252,7 @@ cleanup() {
 
 mode_all() {
     [ -z "$ROOM" ] || [ -d "tests/$ROOM" ] || { echo "tests/ has no room $ROOM"; return 1; }
-    build_all || return
+    build_all c-tests || return
     stack_prepare >"$OUT/prepare.log" 2>&1 || { record "a place for the stack" 0 1 "$(now_ms)" "$OUT/prepare.log"; return; }
     room_tests
     whole_stack 60
@@ -355,8 +355,10 @@ soak_stage() {
 mode_soak() {
     local stages=${ROOM:-$SOAK_STAGES} each passed failed verdicts=()
     case " $SOAK_STAGES $SOAK_HALVES " in *" $stages "*) ;; *) echo "the stages of soak are: $SOAK_STAGES ($SOAK_HALVES)"; return 1 ;; esac
-    build_all || return # of one stage alone: what it needs, as of one room
-    case $stages in browser | images) ;; *) build_otherwise ;; esac # these look at what users get
+    case $stages in # of one stage alone: what it needs, as of one room
+    browser | images) build_all || return ;;
+    *) build_all c-tests || return; build_otherwise ;;
+    esac
     ROOM=
     stack_prepare >"$OUT/prepare.log" 2>&1 || { record "a place for the stack" 0 1 "$(now_ms)" "$OUT/prepare.log"; return; }
     export SOAK=1 # tests with a long form take it
