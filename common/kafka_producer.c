@@ -27,6 +27,7 @@ enum {
     HEADERS_MAX = 8,
     TOPICS_MAX = 32,
     LEARN_MS = 1000,
+    LINGER_MS = 1,
 };
 
 static const struct kafka_setting PRODUCER[] = {
@@ -407,6 +408,14 @@ static rd_kafka_resp_err_t enqueue(struct kafka_producer *producer, struct clien
     return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
+/* The batch is whole: it need not linger. Holds the mutex (released while the client is told, and takes reports). */
+static void send_off(struct kafka_producer *producer, struct client *client)
+{
+    pthread_mutex_unlock(&producer->mutex);
+    (void)rd_kafka_flush(client->rk, LINGER_MS); /* afterwards it leaves by itself */
+    pthread_mutex_lock(&producer->mutex);
+}
+
 /* What another try can't mend. */
 static bool hopeless(rd_kafka_resp_err_t code)
 {
@@ -453,6 +462,8 @@ static rd_kafka_resp_err_t try_once(struct kafka_producer *producer, const struc
     client->users++;
     learn_topics(producer, client, messages, batch->count);
     rd_kafka_resp_err_t code = enqueue(producer, client, messages, first, batch, deadline_ms);
+    if (!code && batch->pending)
+        send_off(producer, client);
     await_reports(producer, client, batch, deadline_ms);
     client->users--;
     return code             ? code
