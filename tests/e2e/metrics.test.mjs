@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { before, test } from 'node:test';
-import { parse } from 'yaml';
+import { parse, parseAllDocuments } from 'yaml';
 import { dashboards } from '../../deploy/grafana/make.mjs';
 import { request } from '../support/http.mjs';
 import { newcomer } from '../support/people.mjs';
@@ -51,7 +51,7 @@ test('[S-51][P-46] requests, consumers, pools, queues, registry, engine, sockets
   }
 });
 
-test('[S-51] every metric that a dashboard or an alarm asks for is in the scrape of some daemon', () => {
+test('[S-51][S-53] every metric that a dashboard, an alarm or a scaler asks for is in the scrape of some daemon', () => {
   const there = new Set([...texts.values()].flatMap((text) => [...typesOf(text).keys()]));
   const missing = (expression) => [
     ...(expression.match(/\b(?:madang|process)_[a-z_0-9]+/g) ?? []).filter((name) => !name.endsWith('_') && !there.has(name) && !there.has(name.replace(/_(bucket|count|sum)$/, ''))),
@@ -61,4 +61,6 @@ test('[S-51] every metric that a dashboard or an alarm asks for is in the scrape
   for (const [board, json] of dashboards()) for (const panel of JSON.parse(json).panels) for (const { expr } of panel.targets) assert.deepEqual(missing(expr), [], `${board}: ${panel.title}`);
   const rules = path.join(root, 'deploy/prometheus/rules');
   for (const file of fs.readdirSync(rules)) for (const group of parse(fs.readFileSync(path.join(rules, file), 'utf8')).groups) for (const rule of group.rules) assert.deepEqual(missing(rule.expr), [], rule.alert ?? rule.record);
+  const scalers = parseAllDocuments(fs.readFileSync(path.join(root, 'deploy/k8s/overlays/prod/scalers.yaml'), 'utf8')).map((document) => document.toJS());
+  for (const { metadata, spec } of scalers) for (const { pods } of spec.metrics) if (pods) assert.deepEqual(missing(pods.metric.name), [], `scaler of ${metadata.name}`);
 });
