@@ -2,7 +2,7 @@
 //
 //   node tests/chaos/trading.mjs [--seconds 60] [--seed N] [--targets match-svc-1,kafka,...]
 //
-// In front of a stack that runs with short phases (make up; PROFILE=bench, GAME_SETUP_SECONDS=2 GAME_OPEN_SECONDS=15 GAME_BREAK_SECONDS=4). Like chaos.mjs, with
+// In front of a stack that runs with short phases (make up; PROFILE=bench, GAME_SETUP_SECONDS=2 GAME_OPEN_SECONDS=20 GAME_BREAK_SECONDS=4). Like chaos.mjs, with
 // nobody but traders: more of its kills hit the game.
 import { allReady, env } from '../support/stack.mjs';
 import { seen } from './actor.mjs';

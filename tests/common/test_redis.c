@@ -107,15 +107,23 @@ TEST(redis_logs_in_and_chooses_its_database, "")
 TEST(redis_restarted_costs_no_call, "I1")
 {
     OWN_REDIS(NULL);
-    for (int round = 0; round < 3; round++) {
-        AUTO(redis_reply) first = REDIS_CALL(redis, &err, "PING");
-        REQUIRE_OK(first, &err);
+    int good = 0;
+    for (int round = 0; good < 3 && round < 30; round++) {
+        REQUIRE(EVENTUALLY(10000, ({
+                               AUTO(redis_reply) first = REDIS_CALL(redis, &err, "PING");
+                               first != NULL;
+                           })));
         own_redis_kill(&server);
         REQUIRE(own_redis_start(&server));
+        const int64_t start = test_now_ms();
         AUTO(redis_reply) second = REDIS_CALL(redis, &err, "PING"); /* on a connection that died meanwhile */
+        if (!second && test_now_ms() - start >= REDIS_TIMEOUT_MS)
+            continue; /* a machine so busy that no call is answered in its time */
         REQUIRE_OK(second, &err);
         EXPECT_TEXT("PONG", redis_text(second));
+        good++;
     }
+    EXPECT_I64(3, good);
 }
 
 /* Takes the time of the fastest of a few calls: on a busy machine single ones can be late for other reasons. */
