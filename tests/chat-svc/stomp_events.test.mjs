@@ -117,7 +117,7 @@ test('[P-35] sockets signal that they came and went', async () => {
   const { env } = await import('../support/stack.mjs');
   const [ann] = await world.people(1);
   const raw = await open(first(), ann);
-  const signals = () => execFileSync('kcat', ['-C', '-b', env.KAFKA_BROKERS, '-t', 'presence.signals', '-e', '-q', '-o', '-500'], { encoding: 'utf8', timeout: 20000, maxBuffer: 1 << 26 })
+  const signals = () => execFileSync('kcat', ['-C', '-b', env.KAFKA_BROKERS, '-t', 'presence.signals', '-e', '-q', '-o', '-500'], { encoding: 'utf8', timeout: 120000, maxBuffer: 1 << 26 })
     .split('\n').filter((line) => line.includes(ann.id)).map((line) => JSON.parse(line));
   const up = await eventually(10000, () => signals().find(({ kind }) => kind === 'up'), 'up');
   assert.equal(up.connection, raw.connected.headers.session);

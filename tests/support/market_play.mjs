@@ -65,7 +65,7 @@ export function again(records) {
       const file = path.join(folder, 'record');
       fs.writeFileSync(file, bytes);
       const named = Object.entries(headers).flatMap(([name, value]) => ['-H', `${name}=${value}`]);
-      execFileSync('kcat', ['-P', '-b', env.KAFKA_BROKERS, '-t', 'market.events', '-k', key, ...named, '-X', 'topic.partitioner=murmur2_random', '-X', 'acks=all', '-D', '\u0001never\u0001', file], { timeout: 20000, stdio: ['ignore', 'ignore', 'inherit'] });
+      execFileSync('kcat', ['-P', '-b', env.KAFKA_BROKERS, '-t', 'market.events', '-k', key, ...named, '-X', 'topic.partitioner=murmur2_random', '-X', 'acks=all', '-D', '\u0001never\u0001', file], { timeout: 120000, stdio: ['ignore', 'ignore', 'inherit'] });
     }
   } finally {
     fs.rmSync(folder, { recursive: true });

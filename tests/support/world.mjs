@@ -227,7 +227,7 @@ export class ServiceWorld {
   publish(topic, records) {
     const lines = records.map(([key, value]) => `${key}\t${typeof value === 'string' ? value : JSON.stringify(value)}`).join('\n');
     const options = ['-K', '\t', '-X', 'topic.partitioner=murmur2_random', '-X', 'acks=all'];
-    execFileSync('kcat', ['-P', '-b', env.KAFKA_BROKERS, '-t', topic, ...options], { input: `${lines}\n`, timeout: 20000, maxBuffer: 1 << 28, stdio: ['pipe', 'ignore', 'ignore'] });
+    execFileSync('kcat', ['-P', '-b', env.KAFKA_BROKERS, '-t', topic, ...options], { input: `${lines}\n`, timeout: 120000, maxBuffer: 1 << 28, stdio: ['pipe', 'ignore', 'ignore'] });
   }
   event(kind, more) {
     return { v: 1, id: uuid(), at: new Date().toISOString(), kind, ...more };
