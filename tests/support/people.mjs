@@ -1,7 +1,6 @@
 // people.mjs - users made through the public door.
 import assert from 'node:assert/strict';
 import { randomBytes, randomInt } from 'node:crypto';
-import { one } from './db.mjs';
 import { Api } from './http.mjs';
 import { env } from './stack.mjs';
 import { eventually } from './wait.mjs';
@@ -44,6 +43,9 @@ export function sessionOf(tokens, base = env.GATEWAY_URL) {
     api: new Api(base, tokens.access_token),
   };
 }
+
+/** A row of the whole stack's database. Who only wants names needs no driver. */
+const one = async (text, values) => (await import('./db.mjs')).one(text, values);
 
 /** A user with a session, both in one object; the services that keep copies of accounts know it. */
 export async function newcomer(options = {}) {
