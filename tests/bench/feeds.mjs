@@ -1,6 +1,7 @@
 // feeds.mjs - what viewers of a market cost match-svc alone: a market that changes at a fixed rate, first with nobody looking, then with so many sockets at one company's book, trades and ticker.
 // CPU of the daemon per delivered frame is the difference of the two; how late a trade comes is measured from the broker's time of its order (trade_watch.c).
-// Stores must run (make stores), no match-svc of the stack.  node tests/bench/feeds.mjs [viewers] [orders a second] [seconds]
+// Stores must run (make stores), no match-svc of the stack.  node tests/bench/feeds.mjs [viewers] [orders a second] [seconds] [ms]
+// ms: the orders of so long leave together. MATCH_FEED_MS=10 tells viewers as soon as there is something, the default gathers.
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -9,8 +10,7 @@ import { buildDir } from '../support/stack.mjs';
 import { pause } from '../support/wait.mjs';
 import { machine } from './rig.mjs';
 
-const [viewers, rate, seconds] = [Number(process.argv[2] ?? 1000), Number(process.argv[3] ?? 2000), Number(process.argv[4] ?? 10)];
-const TURN_MS = 100; // the orders of so long leave together
+const [viewers, rate, seconds, TURN_MS] = [1000, 2000, 10, 100].map((value, i) => Number(process.argv[i + 2] ?? value));
 
 /** User and system time of a process, in microseconds. */
 function cpu(pid) {
@@ -46,7 +46,7 @@ function watch(world, company) {
 }
 
 const world = new Feeds();
-await world.start({}, 1);
+await world.start({ MATCH_FEED_MS: process.env.MATCH_FEED_MS ?? '100' }, 1);
 try {
   const market = new Market();
   await market.open();
