@@ -19,11 +19,11 @@ try() { # try <daemon> <settings ...>
     $run $environment "$container" -- /daemon >"${TMPDIR:-/tmp}/image-$daemon.log" 2>&1 &
     pid=$!
     tries=0
-    until curl -sf "http://127.0.0.1:$((port + 1))/readyz" >/dev/null || [ $tries -ge 300 ]; do
+    until curl -sf "http://127.0.0.1:$((port + 1))/readyz" >/dev/null || [ $tries -ge 1200 ]; do
         tries=$((tries + 1))
         sleep 0.1
     done
-    if [ $tries -lt 300 ] && $run $environment "$container" -- /daemon --health; then
+    if [ $tries -lt 1200 ] && $run $environment "$container" -- /daemon --health; then
         echo "ok $daemon: ready, healthy"
         passed=$((passed + 1))
     else
