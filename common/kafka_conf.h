@@ -28,6 +28,10 @@ void kafka_record_fill(struct kafka_record *record, const rd_kafka_message_t *me
 /* kafka_ensure_topics for any table of topics (name NULL ends it). */
 bool kafka_create_topics(const char *brokers, const struct topic *topics, struct err *err);
 
+/* Where records of a topic are put that no consumer can apply: <name>.dlq, its name written to `room`. */
+enum { KAFKA_TOPIC_NAME_MAX = 256 };
+struct topic kafka_dead_letters_of(const char *name, char room[KAFKA_TOPIC_NAME_MAX]);
+
 /* The client that a producer uses now; lent until the next kafka_send_all: tests only. */
 rd_kafka_t *kafka_producer_client(struct kafka_producer *producer);
 

@@ -78,53 +78,75 @@ struct kafka_listener {
 
 /* ---- where to begin ---- */
 
-static bool count_partitions(struct head *head, const char *name, int *count, struct err *err)
+static bool add_ears(struct head *head, const struct kafka_listening *listening, const struct rd_kafka_metadata *all,
+                     struct err *err)
 {
-    const struct rd_kafka_metadata *answer;
-    rd_kafka_topic_t *topic = rd_kafka_topic_new(head->rk, name, NULL);
-    if (!topic)
-        return kafka_failed(err, name, rd_kafka_last_error());
-    rd_kafka_resp_err_t code = rd_kafka_metadata(head->rk, 0, topic, &answer, ASK_MS);
-    *count = 0;
-    if (!code) {
-        bool there = answer->topic_cnt == 1;
-        code = there ? answer->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
-        *count = there ? answer->topics[0].partition_cnt : 0;
-        rd_kafka_metadata_destroy(answer);
-    }
-    rd_kafka_topic_destroy(topic);
-    if (!code && !*count)
-        code = RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
-    return !code || kafka_failed(err, name, code);
+    const struct rd_kafka_metadata_topic *topic = NULL;
+    for (int i = 0; i < all->topic_cnt; i++)
+        if (strcmp(all->topics[i].topic, listening->topic) == 0)
+            topic = &all->topics[i];
+    if (!topic || topic->err || !topic->partition_cnt)
+        return kafka_failed(err, listening->topic,
+                            topic && topic->err ? topic->err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
+    const size_t count = (size_t)topic->partition_cnt;
+    head->ears = mem_grow(head->ears, head->ear_count + count, sizeof *head->ears);
+    for (size_t i = 0; i < count; i++)
+        head->ears[head->ear_count++] = (struct ear){.listening = listening,
+                                                     .heard = METRIC_CHILD(head->listener->heard, listening->topic),
+                                                     .partition = (int32_t)i};
+    return true;
 }
 
-static bool find_start(struct head *head, struct ear *ear, struct err *err)
+static bool find_partitions(struct head *head, struct err *err)
 {
-    int64_t low, high;
-    rd_kafka_resp_err_t code =
-        rd_kafka_query_watermark_offsets(head->rk, ear->listening->topic, ear->partition, &low, &high, ASK_MS);
+    const struct rd_kafka_metadata *all;
+    rd_kafka_resp_err_t code = rd_kafka_metadata(head->rk, 1, NULL, &all, ASK_MS);
     if (code)
-        return kafka_failed(err, ear->listening->topic, code);
-    ear->next = ear->listening->from == LISTEN_FROM_START ? low : high;
-    ear->caught_up_at = high;
-    ear->caught_up = ear->next >= high;
-    return true;
+        return kafka_failed(err, "topics", code);
+    bool ok = true;
+    head->ear_count = 0;
+    for (const struct kafka_listening *listening = head->listener->topics; ok && listening->topic; listening++)
+        if (listening->gather_ms == head->gather_ms)
+            ok = add_ears(head, listening, all, err);
+    rd_kafka_metadata_destroy(all);
+    return ok;
 }
 
-static bool add_ears(struct head *head, const struct kafka_listening *listening, struct err *err)
+/* The first or last offsets of every partition by one request (a watermark query is one for each of them, one after
+ * the other). In the order of the ears. */
+static bool ask_offsets(struct head *head, int64_t which, int64_t *offsets, struct err *err)
 {
-    int count = 0;
-    if (!count_partitions(head, listening->topic, &count, err))
-        return false;
-    head->ears = mem_grow(head->ears, head->ear_count + (size_t)count, sizeof *head->ears);
-    for (int i = 0; i < count; i++) {
-        struct ear *ear = &head->ears[head->ear_count++];
-        *ear = (struct ear){
-            .listening = listening, .heard = METRIC_CHILD(head->listener->heard, listening->topic), .partition = i};
-        if (!find_start(head, ear, err))
-            return false;
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)head->ear_count);
+    for (size_t i = 0; i < head->ear_count; i++)
+        rd_kafka_topic_partition_list_add(list, head->ears[i].listening->topic, head->ears[i].partition)->offset =
+            which;
+    rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(head->rk, list, ASK_MS);
+    bool ok = !code || kafka_failed(err, "offsets", code);
+    for (size_t i = 0; ok && i < head->ear_count; i++) {
+        const struct ear *ear = &head->ears[i];
+        const rd_kafka_topic_partition_t *place =
+            rd_kafka_topic_partition_list_find(list, ear->listening->topic, ear->partition);
+        ok = !place->err || kafka_failed(err, ear->listening->topic, place->err);
+        offsets[i] = place->offset;
     }
-    return true;
+    rd_kafka_topic_partition_list_destroy(list);
+    return ok;
+}
+
+static bool find_starts(struct head *head, struct err *err)
+{
+    int64_t *low = mem_new(head->ear_count, sizeof *low), *high = mem_new(head->ear_count, sizeof *high);
+    bool ok =
+        ask_offsets(head, RD_KAFKA_OFFSET_BEGINNING, low, err) && ask_offsets(head, RD_KAFKA_OFFSET_END, high, err);
+    for (size_t i = 0; ok && i < head->ear_count; i++) {
+        struct ear *ear = &head->ears[i];
+        ear->next = ear->listening->from == LISTEN_FROM_START ? low[i] : high[i];
+        ear->caught_up_at = high[i];
+        ear->caught_up = ear->next >= high[i];
+    }
+    free(low);
+    free(high);
+    return ok;
 }
 
 static bool assign(struct head *head, struct err *err)
@@ -140,11 +162,7 @@ static bool assign(struct head *head, struct err *err)
 
 static bool begin(struct head *head, struct err *err)
 {
-    head->ear_count = 0;
-    for (const struct kafka_listening *listening = head->listener->topics; listening->topic; listening++)
-        if (listening->gather_ms == head->gather_ms && !add_ears(head, listening, err))
-            return false;
-    return assign(head, err);
+    return find_partitions(head, err) && find_starts(head, err) && assign(head, err);
 }
 
 /* Says once that it has to wait for the brokers, and once that it goes on. */

@@ -15,6 +15,7 @@ enum {
     LOOK_MS = 20,
     TOPICS_MAX = 64,
     PARTITIONS_MAX = 1000,
+    DEAD_LETTER_RETENTION_HOURS = 30 * 24,
 };
 
 /* KAFKA_PARTITIONS_SESSIONS_ENDED=1 for sessions.ended: a small machine wants fewer. 0: a wrong value. */
@@ -171,6 +172,12 @@ bool kafka_create_topics(const char *brokers, const struct topic *topics, struct
     }
     rd_kafka_destroy(client);
     return ok;
+}
+
+struct topic kafka_dead_letters_of(const char *name, char room[KAFKA_TOPIC_NAME_MAX])
+{
+    (void)snprintf(room, KAFKA_TOPIC_NAME_MAX, "%s.dlq", name);
+    return (struct topic){.name = room, .partitions = 1, .retention_ms = HOURS_MS(DEAD_LETTER_RETENTION_HOURS)};
 }
 
 bool kafka_ensure_topics(const char *brokers, const char *const *names, struct err *err)

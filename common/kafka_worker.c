@@ -17,7 +17,6 @@ enum {
     LEAVE_MS = 3000,    /* for the group to take the partitions back */
     WAITING_MAX = 2000, /* records that were read and can be applied now: then it works before it reads on */
     WAITING_BYTES_MAX = 1 << 20,
-    DEAD_LETTER_RETENTION_HOURS = 30 * 24,
 };
 
 /* Fetches are bounded, so that a replay of everything costs a few megabytes. */
@@ -327,16 +326,14 @@ static bool add_metrics(struct kafka_worker *worker)
 static bool ensure_dead_letter_topics(const struct kafka_worker_options *options, struct err *err)
 {
     enum { MANY = 32 };
-    char names[MANY][256];
+    char names[MANY][KAFKA_TOPIC_NAME_MAX];
     struct topic topics[MANY + 1] = {{0}};
     size_t count = 0;
     for (const struct kafka_subscription *subscription = options->subscriptions; subscription->topic && count < MANY;
          subscription++) {
         if (subscription->poison != POISON_DEAD_LETTER)
             continue;
-        (void)snprintf(names[count], sizeof names[count], "%s.dlq", subscription->topic);
-        topics[count] = (struct topic){
-            .name = names[count], .partitions = 1, .retention_ms = HOURS_MS(DEAD_LETTER_RETENTION_HOURS)};
+        topics[count] = kafka_dead_letters_of(subscription->topic, names[count]);
         count++;
     }
     return !count || kafka_create_topics(options->brokers, topics, err);

@@ -13,7 +13,8 @@ struct topic {
     int64_t retention_ms; /* of delete-policy topics */
     bool compacted;
     const char *key;
-    bool broker_time; /* records carry the broker's time of appending (LogAppendTime), not their sender's */
+    bool broker_time;  /* records carry the broker's time of appending (LogAppendTime), not their sender's */
+    bool dead_letters; /* a worker may put a record aside: <name>.dlq */
 };
 
 #define TOPIC_ACCOUNTS "accounts"
@@ -36,23 +37,23 @@ struct topic {
 
 static const struct topic TOPICS[] = {
     /* name                partitions retention       compacted key */
-    {TOPIC_ACCOUNTS, 6, 0, true, "user id", false},
-    {TOPIC_PROFILES, 6, 0, true, "user id", false},
-    {TOPIC_RELATIONS, 6, 0, true, "both user ids, smaller first, joined by ':'", false},
-    {TOPIC_SESSIONS_ENDED, 6, HOURS_MS(24), false, "user id", false},
-    {TOPIC_CHAT_INBOUND, 6, HOURS_MS(24 * 7), false, "room id", false},
-    {TOPIC_CHAT_EVENTS, 6, HOURS_MS(24 * 3), false, "room id", false},
-    {TOPIC_PRESENCE_SIGNALS, 6, HOURS_MS(1), false, "user id", false},
-    {TOPIC_PRESENCE_CHANGES, 6, 0, true, "user id", false},
-    {TOPIC_NOTIFY_REQUESTS, 6, HOURS_MS(24 * 7), false, "user id, or hash of an address", false},
-    {TOPIC_NOTIFY_SETTINGS, 6, 0, true, "user id", false},
-    {TOPIC_PUSH_REQUESTS, 6, HOURS_MS(24), false, "user id", false},
+    {TOPIC_ACCOUNTS, 6, 0, true, "user id", false, false},
+    {TOPIC_PROFILES, 6, 0, true, "user id", false, false},
+    {TOPIC_RELATIONS, 6, 0, true, "both user ids, smaller first, joined by ':'", false, false},
+    {TOPIC_SESSIONS_ENDED, 6, HOURS_MS(24), false, "user id", false, true},
+    {TOPIC_CHAT_INBOUND, 6, HOURS_MS(24 * 7), false, "room id", false, true},
+    {TOPIC_CHAT_EVENTS, 6, HOURS_MS(24 * 3), false, "room id", false, false},
+    {TOPIC_PRESENCE_SIGNALS, 6, HOURS_MS(1), false, "user id", false, true},
+    {TOPIC_PRESENCE_CHANGES, 6, 0, true, "user id", false, false},
+    {TOPIC_NOTIFY_REQUESTS, 6, HOURS_MS(24 * 7), false, "user id, or hash of an address", false, true},
+    {TOPIC_NOTIFY_SETTINGS, 6, 0, true, "user id", false, false},
+    {TOPIC_PUSH_REQUESTS, 6, HOURS_MS(24), false, "user id", false, true},
     /* As many partitions each: the events of a command stand in the partition of its number. */
-    {TOPIC_MARKET_COMMANDS, 6, HOURS_MS(24 * 30), false, "market id", true},
-    {TOPIC_MARKET_EVENTS, 6, HOURS_MS(24 * 30), false, "market id", false},
-    {TOPIC_MARKET_DEPTH, 6, 0, true, "company id", false},
-    {TOPIC_GAME_EVENTS, 6, HOURS_MS(24 * 30), false, "market id", false},
-    {NULL, 0, 0, false, NULL, false},
+    {TOPIC_MARKET_COMMANDS, 6, HOURS_MS(24 * 30), false, "market id", true, false},
+    {TOPIC_MARKET_EVENTS, 6, HOURS_MS(24 * 30), false, "market id", false, false},
+    {TOPIC_MARKET_DEPTH, 6, 0, true, "company id", false, false},
+    {TOPIC_GAME_EVENTS, 6, HOURS_MS(24 * 30), false, "market id", false, true},
+    {NULL, 0, 0, false, NULL, false, false},
 };
 
 #endif

@@ -7,6 +7,7 @@
 #define STATUS_UP_ALREADY 75
 
 int client_stores(void); /* the stores are up and prepared; started if need be */
+int client_topics(void); /* every topic is there (topics.c) */
 int client_up(void);     /* and every daemon is ready */
 int client_wait(void);   /* every daemon that was started is ready; else names those that are not */
 int client_daemons_down(void);

@@ -3,7 +3,7 @@
 STACK := BUILD=$(BUILD) deploy/local/stack.sh
 SUPERVISE := $(BUILD)/bin/madang-supervise
 INBOX := $(BUILD)/bin/madang-inbox
-SUPERVISE_OBJECTS := $(patsubst %,$(BUILD)/deploy/local/%.o,supervise unit services strays runfiles probe client)
+SUPERVISE_OBJECTS := $(patsubst %,$(BUILD)/deploy/local/%.o,supervise unit services strays runfiles probe client topics)
 
 # A build that is silent when there is nothing to do, and otherwise says that it takes a moment.
 quiet_build = @+$(MAKE) --no-print-directory -sq $(1) 2>/dev/null || echo "building into $(BUILD)"; \
@@ -21,7 +21,7 @@ $(SUPERVISE) $(INBOX): $(BUILD)/bin/%: FORCE
 	cp build/$(notdir $(CC))/bin/$* $@
 FORCE:
 else
-$(SUPERVISE): $(SUPERVISE_OBJECTS)
+$(SUPERVISE): $(SUPERVISE_OBJECTS) $(patsubst %,$(BUILD)/common/%.o,kafka_topics kafka_conf log utf8 mem clock errors)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ -lpq -lrdkafka
 

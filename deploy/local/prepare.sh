@@ -200,8 +200,8 @@ prepare_kafka() {
         server_properties "$data.new" | write_file "$STORE_HOME/format.properties" 644
         # 16 random bytes in base64 without padding; a leading '-' would look like an option
         id=$(head -c16 /dev/urandom | base64 | tr '+/' 'AB' | cut -c1-22)
-        (cd / && as_store_user java -XX:+UseSerialGC -Dlog4j2.configurationFile="$STORE_HOME/log4j2.xml" -Dkafka.logs.dir="$data.new" \
-            -cp "$KAFKA_LIB/*" kafka.tools.StorageTool format -t "$id" -c "$STORE_HOME/format.properties" \
+        (cd / && as_store_user java -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dlog4j2.configurationFile="$STORE_HOME/log4j2.xml" \
+            -Dkafka.logs.dir="$data.new" -cp "$KAFKA_LIB/*" kafka.tools.StorageTool format -t "$id" -c "$STORE_HOME/format.properties" \
             >"$RUN_DIR/format.log" 2>&1) || { cat "$RUN_DIR/format.log" >&2; die "Kafka's data folder could not be formatted"; }
         rm -f "$STORE_HOME/format.properties" "$RUN_DIR/format.log"
         mv "$data.new" "$data"

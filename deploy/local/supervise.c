@@ -290,7 +290,7 @@ static bool supervising(void)
 static int keep_stores(void)
 {
     static struct supervisor s = {.part = "stores", .step = step_stores, .stop_ms = STORES_STOP_MS};
-    char *prepare[] = {"deploy/postgres/init.sh", NULL};
+    char *prepare[] = {"deploy/local/fill.sh", NULL};
     int signals = open_signals();
     if (!run_lock(s.part))
         return STATUS_UP_ALREADY;
@@ -374,6 +374,7 @@ int main(int argc, char **argv)
         {"wait", client_wait},        {"stores-down", client_stores_down},
         {"down", client_down},        {"status", client_status},
         {"keep-stores", keep_stores}, {"daemons-down", client_daemons_down},
+        {"topics", client_topics},
     };
     signal(SIGPIPE, SIG_IGN);
     for (size_t i = 0; i < sizeof COMMANDS / sizeof *COMMANDS; i++)

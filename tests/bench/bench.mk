@@ -22,7 +22,7 @@ $(BENCH_BUILD)/bench_settle: tests/bench/bench_settle.c $(SUPPORT) $(call object
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Itests/support -Itests/order-svc -Iorder-svc -MF $@.d $(LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) $(LIBS)
 
-.PHONY: bench-unread bench-doors bench-reconnect bench-sse bench-feeds bench-settle bench-book bench-sockets bench-tools bench-gateway bench-friends bench-memory bench-token bench-push bench-chat-owner bench-history bench-trading
+.PHONY: bench-ready bench-unread bench-doors bench-reconnect bench-sse bench-feeds bench-settle bench-book bench-sockets bench-tools bench-gateway bench-friends bench-memory bench-token bench-push bench-chat-owner bench-history bench-trading
 bench-tools: $(BENCH_TOOLS)
 bench-gateway: build bench-tools ## gateway against HAProxy (HS256, ES256) and nginx
 	deploy/local/install.sh bench
@@ -34,6 +34,8 @@ bench-feeds: $(BUILD)/bin/match-svc bench-tools ## what 1,000 viewers of a marke
 	BUILD=$(BUILD) node tests/bench/feeds.mjs
 bench-memory: build bench-tools ## PSS of every daemon at rest, and 1,000 idle tunnels
 	node tests/bench/memory.mjs $(BUILD)
+bench-ready: build ## how long the daemons of a whole stack take to be ready, on brand-new stores and again
+	node tests/bench/ready.mjs $(BUILD)
 bench-token: $(BENCH_BUILD)/bench_token ## one token: cached and not
 	$<
 bench-push: $(BUILD)/bin/push-svc ## pushes a second against a stand-in for FCM, and CPU a send (make stores first)

@@ -123,11 +123,11 @@ export async function ready(admin) {
   throw new Error('the gateway is not ready');
 }
 
-/** Runs the load generator; resolves to its figures. Asynchronous, because auth-svc's part is played by this process. */
-export function load(build, core, args) {
+/** Runs the load generator (by the program `before`, if there is one); resolves to its figures. Asynchronous, because auth-svc's part is played by this process. */
+export function load(build, core, args, before = []) {
   const program = path.resolve(build, 'bench/load');
   return new Promise((resolve, reject) => {
-    const child = spawn('taskset', ['-c', String(core), program, '--json', ...args.map(String)], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn('taskset', ['-c', String(core), ...before, program, '--json', ...args.map(String)], { stdio: ['ignore', 'pipe', 'inherit'] });
     let text = '';
     child.stdout.on('data', (part) => (text += part));
     child.on('exit', (code) => (text ? resolve({ ...JSON.parse(text), code }) : reject(new Error(`load ended with ${code}`))));

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // daemon.cjs - a stand-in for a daemon, for the tests of the supervisor: listens where LISTEN and ADMIN_LISTEN say, answers /readyz, and
-// notes what it was given. The file behave.<instance> in RUN_DIR can say "die" (ends at once), "unready", or "deaf" (ignores SIGTERM).
+// notes what it was given. The file behave.<instance> in RUN_DIR can say "unready" or "deaf" (ignores SIGTERM).
 'use strict';
 const http = require('node:http');
 const fs = require('node:fs');
@@ -12,10 +12,6 @@ try {
   how = fs.readFileSync(`${RUN_DIR}/behave.${INSTANCE}`, 'utf8').trim();
 } catch {
   // as daemons should
-}
-if (how === 'die') {
-  console.error(`${INSTANCE} dies of what the test asked for`);
-  process.exit(3);
 }
 note('seen', JSON.stringify(process.env));
 

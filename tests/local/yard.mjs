@@ -68,9 +68,13 @@ export class Yard {
   }
 
   addDaemon(name) {
+    this.addProgram(name, fs.readFileSync(path.join(here, 'daemon.cjs')));
+  }
+  /** A script in the place of a daemon; its first line says how it runs. Never seen half written. */
+  addProgram(name, text) {
     const file = path.join(this.home, 'build/bin', name);
-    fs.copyFileSync(path.join(here, 'daemon.cjs'), file); // without ending: the first line says how it runs
-    fs.chmodSync(file, 0o755);
+    fs.writeFileSync(`${file}.new`, text, { mode: 0o755 });
+    fs.renameSync(`${file}.new`, file);
   }
 
   environment(extra = {}) {
