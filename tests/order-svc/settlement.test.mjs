@@ -123,7 +123,7 @@ test('[S-10] who withdraws has no open orders a moment later', async () => {
   for (const ticks of [5, 6, 7]) await round.place(ann, 'buy', ticks, 1);
   const kept = await round.place(bob, 'buy', 5, 1);
   world.tellAccounts([{ ...ann, version: 2 }], { withdrawn: true, nickname: '', handle: '' });
-  await eventually(20000, async () => (await world.one("SELECT count(*)::int FROM orders WHERE user_id = $1 AND status = 'open'", [ann.id])) === 0, 'they are cancelled');
+  await eventually(20000, async () => (await world.one("SELECT count(*)::int FROM orders WHERE user_id = $1 AND status = 'cancelled'", [ann.id])) === 3, 'they are settled and cancelled');
   assert.equal((await bob.api.get(`/api/orders/${kept.id}`)).json.status, 'open');
   const orders = await all(ann.api, '/api/orders');
   assert.deepEqual(orders.map(({ status, reason }) => [status, reason]), range(1, 3).map(() => ['cancelled', 'cancelled']));
