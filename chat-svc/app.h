@@ -2,6 +2,7 @@
  *
  *     handlers (api_*.c) and sockets (live*.c)  --command-->  chat.inbound  -->  owner.c (one per partition)  -->
  * PostgreSQL and back:  chat.events  -->  every instance: pending (who waits for a verdict) and hub (its sockets)
+ * (the owner's own instance: shortcut.h)
  */
 #ifndef MADANG_CHAT_APP_H
 #define MADANG_CHAT_APP_H
@@ -16,6 +17,7 @@
 struct hub;      /* hub.h: the sockets of this instance */
 struct presence; /* presence_copy.h: who is online, from presence.changes */
 struct owner;    /* owner.h: what the owner of partitions keeps */
+struct shortcut; /* shortcut.h: from the owner to this instance's own sockets */
 
 struct chat_app {
     const struct chat_config *config;
@@ -26,6 +28,7 @@ struct chat_app {
     struct redis *redis;
     struct presence *presence;
     struct owner *owner;
+    struct shortcut *shortcut; /* NULL: everything takes the long way */
     struct hub *hub;
 };
 

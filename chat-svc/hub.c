@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "log.h"
 #include "mem.h"
+#include "shortcut.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,6 +63,14 @@ void hub_flow_give(struct hub *hub, size_t done)
     (void)pthread_mutex_unlock(&hub->flow.lock);
 }
 
+bool hub_keeps_up(struct hub *hub)
+{
+    (void)pthread_mutex_lock(&hub->flow.lock);
+    const bool keeps_up = hub->flow.events < EVENTS_IN_FLIGHT / 2;
+    (void)pthread_mutex_unlock(&hub->flow.lock);
+    return keeps_up;
+}
+
 static void hear(struct hub *hub, const struct kafka_record *records, size_t count)
 {
     struct chat_app *app = hub->app;
@@ -71,7 +80,7 @@ static void hear(struct hub *hub, const struct kafka_record *records, size_t cou
     for (size_t i = 0; i < count; i++) {
         const struct kafka_record *record = &records[i];
         struct err err = {0};
-        if (!record->payload.bytes)
+        if (!record->payload.bytes || shortcut_has(app->shortcut, record->given))
             continue;
         if (record->corr)
             (void)pending_answer(app->pending, record->corr, record->payload);
@@ -83,13 +92,20 @@ static void hear(struct hub *hub, const struct kafka_record *records, size_t cou
     hub_flow_take(hub, heard->count);
     if (heard->count == 0 || !ws_post(hub->server, fan_heard, heard))
         heard_free(heard);
+    for (size_t i = 0; i < count; i++)
+        shortcut_heard(app->shortcut, records[i].given);
+}
+
+void hub_give(struct hub *hub, const struct kafka_record *records, size_t count)
+{
+    for (size_t at = 0; at < count; at += EVENTS_AT_ONCE)
+        hear(hub, records + at, count - at < EVENTS_AT_ONCE ? count - at : EVENTS_AT_ONCE);
 }
 
 void hub_hear_events(void *payload, const struct kafka_batch *batch)
 {
     struct chat_app *app = payload;
-    for (size_t at = 0; at < batch->count; at += EVENTS_AT_ONCE)
-        hear(app->hub, batch->records + at, batch->count - at < EVENTS_AT_ONCE ? batch->count - at : EVENTS_AT_ONCE);
+    hub_give(app->hub, batch->records, batch->count);
 }
 
 /* ---- time ---- */

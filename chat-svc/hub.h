@@ -15,6 +15,11 @@ int hub_port(const struct hub *hub);
 void hub_drain(void *payload); /* struct chat_app; no new sockets; the open ones are closed with 1001 over the drain
                                   time, so that clients move */
 
+/* What the owner on this instance has just committed (its thread): the payload and corr of each count. As if heard,
+ * only sooner: what is heard again is dropped (shortcut.h). */
+void hub_give(struct hub *hub, const struct kafka_record *records, size_t count);
+bool hub_keeps_up(struct hub *hub); /* else hub_give may wait until it does */
+
 /* What this instance hears (listener thread), for the table in events.c; payload is struct chat_app. */
 void hub_hear_events(void *payload, const struct kafka_batch *batch);   /* chat.events: also answers app->pending */
 void hub_hear_presence(void *payload, const struct kafka_batch *batch); /* presence.changes: also fills app->presence */

@@ -8,6 +8,7 @@
 #include "owner.h"
 #include "presence_copy.h"
 #include "rounds.h"
+#include "shortcut.h"
 #include "sweep.h"
 
 extern const struct migration CHAT_MIGRATIONS[];
@@ -30,6 +31,7 @@ static bool run(void *settings, struct err *err)
     AUTO(objstore) files = app.files = objstore_open(&config->files, err);
     AUTO(presence) presence = app.presence = presence_open();
     AUTO(pending) pending = app.pending = files ? pending_open(WAITING_MAX, err) : NULL;
+    AUTO(shortcut) shortcut = app.shortcut = pending ? shortcut_open(pending_start_id(pending)) : NULL;
     AUTO(backend) backend = pending ? backend_open(&options, err) : NULL;
     if (!backend)
         return false;

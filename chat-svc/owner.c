@@ -2,12 +2,15 @@
 
 #include "applied.h"
 #include "clock.h"
+#include "hub.h"
+#include "lookup.h"
 #include "mem.h"
 #include "metrics.h"
 #include "owner_internal.h"
 #include "owner_push.h"
 #include "pace.h"
 #include "room.h"
+#include "shortcut.h"
 #include "store_owner.h"
 
 #include <stdlib.h>
@@ -21,8 +24,9 @@ enum {
 /* What this process knows of a partition of chat.inbound. */
 struct holding {
     int32_t partition;
-    bool clean;      /* every event in events_out up to sent_id was sent, and there are no others */
-    int64_t sent_id; /* rows that the next batch drops */
+    bool clean;        /* every event in events_out up to sent_id was sent, and there are no others */
+    int64_t sent_id;   /* rows that the next batch drops */
+    int64_t others_ms; /* monotonic: when it came to us, or we sent what was left: others' events may be on their way */
 };
 
 struct owner {
@@ -32,7 +36,7 @@ struct owner {
     struct pace *pace;
     struct holding *holdings;
     size_t holding_count;
-    struct metric_child *outcomes[2], *events, *batches_us, *repeats;
+    struct metric_child *outcomes[2], *events, *given, *batches_us, *repeats;
 };
 
 struct owner *owner_open(struct kafka_producer *producer, struct err *err)
@@ -48,6 +52,8 @@ struct owner *owner_open(struct kafka_producer *producer, struct err *err)
     owner->outcomes[true] = METRIC_CHILD(commands, "ok");
     owner->repeats = METRIC_CHILD(commands, "seen_before");
     owner->events = METRIC_CHILD(metric_counter("madang_chat_events_sent_total", "Events sent to chat.events", NULL));
+    owner->given = METRIC_CHILD(metric_counter("madang_chat_events_given_total",
+                                               "Events that went from the commit to this instance's sockets", NULL));
     owner->batches_us = METRIC_CHILD(metric_histogram(
         "madang_chat_batch_seconds", "One batch of commands, from the first look to the last event sent", NULL));
     return owner;
@@ -76,13 +82,13 @@ static struct holding *holding_of(struct owner *owner, int32_t partition)
             return &owner->holdings[i];
     owner->holdings = mem_grow(owner->holdings, owner->holding_count + 1, sizeof *owner->holdings);
     struct holding *holding = &owner->holdings[owner->holding_count++];
-    *holding = (struct holding){.partition = partition};
+    *holding = (struct holding){.partition = partition, .others_ms = clock_monotonic_ms()};
     return holding;
 }
 
 /* ---- sending ---- */
 
-enum { HEADERS_MAX = 4 };
+enum { HEADERS_MAX = 5 };
 
 static void fill_headers(const struct owner_event *event, struct kafka_header headers[HEADERS_MAX])
 {
@@ -93,6 +99,8 @@ static void fill_headers(const struct owner_event *event, struct kafka_header he
         headers[count++] = (struct kafka_header){"x-request-id", event->request_id};
     if (event->traceparent)
         headers[count++] = (struct kafka_header){"traceparent", event->traceparent};
+    if (event->given)
+        headers[count++] = (struct kafka_header){"given", event->given};
     headers[count] = (struct kafka_header){NULL, NULL};
 }
 
@@ -147,6 +155,8 @@ static bool send_leftovers(const struct chat_app *app, struct holding *holding, 
             return false;
         holding->sent_id = 0;
         holding->clean = work.count == 0;
+        if (work.count > 0)
+            holding->others_ms = clock_monotonic_ms();
         if (!send_events(app->owner, arena, work.events, work.count, err))
             return false;
         if (work.count > 0)
@@ -159,7 +169,7 @@ bool owner_assigned(void *payload, const char *topic, int32_t partition, struct 
 {
     const struct chat_app *app = payload;
     struct holding *holding = holding_of(app->owner, partition);
-    *holding = (struct holding){.partition = partition};
+    *holding = (struct holding){.partition = partition, .others_ms = clock_monotonic_ms()};
     return send_leftovers(app, holding, topic, err);
 }
 
@@ -243,6 +253,7 @@ static void encode_all(struct batch_work *work)
             .request_id = record->request_id,
             .traceparent = record->traceparent,
             .payload = arena_bytes(work->arena, out.bytes, out.length),
+            .short_way = shortcut_takes(entry->event.kind),
         };
     }
 }
@@ -295,6 +306,52 @@ static void count(struct owner *owner, const struct batch_work *work)
     for (size_t i = 0; i < work->scene->recent_list.count; i++)
         if (work->scene->recent_list.items[i]->changed)
             pace_keep(owner->pace, work->scene->recent_list.items[i]);
+}
+
+/* ---- to the sockets of this instance, before Kafka has it: it is committed, so whatever happens it will be told ----
+ */
+
+/* Others' events of this partition are not on their way to us any more. */
+static bool is_ours_alone(const struct batch_work *work, size_t batch, int64_t now_ms)
+{
+    return now_ms - holding_of(work->app->owner, work->batches[batch].partition)->others_ms >= SHORTCUT_PATIENCE_MS;
+}
+
+/* Behind one of its room that takes the long way an event takes the long way too. */
+static bool goes_short(struct batch_work *work, struct lookup *long_way, const struct owner_event *event, bool open)
+{
+    const struct lookup_key room = KEY(event->room_id);
+    if (open && event->short_way && !lookup_get(long_way, room))
+        return true;
+    (void)lookup_add(long_way, room, work);
+    return false;
+}
+
+static void give(struct batch_work *work)
+{
+    const struct chat_app *app = work->app;
+    const int64_t now_ms = clock_monotonic_ms();
+    if (!app->hub || !app->shortcut)
+        return;
+    struct kafka_record *records = arena_alloc(work->arena, (work->event_count + 1) * sizeof *records);
+    struct lookup *long_way = lookup_open(work->arena);
+    const bool open = shortcut_is_free(app->shortcut, now_ms) && hub_keeps_up(app->hub);
+    size_t given = 0, owed = 0;
+    for (size_t i = 0, b = 0; i < work->event_count; i++) {
+        struct owner_event *event = &work->events[i];
+        while (work->batches[b].partition != event->partition)
+            b++;
+        if (work->firsts[b] > 0)
+            continue; /* told with what is left over */
+        const bool is_short = goes_short(work, long_way, event, open && is_ours_alone(work, b, now_ms));
+        event->given = shortcut_header(app->shortcut, is_short);
+        owed += !is_short;
+        if (is_short)
+            records[given++] = (struct kafka_record){.payload = view_of(event->payload), .corr = event->corr};
+    }
+    shortcut_owe(app->shortcut, owed, now_ms);
+    hub_give(app->hub, records, given);
+    metric_add(app->owner->given, (int64_t)given);
 }
 
 /* Until its events are sent a partition is not clean: whatever fails, the next try begins with what stands in
@@ -354,6 +411,7 @@ bool owner_apply_together(void *payload, const struct kafka_batch *batches, size
         !pg_transaction(app->db, apply_all, work, err))
         return false;
     count(app->owner, work);
+    give(work);
     if (!tell(work, err))
         return false;
     metric_observe_us(app->owner->batches_us, clock_monotonic_us() - began_us);

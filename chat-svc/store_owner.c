@@ -71,8 +71,13 @@ bool store_owner_list_events(struct pg_tx *tx, struct arena *arena, int32_t part
         const char *texts[6] = {NULL};
         for (int column = 1; column < 6; column++)
             texts[column] = pg_is_null(rows, (int)i, column) ? NULL : arena_text(arena, pg_text(rows, (int)i, column));
-        (*events)[i] =
-            (struct owner_event){pg_i64(rows, (int)i, 0), partition, texts[1], texts[2], texts[3], texts[4], texts[5]};
+        (*events)[i] = (struct owner_event){.id = pg_i64(rows, (int)i, 0),
+                                            .partition = partition,
+                                            .room_id = texts[1],
+                                            .corr = texts[2],
+                                            .request_id = texts[3],
+                                            .traceparent = texts[4],
+                                            .payload = texts[5]};
     }
     return rows != NULL;
 }

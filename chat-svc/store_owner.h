@@ -33,6 +33,8 @@ struct owner_event {
     int64_t id; /* of its row; 0: none yet */
     int32_t partition;
     const char *room_id, *corr, *request_id, *traceparent, *payload;
+    const char *given; /* header; NULL: none */
+    bool short_way;    /* of a kind that need not go over the log to our own sockets */
 };
 
 /* Posted. Once *rows are there, store_owner_last_id gives the newest row of a partition; 0: none. */

@@ -61,6 +61,7 @@ struct kafka_record {
     const char *traceparent;  /* header traceparent, or NULL */
     const char *corr;         /* header corr, or NULL: who waits for this (pending.h) */
     const char *users;        /* header users, or NULL: whom it concerns, ids joined by ',' (market.events) */
+    const char *given;        /* header given, or NULL: the process that has told its own of it already (chat.events) */
 };
 
 struct kafka_batch {

@@ -23,5 +23,6 @@ void kafka_record_fill(struct kafka_record *record, const rd_kafka_message_t *me
         .traceparent = header(headers, "traceparent"),
         .corr = header(headers, "corr"),
         .users = header(headers, "users"),
+        .given = header(headers, "given"),
     };
 }

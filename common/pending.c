@@ -194,6 +194,11 @@ bool pending_is_ours(const struct pending *pending, const char *corr)
     return strncmp(corr, pending->start_id, START_ID_LENGTH) == 0 && corr[START_ID_LENGTH] == ':';
 }
 
+const char *pending_start_id(const struct pending *pending)
+{
+    return pending->start_id;
+}
+
 bool pending_answer(struct pending *pending, const char *corr, struct view bytes)
 {
     if (!pending_is_ours(pending, corr))

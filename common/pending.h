@@ -41,5 +41,7 @@ bool pending_expect(struct pending *pending, int within_ms, pending_fn answered,
  * for others' (a compare of the start id). */
 bool pending_answer(struct pending *pending, const char *corr, struct view bytes);
 bool pending_is_ours(const struct pending *pending, const char *corr);
+/* What the corr of this process begin with: no other process, now or later, has the same. */
+const char *pending_start_id(const struct pending *pending);
 
 #endif

@@ -1,7 +1,7 @@
 // sockets.mjs - what chat-svc's sockets cost: bytes of an idle one, fan-out in the common room, and how late a message is, at several rates. One chat-svc, its stores and
 // the load on one machine; people and friendships come as events (tests/chat-svc/world.mjs). Needs stores: make stores.
 //     node tests/bench/sockets.mjs build/gcc [idle|fan|latency ...]
-import { execFile } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -14,11 +14,21 @@ const run = promisify(execFile);
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'madang-sockets-'));
 const world = new World();
 
+/** Who listens at these stores' addresses, to see what they spend; nothing where that can't be seen. */
+function stores() {
+  const ports = { kafka: process.env.KAFKA_BROKERS?.split(':')[1], postgres: new URL(process.env.PG_URL).port };
+  return Object.entries(ports).flatMap(([name, port]) => {
+    const { stdout } = spawnSync('ss', ['-Hltnp', `sport = :${port}`], { encoding: 'utf8' });
+    const pid = /pid=(\d+)/.exec(stdout ?? '')?.[1];
+    return pid ? ['--pid', `${name}=${pid}`] : [];
+  });
+}
+
 async function load(lines, options = {}) {
   const plan = path.join(folder, 'plan');
   fs.writeFileSync(plan, `${lines.join('\n')}\n`);
   const [instance] = world.instances;
-  const args = ['--port', new URL(instance.wsUrl).port, '--plan', plan, '--pid', `chat-svc=${instance.child.pid}`, ...Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)])];
+  const args = ['--port', new URL(instance.wsUrl).port, '--plan', plan, '--pid', `chat-svc=${instance.child.pid}`, ...stores(), ...Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)])];
   const { stdout, stderr } = await run(path.join(build, 'bench/ws_load'), args, { timeout: 300_000 });
   if (stderr) console.log(stderr.slice(0, 500));
   return JSON.parse(stdout);
@@ -43,7 +53,8 @@ async function crowd(count) {
 
 console.log(`${os.cpus().length} cores, ${os.cpus()[0].model}`);
 try {
-  await world.start({ WS_CONNECTIONS_MAX: '100000', PROFILE: 'bench' }, 1);
+  const partitions = Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith('KAFKA_PARTITIONS_')));
+  await world.start({ WS_CONNECTIONS_MAX: '100000', PROFILE: 'bench', ...partitions }, 1);
   const people = await crowd(1000);
 
   if (parts.includes('idle')) {
@@ -89,7 +100,8 @@ try {
     for (const rate of (process.env.RATES ?? '100,1000,5000').split(',').map(Number)) {
       const lines = pairs.flatMap(([a, b], i) => [`${a.token} ${rooms[i].id} p`, `${b.token} ${rooms[i].id} sl`]);
       const result = await batches(() => load(lines, { rate, seconds: 8 }));
-      rows[`${rate}/s`] = { batches: result.batches, 'ms a batch': result.batchMs, 'SQL trips': result.trips, 'ms a trip': result.tripMs, sent: result.sent, receipts: result.receipts, delivered: result.delivered, 'p50 ms': result.p50_ms, 'p99 ms': result.p99_ms, 'share of a core': result.max_share_of_core['chat-svc'], errors: result.errors };
+      const shares = result.max_share_of_core;
+      rows[`${rate}/s`] = { batches: result.batches, 'ms a batch': result.batchMs, 'SQL trips': result.trips, 'ms a trip': result.tripMs, sent: result.sent, receipts: result.receipts, delivered: result.delivered, 'p50 ms': result.p50_ms, 'p99 ms': result.p99_ms, 'share of a core': shares['chat-svc'], kafka: shares.kafka, postgres: shares.postgres, errors: result.errors };
     }
     console.log('from SEND to MESSAGE in direct rooms: two Kafka hops and a commit (aim at 1,000/s: p50 at most 5, p99 below 30)');
     console.table(rows);
