@@ -1,5 +1,5 @@
 /* shortcut.h - when an event may go to the sockets of the instance that owns its room right after the commit, without
- * the way over chat.events (docs/decisions/016).
+ * the way over chat.events (docs/decisions/015).
  *
  * Two ways lead to a subscription then. It takes revs in order and drops doubles, so none of this is needed for
  * what people see to be right: an event that came too early would make the subscription catch up from PostgreSQL. The
