@@ -33,15 +33,17 @@ const struct kafka_subscription CHAT_SUBSCRIPTIONS[] = {
     {0},
 };
 
-/* The events of a market are many, and who is told of them looks at a screen; chat does not wait for them. */
-enum { MARKET_GATHER_MS = 20 };
+/* The events of a market are many, and who is told of them looks at a screen; chat does not wait for them. The others
+ * share their consumer, though they are few: the broker looks at every partition of a fetch each time it is answered,
+ * and messages are answered often. */
+enum { GATHER_MS = 20 };
 
 const struct kafka_listening CHAT_LISTENING[] = {
     {.topic = TOPIC_CHAT_EVENTS, .hear = hub_hear_events, .from = LISTEN_FROM_NOW},
-    {.topic = TOPIC_PRESENCE_CHANGES, .hear = hub_hear_presence, .from = LISTEN_FROM_START},
-    {.topic = TOPIC_RELATIONS, .hear = hub_hear_relations, .from = LISTEN_FROM_NOW},
-    {.topic = TOPIC_SESSIONS_ENDED, .hear = hub_hear_ended, .from = LISTEN_FROM_NOW},
-    {.topic = TOPIC_MARKET_EVENTS, .hear = hub_hear_market, .from = LISTEN_FROM_NOW, .gather_ms = MARKET_GATHER_MS},
-    {.topic = TOPIC_GAME_EVENTS, .hear = hub_hear_game, .from = LISTEN_FROM_NOW},
+    {.topic = TOPIC_PRESENCE_CHANGES, .hear = hub_hear_presence, .from = LISTEN_FROM_START, .gather_ms = GATHER_MS},
+    {.topic = TOPIC_RELATIONS, .hear = hub_hear_relations, .from = LISTEN_FROM_NOW, .gather_ms = GATHER_MS},
+    {.topic = TOPIC_SESSIONS_ENDED, .hear = hub_hear_ended, .from = LISTEN_FROM_NOW, .gather_ms = GATHER_MS},
+    {.topic = TOPIC_MARKET_EVENTS, .hear = hub_hear_market, .from = LISTEN_FROM_NOW, .gather_ms = GATHER_MS},
+    {.topic = TOPIC_GAME_EVENTS, .hear = hub_hear_game, .from = LISTEN_FROM_NOW, .gather_ms = GATHER_MS},
     {0},
 };
