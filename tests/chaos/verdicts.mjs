@@ -64,7 +64,7 @@ export async function judge({ base, doors, readyWithin, newcomers, editors, coup
   const api = new Api(base);
 
   await verdict('every store and daemon is ready again', () => readyWithin());
-  await verdict('no client waited a minute for a certain answer', () => seen.stuck);
+  await verdict('no client waited three minutes for a certain answer', () => seen.stuck);
   await verdict('every certain answer was a right one', () => seen.surprises);
   await verdict('[D-53] no reply was 500: a dead store is 503, a lost upstream 502', () => [...new Set(seen.internal)]);
 
