@@ -33,11 +33,6 @@ int64_t clock_monotonic_ms(void)
     return clock_monotonic_us() / 1000;
 }
 
-int64_t clock_thread_us(void)
-{
-    return read_us(CLOCK_THREAD_CPUTIME_ID);
-}
-
 void clock_shift_ms(int64_t shift_ms)
 {
     atomic_fetch_add(&shift, shift_ms);

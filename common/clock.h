@@ -9,7 +9,6 @@ int64_t clock_now_ms(void);
 int64_t clock_now_us(void);
 int64_t clock_monotonic_ms(void);
 int64_t clock_monotonic_us(void);
-int64_t clock_thread_us(void); /* processor time of the calling thread */
 
 /* Tests only: adds to every wall time that is read from now on. */
 void clock_shift_ms(int64_t shift_ms);

@@ -25,8 +25,7 @@ enum {
     OTHER_DESCRIPTORS = 8192, /* of the process, beside its sockets */
     ACCEPTS_A_TURN = 64,
     PROTOCOLS_MAX = 8,
-    FLUSH_HOLD_US = 20000, /* what is due within this time may leave in one write */
-    FLUSH_PAUSES = 4,      /* so many times as long as the last round of writing */
+    FLUSH_HOLD_US = 10000, /* what is due within this time may leave in one write */
     STOP_SECONDS = 5,
 };
 
@@ -262,27 +261,26 @@ static void on_flush_later(struct ev_loop *loop, ev_timer *watcher, int events)
 }
 
 /* Before the loop waits: all that this turn queued leaves now. When the last round of writing took long (many sockets),
- * the next begins only after a pause of FLUSH_PAUSES times that, at most FLUSH_HOLD_US: what comes in between shares
- * its write. So a busy crowd costs a fifth of a core as long as the pause can grow, and who writes to a few waits for
- * nothing that can be felt. Processor time: a round that waited for its processor is no long one. */
+ * the next begins only after a pause of the same length, at most FLUSH_HOLD_US: what comes in between shares its write.
+ */
 static void before_wait(struct ev_loop *loop, ev_prepare *watcher, int events)
 {
     (void)events;
     struct ws_server *server = watcher->data;
     if (server->dirty) {
         const int64_t now_us = clock_monotonic_us();
-        const int64_t pause_us = FLUSH_PAUSES * server->flush_took_us;
-        const int64_t left_us = server->flushed_us + (pause_us < FLUSH_HOLD_US ? pause_us : FLUSH_HOLD_US) - now_us;
+        const int64_t left_us = server->flushed_us +
+                                (server->flush_took_us < FLUSH_HOLD_US ? server->flush_took_us : FLUSH_HOLD_US) -
+                                now_us;
         if (left_us > 500) {
             if (!ev_is_active(&server->flush_later)) {
                 ev_timer_set(&server->flush_later, (double)left_us / 1e6, 0);
                 ev_timer_start(loop, &server->flush_later);
             }
         } else {
-            const int64_t began_us = clock_thread_us();
             ws_flush_dirty(server);
             server->flushed_us = clock_monotonic_us();
-            server->flush_took_us = clock_thread_us() - began_us;
+            server->flush_took_us = server->flushed_us - now_us;
         }
     }
     stop_if_empty(server);
