@@ -1,12 +1,13 @@
 // rig.mjs - what the gateway's benchmarks stand on: private processes on loopback, pinned to cores, and tokens signed here.
 import { spawn, spawnSync } from 'node:child_process';
 import { createServer } from 'node:http';
-import { createHmac, generateKeyPairSync, randomUUID, sign } from 'node:crypto';
+import { createHmac, randomUUID, sign } from 'node:crypto';
 import { chmodSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { freePort } from '../support/http.mjs';
+import { keyPair } from '../support/keys.mjs';
 
 export { freePort };
 
@@ -55,7 +56,7 @@ export async function stop(child) {
 
 // ---- tokens ----
 const b64 = (value) => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url');
-export const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+export const keys = keyPair('ec', { namedCurve: 'P-256' });
 export const hmacSecret = 'a-secret-of-thirty-two-characters!!';
 const now = Math.floor(Date.now() / 1000);
 

@@ -1,10 +1,11 @@
 // Whatever comes to the public door gets one clear answer, changes nothing, and leaves the daemons alive and no larger.
 import assert from 'node:assert/strict';
-import { createHmac, createPublicKey, generateKeyPairSync, sign } from 'node:crypto';
+import { createHmac, createPublicKey, sign } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { after, before, test } from 'node:test';
 import { sql } from '../support/db.mjs';
 import { Api, raw, request } from '../support/http.mjs';
+import { keyPair } from '../support/keys.mjs';
 import { claims, crowd, names } from '../support/people.mjs';
 import { daemons, env, memoryOf, pidOf } from '../support/stack.mjs';
 import { eventually } from '../support/wait.mjs';
@@ -262,7 +263,7 @@ test('[P-03][P-43][K-03] forged, altered and broken tokens are refused by the ga
   const { keys } = (await open.get('/.well-known/jwks.json')).json;
   const jwk = keys.find((key) => key.kid === header.kid);
   const pem = createPublicKey({ key: jwk, format: 'jwk' }).export({ type: 'spki', format: 'pem' });
-  const { privateKey: strange } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const { privateKey: strange } = keyPair('ec', { namedCurve: 'P-256' });
   const es256 = (h, b) =>
     `${pack(h)}.${pack(b)}.${sign('sha256', Buffer.from(`${pack(h)}.${pack(b)}`), { key: strange, dsaEncoding: 'ieee-p1363' }).toString('base64url')}`;
   const hs256 = (h, b, key) =>

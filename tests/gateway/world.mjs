@@ -10,6 +10,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '../support/http.mjs';
+import { keyPair } from '../support/keys.mjs';
 import { eventually } from '../support/wait.mjs';
 
 export { eventually, freePort };
@@ -110,7 +111,7 @@ export class Lease {
 const base64url = (value) => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url');
 
 export function newKey(kid = crypto.randomUUID()) {
-  const pair = crypto.generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const pair = keyPair('ec', { namedCurve: 'P-256' });
   return { kid, ...pair, jwk: { ...pair.publicKey.export({ format: 'jwk' }), kid, use: 'sig', alg: 'ES256' } };
 }
 

@@ -5,8 +5,9 @@
 //   const idp = await Oidc.start();
 //   idp.people.set('kakao', { id: 9007199254740993n, email: 'a@b.example' });   // who logs in next
 //   const callback = await idp.authorize(locationFromUs);                        // what the browser would be sent back to
-import { createHash, createSign, generateKeyPairSync, randomBytes } from 'node:crypto';
+import { createHash, createSign, randomBytes } from 'node:crypto';
 import http from 'node:http';
+import { keyPair } from '../support/keys.mjs';
 
 const base64url = (value) => Buffer.from(value).toString('base64url');
 
@@ -74,8 +75,8 @@ export class Oidc {
 
   /** New keys under new names; the old ones are published no more. */
   rotate() {
-    const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
-    const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const rsa = keyPair('rsa', { modulusLength: 2048 });
+    const ec = keyPair('ec', { namedCurve: 'P-256' });
     this.keys = {
       RS256: { ...rsa, kid: `rsa-${randomBytes(4).toString('hex')}` },
       ES256: { ...ec, kid: `ec-${randomBytes(4).toString('hex')}` },

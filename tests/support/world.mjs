@@ -2,7 +2,7 @@
 // for the two addresses of auth-svc that every service asks (keys and revocations). Tokens and tickets are signed here, events are sent as other services send them.
 // tests/<service>/world.mjs has a class World of this one's with what is the service's own.
 import { execFileSync, spawn } from 'node:child_process';
-import { generateKeyPairSync, randomBytes, sign } from 'node:crypto';
+import { randomBytes, sign } from 'node:crypto';
 import fs from 'node:fs';
 import http from 'node:http';
 import os from 'node:os';
@@ -10,6 +10,7 @@ import path from 'node:path';
 import pg from 'pg';
 import { as } from './db.mjs';
 import { freePort } from './http.mjs';
+import { keyPair } from './keys.mjs';
 import { buildDir, env, isReady, metricsOf, pidOf } from './stack.mjs';
 import { eventually } from './wait.mjs';
 
@@ -30,7 +31,7 @@ const base64url = (value) => Buffer.from(JSON.stringify(value)).toString('base64
 class Auth {
   constructor() {
     this.kid = `test-${randomBytes(6).toString('hex')}`;
-    const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const { privateKey, publicKey } = keyPair('ec', { namedCurve: 'P-256' });
     this.privateKey = privateKey;
     this.jwk = { ...publicKey.export({ format: 'jwk' }), use: 'sig', alg: 'ES256', kid: this.kid };
     this.ended = []; // of GET /internal/revoked
