@@ -8,7 +8,8 @@ import { eventually } from '../support/wait.mjs';
 const world = new Feeds();
 let round;
 before(async () => {
-  await world.start({ MATCH_SLOW_SECONDS: '10', WS_OUTPUT_MAX: '131072', WS_CONNECTIONS_MAX: '60', MATCH_DEPTH_MS: '10', MATCH_FEED_MS: '10' }, 1);
+  // Half of WS_OUTPUT_MAX holds two turns of all companies: who reads is never behind.
+  await world.start({ MATCH_SLOW_SECONDS: '10', WS_OUTPUT_MAX: '524288', WS_CONNECTIONS_MAX: '60', MATCH_DEPTH_MS: '10', MATCH_FEED_MS: '10' }, 1);
   round = new Market({ companies: 16 });
   await round.open();
   for (const { id } of round.companies) await showsBook(world.instances[0], id, () => true);
