@@ -393,8 +393,11 @@ void on_unsubscribe(struct hub_session *session, const struct stomp_frame *frame
         return;
     }
     struct hub_sub *sub = sub_find(session, id);
-    if (sub)
+    if (sub) {
+        /* One that still loads was asked for and ends here: whoever waits for its receipt waits for nothing else. It says nothing of the room. */
+        session_receipt(session, sub->receipt, 0, NULL);
         sub_end(sub);
+    }
     session_receipt(session, stomp_header(frame, "receipt"), 0, NULL);
 }
 

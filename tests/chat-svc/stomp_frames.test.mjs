@@ -230,3 +230,15 @@ test('[P-29] subscriptions: a bound, a second use of an id, and their end', asyn
   raw.send('SUBSCRIBE', { id: 's0', destination: room(uuid()) });
   assert.equal((await raw.frame('ERROR')).headers.message, 'this subscription id is in use');
 });
+
+test('[P-29] a subscription that ends before it has loaded still has its receipt, before that of its end', async () => {
+  const raw = await open(it(), ann);
+  const receipts = [];
+  for (let i = 0; i < 30; i++) {
+    raw.send('SUBSCRIBE', { id: 'x', destination: room(EVERYBODY), receipt: `in${i}` });
+    raw.send('UNSUBSCRIBE', { id: 'x', receipt: `out${i}` });
+    receipts.push(`in${i}`, `out${i}`);
+  }
+  await raw.receipt('out29');
+  assert.deepEqual(raw.frames.filter(({ command }) => command === 'RECEIPT').map(({ headers }) => headers['receipt-id']), receipts);
+});
