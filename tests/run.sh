@@ -23,7 +23,7 @@ finish() {
     local status=$?
     trap - EXIT INT TERM HUP
     stop_lanes
-    rm -f "$RESULTS" "$RESULTS.lock"
+    rm -f "$RESULTS" "$RESULTS".*
     if [ -n "$STACK_DIR" ] && ! stack_remove >"$OUT/down.log" 2>&1; then
         echo "the stores or daemons of the tests did not stop:"
         cat "$OUT/down.log"
@@ -199,6 +199,7 @@ room_tests() {
     for room in $(shared_rooms); do node_room "$room" alone; done
     stage_end
     join "$OWN_LANE"
+    again
 }
 
 DAEMONS="gateway auth-svc user-svc chat-svc presence-svc push-svc notify-svc match-svc order-svc game-svc"
@@ -222,6 +223,7 @@ whole_stack() { # whole_stack <seconds of chaos>
         export CONTRACT=${CONTRACT:-on} # replies against docs/openapi.yaml
         node_room e2e beside
         node_room e2e alone
+        again
         unset CONTRACT
     fi
     if wanted chaos; then
@@ -361,6 +363,7 @@ mode_soak() {
     esac
     ROOM=
     stack_prepare >"$OUT/prepare.log" 2>&1 || { record "a place for the stack" 0 1 "$(now_ms)" "$OUT/prepare.log"; return; }
+    AGAIN_MAX=0
     export SOAK=1 # tests with a long form take it
     export COMMANDS=400000 # of the order book, in every build; its long form is a stage
     for each in $stages; do
@@ -378,6 +381,7 @@ mode_soak() {
 # ---- which one ---------------------------------------------------------------------------------------------------------
 
 mkdir -p "$OUT"
+rm -f "$RESULTS".*
 : >"$RESULTS"
 if [ "$MODE" != c ]; then
     exec 9>build/test/lock # closed for suites, so that nothing they leave behind holds it

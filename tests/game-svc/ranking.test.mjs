@@ -10,7 +10,7 @@ import { SEED_CASH, cashOf, people, trade } from './results_kit.mjs';
 import { World } from './world.mjs';
 
 const world = new World();
-before(() => world.start({ settings: { GAME_OPEN_SECONDS: '12', GAME_BREAK_SECONDS: '5', GAME_BOTS: 'off', GAME_RESULT_WAIT_SECONDS: '20' } }), { timeout: 270000 });
+before(() => world.start({ settings: { GAME_OPEN_SECONDS: '22', GAME_BREAK_SECONDS: '5', GAME_BOTS: 'off', GAME_RESULT_WAIT_SECONDS: '20' } }), { timeout: 270000 });
 after(() => world.stop(), { timeout: 180000 });
 
 let number = 0; // of the last round that was played
@@ -143,7 +143,7 @@ test('[S-19][S-12][S-48] round and companies as everybody reads them, prices liv
   const nobody = new Api(world.url);
   const alone = { id: oldUuid(), up: 20 };
   const row = await eventually(30000, async () => {
-    const [found] = await world.sql("SELECT *, closes_at > clock_timestamp() + interval '11 s' AS fresh FROM rounds WHERE number > $1 AND phase = 'open'", [number]);
+    const [found] = await world.sql("SELECT *, closes_at > clock_timestamp() + interval '17 s' AS fresh FROM rounds WHERE number > $1 AND phase = 'open'", [number]);
     return found?.fresh && found;
   }, 'a round that has just opened', 20);
   const round = (await nobody.get('/api/game/round')).json;

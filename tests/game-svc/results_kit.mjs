@@ -26,7 +26,7 @@ export async function people(world, count, more = {}) {
 /** What a plan comes to. */
 export const cashOf = ({ up = 0, down = 0 }) => SEED_CASH + (up - down) * UP_WON;
 
-const ENOUGH_MS = 7000; // of trading, for what a test does in it
+const ENOUGH_MS = 15000; // of trading, for what a test does in it
 
 /** The first round from number `least` on that trades long enough yet. */
 const openRound = (world, least) => eventually(60000, async () => {

@@ -3,10 +3,14 @@
 #
 # A suite is a program that says so itself: in C "N passed, N failed"; node --test "# pass N", "# fail N". One that crashes, runs out of
 # time, prints no count or finds no test is one failure. What failed is printed in full, what passed in one line.
+# A black-box suite that fails is played a second time when no other runs beside it (again): on a machine that others use as well, a file of
+# hundreds of waits now and then meets a pause that no deadline foresaw. The first output is printed in full, the last lines name the suite;
+# AGAIN_MAX of them at most in a run, none in the soak. Programs in C, fuzzers, sanitizers and chaos have one try.
 # Reads: OUT (folder of the outputs), RESULTS (a file of this run: a line "passed failed skipped ms name" of each suite, whichever lane it
 # ran in), LOW=yes (a lane that leaves the cores to the others). Sets: LAST_MS (of the last suite of this lane).
 
 LOW=${LOW:-no}
+AGAIN_MAX=${AGAIN_MAX:-3}
 LAST_MS=0
 RUNNING=   # process group of the suite that runs now in this lane
 LANES=()   # processes of the lanes that this one began
@@ -105,12 +109,46 @@ record() { # record <name> <passed> <failed> <began> <output> [why]
             echo "ok      $line"
         else
             echo "FAILED  $line"
-            echo "-------- output of $1"
-            cat "$5"
-            echo "-------- end of $1"
+            show "$1" "$5"
         fi
     ) 8>>"$RESULTS.lock"
 }
+show() { # show <name> <output>
+    echo "-------- output of $1"
+    cat "$2"
+    echo "-------- end of $1"
+}
+
+# put_off <name> <seconds> <file> <began> <output>: this one is played again; false when it may not be.
+put_off() {
+    (
+        flock 8
+        [ "$(cat "$RESULTS.again" "$RESULTS.unsure" 2>/dev/null | wc -l)" -lt "$AGAIN_MAX" ] || exit 1
+        echo "$2 $3 $1" >>"$RESULTS.again"
+        echo "UNSURE  $1: failed after $(seconds $(($(now_ms) - $4))); once more when no other suite runs"
+        show "$1" "$5" | sed 's/^/| /'
+    ) 8>>"$RESULTS.lock"
+}
+
+# Those that were put off, one after the other. No other suite may run.
+again() {
+    local limit file name
+    [ -s "$RESULTS.again" ] || return 0
+    stage "once more, alone"
+    cat "$RESULTS.again" >>"$RESULTS.unsure"
+    mv "$RESULTS.again" "$RESULTS.now"
+    while read -r limit file name; do play_again; done <"$RESULTS.now"
+    rm -f "$RESULTS.now"
+    stage_end
+}
+play_again() {
+    local SECOND=yes seed
+    seed=$(sed -n 's/^✖ .*(TEST_SEED=\([0-9]*\)).*/\1/p' "$(output_of "$name").log" | head -n 1)
+    [ -z "$seed" ] || local -x TEST_SEED=$seed # a property is played with the seed that failed
+    node_suite "$name" "$limit" "$file"
+}
+
+output_of() { echo "$OUT/$(echo "$1" | tr ' /' '__')"; } # output_of <name>: of a suite, without its ending
 
 sum() { awk -v field="$1" '{ sum += $field } END { print sum + 0 }' "$RESULTS"; } # sum <field of RESULTS>
 passed_count() { sum 1; }
@@ -120,7 +158,7 @@ failed_count() { sum 2; }
 step() {
     local name=$1 limit=$2 began output status=0 skipped=0
     shift 2
-    began=$(now_ms) output=$OUT/$(echo "$name" | tr ' /' '__').log
+    began=$(now_ms) output=$(output_of "$name").log
     run_group "$limit" "$output" "$@" || status=$?
     if [ "$status" = 0 ]; then
         record "$name" 1 0 "$began" "$output"
@@ -135,7 +173,7 @@ step() {
 suite() {
     local name=$1 limit=$2 began output status=0 count passed failed why= skipped=0
     shift 2
-    began=$(now_ms) output=$OUT/$(echo "$name" | tr ' /' '__').log
+    began=$(now_ms) output=$(output_of "$name").log
     run_group "$limit" "$output" "$@" || status=$?
     if [ "${DEFER:-no}" = yes ] && grep -aq 'is not set: start the stores' "$output"; then
         return 2
@@ -145,10 +183,10 @@ suite() {
     judge
 }
 
-# node_suite <name> <seconds> <file>
+# node_suite <name> <seconds> <file>: with SECOND=yes it is the second time.
 node_suite() {
     local name=$1 limit=$2 file=$3 began output tap status=0 passed failed cancelled skipped why= count
-    began=$(now_ms) output=$OUT/$(echo "$name" | tr ' /' '__').log tap=$OUT/$(echo "$name" | tr ' /' '__').tap
+    began=$(now_ms) output=$(output_of "$name").log tap=$(output_of "$name").tap
     rm -f "$tap"
     # Without --test: there a file without any test would count as one that passed.
     run_group "$limit" "$output" node --test-reporter=spec --test-reporter-destination=stdout \
@@ -157,6 +195,7 @@ node_suite() {
     count=$passed
     [ "${skipped:-0}" = 0 ] || why="$skipped skipped"
     [ -z "$passed" ] || failed=$((failed + ${cancelled:-0}))
+    [ "${SECOND:-no}" = no ] && { [ -z "$count" ] || [ "$failed" != 0 ] || [ "$status" != 0 ]; } && put_off "$name" "$limit" "$file" "$began" "$output" && return
     judge
 }
 tap_count() { sed -n "s/^# $1 \([0-9]*\)$/\1/p" "$tap" 2>/dev/null | tail -n 1; }
@@ -181,6 +220,10 @@ total() { # the last line; false when anything failed
     if [ "$failed" != 0 ]; then
         echo "failed suites:"
         awk '$2 > 0' "$RESULTS" | cut -d' ' -f5- | sed 's|^|    |'
+    fi
+    if [ -s "$RESULTS.unsure" ]; then
+        echo "suites that failed at first and were played once more (their first output stands above):"
+        cut -d' ' -f3- "$RESULTS.unsure" | sed 's|^|    |'
     fi
     [ "$skipped" = 0 ] || echo "$skipped tests were skipped"
     [ $((passed + failed)) != 0 ] || failed=1
