@@ -181,7 +181,7 @@ const struct field MESSAGE_WISH_FIELDS[] = {
     FIELD_TEXT(struct message_wish, kind, .one_of = MESSAGE_WISH_KINDS),
     FIELD_TEXT(struct message_wish, content, .max = CONTENT_MAX),
     FIELD_UUID(struct message_wish, file_id),
-    FIELD_I64(struct message_wish, reply_to, .min = 1, .max = INT64_MAX),
+    FIELD_I64(struct message_wish, reply_to, .min = 1, .max = SEQ_MAX),
     {0},
 };
 const struct field EDIT_WISH_FIELDS[] = {
@@ -189,7 +189,7 @@ const struct field EDIT_WISH_FIELDS[] = {
     {0},
 };
 const struct field READ_WISH_FIELDS[] = {
-    FIELD_I64(struct read_wish, seq, .required = true, .min = 0, .max = INT64_MAX),
+    FIELD_I64(struct read_wish, seq, .required = true, .min = 0, .max = SEQ_MAX),
     {0},
 };
 

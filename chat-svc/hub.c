@@ -276,9 +276,12 @@ void hub_release(struct hub **hub)
     h->flow.stopping = true;
     (void)pthread_cond_broadcast(&h->flow.room);
     (void)pthread_mutex_unlock(&h->flow.lock);
-    typing_release(&h->typing);
-    door_shut(&h->door); /* verdicts that come from now on find nobody */
+    typing_stop(h->typing);
+    if (h->door)
+        door_close(h->door);
     ws_server_release(&h->server);
+    typing_release(&h->typing); /* sockets asked it and the door until now */
+    door_release(&h->door);
     desk_release(&h->desk);
     signals_release(&h->signals);
     free_what_is_left(h);

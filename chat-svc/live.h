@@ -49,6 +49,8 @@ enum {
     SENDS_A_SECOND = 20, /* of a user */
     SENDS_BURST = 40,
     RECENT_ENDED = 1024,
+    RECENT_RELATED = 1024,
+    RELATED_MS = 30000, /* longer than the tables are behind the topic: a partition finds a new owner in 10 s */
     CLOSE_ENDED = 4401,
     CLOSE_SILENT = 4408,
     CLOSE_BROKEN = 1002,
@@ -97,7 +99,8 @@ struct hub_sub {
     struct told **kept;           /* while it loads */
     uint16_t kept_count;
     uint8_t target, ack;
-    bool manual, loading, again;
+    bool manual, loading, again, live; /* live: it was loaded once */
+    uint64_t load;                     /* the look-up that it waits for */
     struct acks *acks;
     char *receipt; /* of its SUBSCRIBE, until it is loaded */
 };
@@ -106,6 +109,7 @@ struct hub_member {
     struct hub_member *user_next, *room_next;
     struct hub_user *user;
     struct hub_room *room;
+    int64_t rev; /* of the room, when the seat was seen: what is older says nothing of it */
     bool unread_dirty;
 };
 
@@ -116,7 +120,7 @@ struct hub_room {
     struct hub_sub *subs;
     struct hub_member *members;
     bool mark_dirty;
-    int64_t marked_ms;
+    int64_t marked_ms, members_rev; /* of the last event heard that changed who is in it or what it is */
     struct hub_room *mark_next;
 };
 
@@ -214,6 +218,12 @@ struct hub {
         char reason[32];
     } ended[RECENT_ENDED]; /* a ring: sockets that were opening meanwhile */
     uint32_t ended_count;
+    struct relation_news {
+        struct uuid a, b;
+        bool friends;
+        int64_t heard_ms;
+    } related[RECENT_RELATED]; /* a ring: what the tables may not hold yet when somebody is loaded */
+    uint64_t related_count;
     struct { /* between the listener and the loop */
         pthread_mutex_t lock;
         pthread_cond_t room;
@@ -255,6 +265,7 @@ void on_subscribe(struct hub_session *session, const struct stomp_frame *frame);
 void on_unsubscribe(struct hub_session *session, const struct stomp_frame *frame);
 void on_ack(struct hub_session *session, const struct stomp_frame *frame, bool good);
 void sub_end(struct hub_sub *sub);
+void sub_leave(struct hub_sub *sub); /* with the receipt that is still owed */
 /* Catches up; events that come meanwhile are kept. False: the desk is full. */
 bool sub_load(struct hub_sub *sub, int64_t after, int64_t rev);
 void sub_reload(struct hub_sub *sub); /* after a gap */
@@ -271,7 +282,8 @@ void transaction_free(struct transaction **transaction);
 bool hub_expect(struct hub *hub, struct hub_session *session, const char *receipt, const char *client_id,
                 char corr[PENDING_CORR_BYTES], struct err *err);
 struct hub_door *door_open(struct hub *hub);
-void door_shut(struct hub_door **door);
+void door_close(struct hub_door *door); /* verdicts that come from now on find nobody */
+void door_release(struct hub_door **door);
 
 /* ---- live_fan.c ---- */
 void fan_event(struct hub *hub, struct chat_event *event);
@@ -298,7 +310,8 @@ void room_rest(struct hub *hub, struct hub_room *room);
 void user_load(struct hub *hub, struct hub_user *user); /* for one more subscription to its events */
 void user_unload(struct hub *hub, struct hub_user *user);
 struct hub_member *seat_find(const struct hub_user *user, const struct hub_room *room);
-void seat_add(struct hub *hub, struct hub_user *user, struct hub_room *room);
+/* rev: of the room, when this was so. */
+void seat_add(struct hub *hub, struct hub_user *user, struct hub_room *room, int64_t rev);
 void seat_remove(struct hub *hub, struct hub_user *user, struct hub_room *room);
 void hear_presence_on_loop(void *app, void *payload);
 void hear_relation_on_loop(void *app, void *payload);
@@ -311,6 +324,7 @@ void market_watch_release(struct market_watch **watch);
 
 /* ---- live_typing.c ---- */
 struct typing *typing_open(struct hub *hub, const char *redis_url, struct err *err);
+void typing_stop(struct typing *typing); /* nothing comes from Redis any more */
 void typing_release(struct typing **typing);
 void on_typing(struct hub_session *session, const char *room_id);
 

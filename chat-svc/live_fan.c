@@ -262,12 +262,13 @@ static void they_joined(struct hub *hub, const struct chat_event *event)
 {
     for (size_t i = 0; i < event->user_ids.count; i++) {
         struct hub_user *user = known_user(hub, event->user_ids.items[i]);
-        if (!user || !user->event_subs)
+        if (!user)
             continue;
-        if (user->state == USER_LOADING)
-            user->stale = true;
+        user->stale = user->stale || user->state == USER_LOADING;
+        if (!user->event_subs)
+            continue;
         if (user->state == USER_LOADED)
-            seat_add(hub, user, room_get(hub, event->room_id, true));
+            seat_add(hub, user, room_get(hub, event->room_id, true), event->rev);
         AUTO_STR body = {0};
         put_room_event(&body, event_kind_name(event->kind), event);
         user_tell(hub, user, &body);
@@ -281,12 +282,15 @@ static void they_left(struct hub *hub, const struct chat_event *event)
         struct hub_room *room = room_get(hub, event->room_id, false);
         if (!user)
             continue;
+        const struct hub_member *seat = room ? seat_find(user, room) : NULL;
+        if (seat && seat->rev > event->rev)
+            continue; /* and came back since: this one comes a second time, or late */
         user->stale = user->stale || user->state == USER_LOADING;
         for (struct hub_sub *sub = room ? room->subs : NULL, *next; sub; sub = next) {
             next = sub->room_next;
             const bool last = !next; /* the room may go with its last subscription */
-            if (sub->session->user == user)
-                sub_end(sub);
+            if (sub->session->user == user && sub->rev <= event->rev)
+                sub_leave(sub);
             if (last)
                 break;
         }
@@ -337,6 +341,22 @@ static void tell_members(struct hub *hub, const struct chat_event *event, struct
         user_tell(hub, member->user, &body);
 }
 
+static void change_members(struct hub *hub, const struct chat_event *event)
+{
+    struct hub_room *room = room_get(hub, event->room_id, false);
+    if (event->kind == EVENT_CREATED || event->kind == EVENT_JOINED)
+        they_joined(hub, event);
+    else if (event->kind == EVENT_LEFT)
+        they_left(hub, event);
+    else if (room && event->kind == EVENT_ROOM)
+        tell_members(hub, event, room);
+    else
+        return;
+    room = room_get(hub, event->room_id, false); /* it may have come or gone with them */
+    if (room)
+        room->members_rev = event->rev;
+}
+
 void fan_event(struct hub *hub, struct chat_event *event)
 {
     metric_add(hub->m_events, 1);
@@ -347,14 +367,10 @@ void fan_event(struct hub *hub, struct chat_event *event)
             sub_give(sub, told);
         told_let_go(&told);
     }
-    if (event->kind == EVENT_CREATED || event->kind == EVENT_JOINED)
-        they_joined(hub, event);
-    else if (event->kind == EVENT_LEFT)
-        they_left(hub, event);
-    else if (room && event->kind == EVENT_MESSAGE)
+    if (room && event->kind == EVENT_MESSAGE)
         count_message(event, room);
     else if (room && event->kind == EVENT_READ)
         count_reads(hub, event, room);
-    else if (room && event->kind == EVENT_ROOM)
-        tell_members(hub, event, room);
+    else if (!room || event->rev > room->members_rev) /* an owner's last batch may come again, hours later */
+        change_members(hub, event);
 }

@@ -165,6 +165,7 @@ static void done_unread(void *app, struct desk_job *job, bool alive)
             user->unread_asking = false;
             if (unread->good)
                 user_tell(hub, user, &body);
+            user_rest(hub, user); /* its last socket may have gone meanwhile */
         }
     }
     arena_release(&unread->arena);

@@ -44,12 +44,18 @@ static void door_let_go(struct hub_door *door) /* locked; unlocks */
     }
 }
 
-void door_shut(struct hub_door **door)
+void door_close(struct hub_door *door)
+{
+    (void)pthread_mutex_lock(&door->lock);
+    door->hub = NULL;
+    (void)pthread_mutex_unlock(&door->lock);
+}
+
+void door_release(struct hub_door **door)
 {
     if (!*door)
         return;
     (void)pthread_mutex_lock(&(*door)->lock);
-    (*door)->hub = NULL;
     door_let_go(*door);
     *door = NULL;
 }
@@ -352,6 +358,13 @@ void on_abort(struct hub_session *session, const struct stomp_frame *frame)
     struct transaction **transaction = transaction_of(session, frame);
     if (!transaction)
         return;
+    for (size_t i = 0; i < (*transaction)->count; i++) { /* each that waits for a receipt hears that none comes */
+        const struct held_send *held = &(*transaction)->sends[i];
+        struct err err = {0};
+        err_set(&err, &ERR_CONFLICT, "its transaction was aborted");
+        if (held->receipt)
+            session_refuse(session, &err, held->receipt, NULL, held->destination, NULL);
+    }
     transaction_free(transaction);
     session_receipt(session, stomp_header(frame, "receipt"), 0, NULL);
 }

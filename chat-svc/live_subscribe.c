@@ -140,6 +140,7 @@ struct load_job {
     struct err err;
     bool good;
     int64_t after, rev;
+    uint64_t number;
     char room_id[UUID_TEXT_BYTES], user_id[UUID_TEXT_BYTES];
     char sub_id[ID_MAX + 1];
 };
@@ -200,6 +201,7 @@ static void replay(struct hub_sub *sub, const struct catch_up *caught)
 static void loaded(struct hub *hub, struct hub_sub *sub, const struct catch_up *caught)
 {
     sub->loading = false;
+    sub->live = true;
     sub->room->kind = caught->kind;
     replay(sub, caught);
     sub->rev = caught->rev;
@@ -224,21 +226,31 @@ static void loaded(struct hub *hub, struct hub_sub *sub, const struct catch_up *
     metric_add(hub->m_loads, 1);
 }
 
+static void not_loaded(struct hub_sub *sub, const struct load_job *load)
+{
+    struct hub_session *session = sub->session;
+    if (sub->live && load->err.problem != &ERR_NOT_FOUND) {
+        /* It lived, and a gap can't be closed now: nobody may go on without knowing that something is missing. */
+        session_fail(session, 1013, NULL, load->err.problem->code, "come again and say what you have");
+        return;
+    }
+    char destination[64];
+    (void)snprintf(destination, sizeof destination, "/topic/rooms.%s", load->room_id);
+    session_refuse(session, &load->err, sub->receipt, NULL, destination, load->sub_id);
+    sub_end(sub);
+}
+
 static void done_load(void *app, struct desk_job *job, bool alive)
 {
     struct load_job *load = (struct load_job *)(void *)job;
     if (alive) {
         struct hub_session *session = load->session;
         struct hub_sub *sub = session->state == SESSION_READY ? sub_find(session, load->sub_id) : NULL;
-        if (sub && sub->loading && sub->room && strcmp(sub->room->id, load->room_id) == 0) {
-            if (load->good) {
+        if (sub && sub->loading && sub->load == load->number) { /* not one that has the id since */
+            if (load->good)
                 loaded(app, sub, &load->caught);
-            } else {
-                char destination[64];
-                (void)snprintf(destination, sizeof destination, "/topic/rooms.%s", load->room_id);
-                session_refuse(session, &load->err, sub->receipt, NULL, destination, load->sub_id);
-                sub_end(sub);
-            }
+            else
+                not_loaded(sub, load);
         }
         session_let_go(session);
     }
@@ -262,6 +274,7 @@ bool sub_load(struct hub_sub *sub, int64_t after, int64_t rev)
     memcpy(load->user_id, session->user->id, sizeof load->user_id);
     (void)snprintf(load->sub_id, sizeof load->sub_id, "%s", sub->shape->id);
     sub->loading = true;
+    load->number = sub->load = ++hub->serial;
     if (desk_ask(hub->desk, &load->job)) {
         session_hold(session);
         return true;
@@ -383,6 +396,13 @@ void on_subscribe(struct hub_session *session, const struct stomp_frame *frame)
     }
 }
 
+/* One that still loads was asked for and ends here: its receipt goes before. It says nothing of the room. */
+void sub_leave(struct hub_sub *sub)
+{
+    session_receipt(sub->session, sub->receipt, 0, NULL);
+    sub_end(sub);
+}
+
 void on_unsubscribe(struct hub_session *session, const struct stomp_frame *frame)
 {
     const char *id = stomp_header(frame, "id");
@@ -394,9 +414,7 @@ void on_unsubscribe(struct hub_session *session, const struct stomp_frame *frame
     }
     struct hub_sub *sub = sub_find(session, id);
     if (sub) {
-        /* One that still loads was asked for and ends here: whoever waits for its receipt waits for nothing else. It says nothing of the room. */
-        session_receipt(session, sub->receipt, 0, NULL);
-        sub_end(sub);
+        sub_leave(sub);
     }
     session_receipt(session, stomp_header(frame, "receipt"), 0, NULL);
 }

@@ -112,6 +112,8 @@ static void take(struct typing *typing, const redisReply *reply)
         if (!uuid_parse(part, &id))
             return;
     }
+    if (!hub_keeps_up(typing->hub)) /* the first that may be left out */
+        return;
     char *copy = mem_text(text);
     if (!ws_post(typing->hub->server, show_posted, copy))
         free(copy);
@@ -202,16 +204,22 @@ struct typing *typing_open(struct hub *hub, const char *redis_url, struct err *e
     return TAKE(typing);
 }
 
+void typing_stop(struct typing *typing)
+{
+    if (!typing || !typing->thread_runs)
+        return;
+    const uint64_t one = 1;
+    (void)!write(typing->stop_fd, &one, sizeof one);
+    (void)pthread_join(typing->thread, NULL);
+    typing->thread_runs = false;
+}
+
 void typing_release(struct typing **typing)
 {
     struct typing *t = *typing;
     if (!t)
         return;
-    if (t->thread_runs) {
-        const uint64_t one = 1;
-        (void)!write(t->stop_fd, &one, sizeof one);
-        (void)pthread_join(t->thread, NULL);
-    }
+    typing_stop(t);
     if (t->stop_fd >= 0)
         (void)close(t->stop_fd);
     free(t);

@@ -70,14 +70,18 @@ struct hub_member *seat_find(const struct hub_user *user, const struct hub_room 
     return NULL;
 }
 
-void seat_add(struct hub *hub, struct hub_user *user, struct hub_room *room)
+void seat_add(struct hub *hub, struct hub_user *user, struct hub_room *room, int64_t rev)
 {
     (void)hub;
-    if (seat_find(user, room))
+    struct hub_member *seat = seat_find(user, room);
+    if (seat) {
+        seat->rev = seat->rev > rev ? seat->rev : rev;
         return;
+    }
     struct hub_member *member = MEM_NEW(hub_member);
     member->user = user;
     member->room = room;
+    member->rev = rev;
     member->user_next = user->members;
     user->members = member;
     member->room_next = room->members;
@@ -213,6 +217,7 @@ void hear_presence_on_loop(void *app, void *payload)
     struct hub *hub = app;
     AUTO_FREE struct presence_news *news = payload;
     struct uuid id;
+    hub_flow_give(hub, 1);
     if (!uuid_parse(news->user_id, &id))
         return;
     const struct watched *watched = (const struct watched *)(const void *)id_map_get(&hub->watched, &id);
@@ -222,6 +227,16 @@ void hear_presence_on_loop(void *app, void *payload)
     presence_body(&body, news->user_id, &news->now);
     for (const struct watcher *watcher = watched->watchers; watcher; watcher = watcher->next)
         user_tell(hub, watcher->user, &body);
+}
+
+/* To the loop, which gives back what is taken here: none is lost when the loop is far behind, the listener waits. */
+static void post_news(struct hub *hub, void (*hear)(void *app, void *payload), void *news)
+{
+    hub_flow_take(hub, 1);
+    if (ws_post(hub->server, hear, news))
+        return;
+    hub_flow_give(hub, 1);
+    free(news);
 }
 
 void hub_hear_presence(void *payload, const struct kafka_batch *batch)
@@ -235,8 +250,7 @@ void hub_hear_presence(void *payload, const struct kafka_batch *batch)
             continue;
         struct presence_news *copy = MEM_NEW(presence_news);
         *copy = news;
-        if (!ws_post(app->hub->server, hear_presence_on_loop, copy))
-            free(copy);
+        post_news(app->hub, hear_presence_on_loop, copy);
     }
 }
 
@@ -262,6 +276,8 @@ static void run_user(void *app, struct desk_job *job)
     load->good = store_live_user(hub->app->db, load->arena, load->user_id, &load->live, &load->err);
 }
 
+static void relate_again(struct hub *hub, const struct hub_user *user);
+
 static void take_user(struct hub *hub, struct hub_user *user, const struct live_user *live)
 {
     for (size_t i = 0; i < live->room_count; i++) {
@@ -269,7 +285,7 @@ static void take_user(struct hub *hub, struct hub_user *user, const struct live_
         if (!room)
             continue;
         room->kind = live->rooms[i].kind;
-        seat_add(hub, user, room);
+        seat_add(hub, user, room, live->rooms[i].rev);
     }
     for (size_t i = 0; i < live->friend_count; i++) {
         struct uuid id;
@@ -278,6 +294,7 @@ static void take_user(struct hub *hub, struct hub_user *user, const struct live_
     }
     user->state = USER_LOADED;
     tell_online_friends(hub, user);
+    relate_again(hub, user);
 }
 
 static void forget(struct hub *hub, struct hub_user *user)
@@ -354,11 +371,6 @@ void user_unload(struct hub *hub, struct hub_user *user)
 
 /* ---- relations ---- */
 
-struct relation_news {
-    struct uuid a, b;
-    bool friends;
-};
-
 static void relate(struct hub *hub, const struct uuid *one, const struct uuid *other, bool friends)
 {
     struct hub_user *user = (struct hub_user *)(void *)id_map_get(&hub->users, one);
@@ -387,10 +399,29 @@ static void relate(struct hub *hub, const struct uuid *one, const struct uuid *o
     user_tell(hub, user, &body);
 }
 
+/* The tables are another consumer's work: what was heard a moment ago may not stand there yet. */
+static void relate_again(struct hub *hub, const struct hub_user *user)
+{
+    const int64_t since_ms = clock_monotonic_ms() - RELATED_MS;
+    const uint64_t end = hub->related_count;
+    for (uint64_t i = end > RECENT_RELATED ? end - RECENT_RELATED : 0; i < end; i++) {
+        const struct relation_news *news = &hub->related[i % RECENT_RELATED];
+        if (news->heard_ms < since_ms)
+            continue;
+        if (memcmp(&news->a, &user->node.id, sizeof news->a) == 0)
+            relate(hub, &news->a, &news->b, news->friends);
+        else if (memcmp(&news->b, &user->node.id, sizeof news->b) == 0)
+            relate(hub, &news->b, &news->a, news->friends);
+    }
+}
+
 void hear_relation_on_loop(void *app, void *payload)
 {
     struct hub *hub = app;
     AUTO_FREE struct relation_news *news = payload;
+    hub_flow_give(hub, 1);
+    news->heard_ms = clock_monotonic_ms();
+    hub->related[hub->related_count++ % RECENT_RELATED] = *news;
     relate(hub, &news->a, &news->b, news->friends);
     relate(hub, &news->b, &news->a, news->friends);
 }
@@ -410,9 +441,10 @@ void hub_hear_relations(void *payload, const struct kafka_batch *batch)
             continue;
         struct relation_news *news = MEM_NEW(relation_news);
         news->friends = relation_is_friendly(&relation);
-        if (!uuid_parse(relation.a, &news->a) || !uuid_parse(relation.b, &news->b) ||
-            !ws_post(app->hub->server, hear_relation_on_loop, news))
+        if (!uuid_parse(relation.a, &news->a) || !uuid_parse(relation.b, &news->b))
             free(news);
+        else
+            post_news(app->hub, hear_relation_on_loop, news);
     }
 }
 
@@ -455,6 +487,7 @@ void hear_ended_on_loop(void *app, void *payload)
     struct hub *hub = app;
     AUTO_FREE struct ended_news *news = payload;
     struct uuid user_id, sid;
+    hub_flow_give(hub, 1);
     if (!uuid_parse(news->user_id, &user_id) || !uuid_parse(news->sid, &sid))
         return;
     const uint32_t at = hub->ended_count++ % RECENT_ENDED;
@@ -485,7 +518,6 @@ void hub_hear_ended(void *payload, const struct kafka_batch *batch)
         (void)snprintf(news->user_id, sizeof news->user_id, "%s", end.user_id);
         (void)snprintf(news->sid, sizeof news->sid, "%s", end.sid);
         (void)snprintf(news->reason, sizeof news->reason, "%s", end.reason);
-        if (!ws_post(app->hub->server, hear_ended_on_loop, news))
-            free(news);
+        post_news(app->hub, hear_ended_on_loop, news);
     }
 }

@@ -73,6 +73,10 @@ bool shortcut_has(const struct shortcut *shortcut, const char *header)
 
 void shortcut_heard(struct shortcut *shortcut, const char *header)
 {
-    if (header && strcmp(header, shortcut->owed_header) == 0)
-        atomic_fetch_sub(&shortcut->owed, 1);
+    if (!header || strcmp(header, shortcut->owed_header) != 0)
+        return;
+    /* Doubles come too, and late ones after patience has ended: below nothing it would free the way for good. */
+    int64_t owed = atomic_load(&shortcut->owed);
+    while (owed > 0 && !atomic_compare_exchange_weak(&shortcut->owed, &owed, owed - 1))
+        continue;
 }

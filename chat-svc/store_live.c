@@ -5,7 +5,7 @@
 /* ---- at connect ---- */
 
 static const struct pg_statement LIVE_ROOMS = {"live_rooms",
-                                               "SELECT r.id, r.kind, r.last_seq, m.read_seq, m.muted, m.hidden FROM "
+                                               "SELECT r.id, r.kind, r.last_seq, m.read_seq, m.muted, m.hidden, r.rev FROM "
                                                "members m JOIN rooms r ON r.id = m.room_id WHERE m.user_id = $1"};
 static const struct pg_statement LIVE_FRIENDS = {
     "live_friends", "SELECT b FROM relations WHERE a = $1 AND friend AND blocked_by = '{}'"
@@ -27,6 +27,7 @@ static bool load_rooms(struct pg_pool *db, struct arena *arena, const char *user
             .read_seq = pg_i64(rows, row, 3),
             .muted = pg_bool(rows, row, 4),
             .hidden = pg_bool(rows, row, 5),
+            .rev = pg_i64(rows, row, 6),
         };
         (void)room_kind_parse(pg_text(rows, row, 1), &room->kind);
     }

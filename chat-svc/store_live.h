@@ -10,7 +10,7 @@
 struct live_room {
     const char *room_id;
     enum room_kind kind;
-    int64_t last_seq, read_seq;
+    int64_t last_seq, read_seq, rev;
     bool muted, hidden;
 };
 struct live_user {

@@ -250,7 +250,7 @@ static void tree_release(cJSON **tree)
 static bool read_seq(const cJSON *item, const char *name, int64_t *out)
 {
     const cJSON *value = cJSON_GetObjectItemCaseSensitive(item, name);
-    if (!cJSON_IsNumber(value) || value->valuedouble < 0 || value->valuedouble > 9007199254740991.0 ||
+    if (!cJSON_IsNumber(value) || value->valuedouble < 0 || value->valuedouble > (double)SEQ_MAX ||
         floor(value->valuedouble) != value->valuedouble)
         return false;
     *out = (int64_t)value->valuedouble;

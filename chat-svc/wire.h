@@ -16,6 +16,8 @@
 
 #include <stdint.h>
 
+#define SEQ_MAX INT64_C(9007199254740991) /* 2^53 - 1: what every reader of JSON holds exactly */
+
 enum {
     CONTENT_MAX = 4000,     /* code points of a message */
     OPEN_CONTENT_MAX = 200, /* in global and company rooms */

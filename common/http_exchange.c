@@ -67,7 +67,7 @@ static void exchange_give_back(struct http_server *server, struct http_exchange 
     exchange->peer = NULL;
     exchange->state = EXCHANGE_NEW;
     exchange->counted = exchange->working = exchange->reading = exchange->refused = exchange->declared =
-        exchange->again = exchange->answered = exchange->parked = false;
+        exchange->again = exchange->authorized = exchange->identified = exchange->answered = exchange->parked = false;
     exchange->first_run_ms = 0;
     exchange->discarded = 0;
     exchange->compiled = NULL;

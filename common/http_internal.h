@@ -133,6 +133,7 @@ struct http_exchange {
     bool refused;  /* err tells why; the body is not wanted */
     bool declared; /* a body was announced */
     bool again;    /* the handler called http_try_again */
+    bool authorized, identified; /* an earlier run was let in, and with an identity */
     int64_t due_ms, first_run_ms, arrived_us;
     struct pending_entry *awaited; /* what pending_begin made in this run */
     void (*forget)(struct pending_entry *awaited);

@@ -242,6 +242,18 @@ static void reset_reply(struct reply *reply)
     *reply = (struct reply){0};
 }
 
+/* Once: who was let in is answered, even when the token ends while the handler waits. What was asked for is done by
+ * then, and a refusal would say that it is not. */
+static bool authorized(struct http_exchange *exchange, struct err *err)
+{
+    if (exchange->authorized)
+        exchange->req.identity = exchange->identified ? &exchange->identity : NULL;
+    else
+        exchange->authorized = http_request_authorize(exchange, err);
+    exchange->identified = exchange->req.identity != NULL;
+    return exchange->authorized;
+}
+
 static bool run_handler(struct http_exchange *exchange)
 {
     struct request *req = &exchange->req;
@@ -257,7 +269,7 @@ static bool run_handler(struct http_exchange *exchange)
     exchange->again = false;
     bool ok = http_request_prepare(exchange, err);
     log_set_request(exchange->request_id, exchange->trace_id);
-    return ok && http_request_authorize(exchange, err) && req->route->handler(req, &exchange->reply, err);
+    return ok && authorized(exchange, err) && req->route->handler(req, &exchange->reply, err);
 }
 
 static void run(struct http_exchange *exchange)
@@ -266,7 +278,10 @@ static void run(struct http_exchange *exchange)
     if (!ok && exchange->again) {
         if (wait_again(exchange->server, exchange))
             return; /* not ours any more */
-        err_set_retry(&exchange->err, &ERR_OVERLOADED, 1, "Too many requests are waiting");
+        if (exchange->awaited || exchange->req.asked) /* something was sent on: this is no refusal of it */
+            err_set_retry(&exchange->err, &ERR_NOT_YET, 1, "This instance is stopping: ask again, or repeat it");
+        else
+            err_set_retry(&exchange->err, &ERR_OVERLOADED, 1, "Too many requests are waiting");
     }
     (void)end_pending(exchange); /* of a handler that asked and then failed */
     if (!ok && exchange->reply.stream)

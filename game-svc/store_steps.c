@@ -12,9 +12,9 @@ static const struct pg_statement DUE = {
     "step_due",
     "SELECT s.round_id, s.kind, s.number FROM steps s JOIN rounds r ON r.id = s.round_id WHERE s.at <= now() "
     "ORDER BY s.at, s.kind LIMIT 1 FOR NO KEY UPDATE OF r SKIP LOCKED"};
-/* Whether the step is still there is known only once the round's row is ours. */
+/* Whether the step is still there, and still due, is known only once the round's row is ours. */
 static const struct pg_statement TAKE = {
-    "step_take", "DELETE FROM steps WHERE round_id = $1::uuid AND kind = $2 AND number = $3 RETURNING " SQL_MS(
+    "step_take", "DELETE FROM steps WHERE round_id = $1::uuid AND kind = $2 AND number = $3 AND at <= clock_timestamp() RETURNING " SQL_MS(
                      "at") ", " SQL_MS("clock_timestamp()")};
 static const struct pg_statement ADD = {
     "step_add", "INSERT INTO steps (round_id, kind, number, at) SELECT $1::uuid, kind, number, to_timestamp(at / "

@@ -79,6 +79,8 @@ static bool open_market(struct owner *owner, struct holding *holding, const stru
                           &row.events_from, err) ||
         !store_open_market(owner->options.db, &row, &made, err))
         return false;
+    if (row.forgotten) /* a double of long ago */
+        return true;
     if (!made) /* a former owner came so far, or its offset was not committed */
         return market_load(owner, holding, &row, record->offset, market, err);
     *market = market_new(owner, &row);
@@ -102,9 +104,11 @@ bool holding_seek(struct owner *owner, struct holding *holding, const struct mar
     bool found;
     if (!store_find_market(owner->options.db, &command->market, &row, &found, err))
         return false;
-    if (found && row.partition == holding->partition)
+    /* A market of last week would be read from the log from its first command to now, while all others wait: whoever
+     * orders there gets no answer, which order-svc knows to be a refusal. */
+    if (found && !row.forgotten && row.partition == holding->partition)
         return market_load(owner, holding, &row, record->offset, market, err);
-    metric_add(owner->unknown, 1); /* never opened: there is nothing that it could change */
+    metric_add(owner->unknown, 1); /* never opened, or long closed: there is nothing that it could change */
     return true;
 }
 

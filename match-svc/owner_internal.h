@@ -39,6 +39,7 @@ struct market {
     const char *stopped;        /* why; NULL: it runs */
     /* snapshots */
     int64_t events_from;      /* no event after the book that it began with stands before, in market.events */
+    int64_t first_events;     /* no event of it at all does */
     uint64_t stored_commands; /* in the last one */
     int64_t stored_next;      /* and its command offset: where a replay begins */
     int64_t unstored_ms;      /* monotonic: since when there is something that is in none; 0: all is */
@@ -48,6 +49,7 @@ struct market {
     struct tail *tail;
     size_t tail_count, tail_room, tail_at;
     int64_t tail_seq; /* the last event in it */
+    bool tail_torn;   /* an event came that is not the next one */
 };
 
 struct holding { /* a partition of market.commands that is ours */

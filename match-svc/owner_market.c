@@ -13,7 +13,7 @@ struct market *market_new(struct owner *owner, const struct market_row *row)
     uuid_format(&row->id, market->name);
     market->partition = row->partition;
     market->next = market->stored_next = row->first_offset;
-    market->events_from = row->events_from;
+    market->events_from = market->first_events = row->events_from;
     market->used_ms = clock_monotonic_ms();
     market->depth = owner->options.depth ? depth_market_open(owner->options.depth, &market->id) : NULL;
     return market;

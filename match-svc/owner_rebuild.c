@@ -140,7 +140,7 @@ static void tail_take(const struct rebuild *rebuild, const struct kafka_record *
     (void)wire_take(&wire, 8);
     struct tail tail = {.first_seq = wire_count(&wire), .count = (uint32_t)wire_take(&wire, 4)};
     struct market *market = wire.bad ? NULL : find_rebuilt(rebuild, &id);
-    if (!market || market->stopped || tail.first_seq <= book_seq(market->book))
+    if (!market || market->stopped || market->tail_torn || tail.first_seq <= book_seq(market->book))
         return;
     tail.hash = hash_bytes(record->payload.bytes, record->payload.length);
     if (tail.first_seq <= market->tail_seq)
@@ -148,7 +148,7 @@ static void tail_take(const struct rebuild *rebuild, const struct kafka_record *
     else if (tail.first_seq == market->tail_seq + 1)
         tail_add(market, &tail);
     else
-        market_stop(market, "events_lost");
+        market->tail_torn = true;
 }
 
 static bool tail_take_batch(void *payload, const struct kafka_batch *batch, struct err *err)
@@ -166,16 +166,52 @@ static bool read_tail(struct rebuild *rebuild, int64_t from, struct err *err)
                       tail_take_batch, rebuild, err);
 }
 
+static size_t rebuilt(struct rebuild *rebuild, struct market ***markets)
+{
+    *markets = rebuild->only ? &rebuild->only : rebuild->holding->markets;
+    return rebuild->only ? 1 : rebuild->holding->count;
+}
+
+/* Everything that they told since their snapshots. A snapshot's place in market.events is where its owner saw the end;
+ * one who slept while another took over, and stored as it woke, saw an end behind the other's events. So a hole is
+ * believed only when all that the market ever told was read. */
+static bool read_tails(struct rebuild *rebuild, int64_t from, struct err *err)
+{
+    struct market **markets;
+    int64_t again = INT64_MAX;
+    if (!read_tail(rebuild, from, err))
+        return false;
+    const size_t count = rebuilt(rebuild, &markets);
+    for (size_t i = 0; i < count; i++) {
+        struct market *market = markets[i];
+        if (!market->tail_torn || market->first_events >= from)
+            continue;
+        log_event(LOG_WARN, "tail_torn", LOG_TEXT("market", market->name), LOG_I64("events_from", market->events_from),
+                  LOG_I64("first_events", market->first_events));
+        market->tail_torn = false;
+        market->tail_count = 0;
+        market->tail_seq = book_seq(market->book);
+        market->events_from = market->first_events;
+        again = market->first_events < again ? market->first_events : again;
+    }
+    if (again != INT64_MAX && !read_tail(rebuild, again, err)) /* the others see theirs twice, and compare */
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (markets[i]->tail_torn)
+            market_stop(markets[i], "events_lost");
+    return true;
+}
+
 /* ---- the commands once more ---- */
 
 /* Retention was faster: what begins before `first` can't be rebuilt. */
 static void stop_cut(struct rebuild *rebuild, int64_t first)
 {
-    for (size_t i = 0; i < rebuild->holding->count; i++) {
-        struct market *market = rebuild->holding->markets[i];
-        if ((!rebuild->only || market == rebuild->only) && market->next < first)
-            market_stop(market, "log_cut");
-    }
+    struct market **markets;
+    const size_t count = rebuilt(rebuild, &markets);
+    for (size_t i = 0; i < count; i++)
+        if (markets[i]->next < first)
+            market_stop(markets[i], "log_cut");
 }
 
 static bool replay_record(struct rebuild *rebuild, const struct kafka_record *record, struct err *err)
@@ -245,7 +281,7 @@ bool market_load(struct owner *owner, struct holding *holding, const struct mark
         return false;
     const int64_t seq = book_seq(market->book);
     struct rebuild rebuild = {.owner = owner, .holding = holding, .only = market};
-    if (!read_tail(&rebuild, market->events_from, err) || !replay(&rebuild, market->next, to, err)) {
+    if (!read_tails(&rebuild, market->events_from, err) || !replay(&rebuild, market->next, to, err)) {
         market_release(&market); /* what it told waits in the outputs: the same comes out again */
         return false;
     }
@@ -291,7 +327,7 @@ static bool rebuild_all(struct owner *owner, struct holding *holding, struct err
     }
     struct rebuild rebuild = {.owner = owner, .holding = holding};
     if (live) {
-        if (!read_tail(&rebuild, events_from, err) || !replay(&rebuild, from, end, err))
+        if (!read_tails(&rebuild, events_from, err) || !replay(&rebuild, from, end, err))
             return false;
         if (!rebuild.poison)
             holding->next = end;

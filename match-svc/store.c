@@ -4,7 +4,8 @@
 
 /* ---- markets ---- */
 
-#define MARKET_COLUMNS "id, partition, first_offset, events_from, orders_max, accounts_max, closed_at IS NOT NULL"
+#define MARKET_COLUMNS "id, partition, first_offset, events_from, orders_max, accounts_max, closed_at IS NOT NULL, " \
+                       "coalesce(closed_at < now() - interval '" CLOSED_FORGOTTEN_MINUTES " minutes', false)"
 
 static void take_market(const struct pg_result *result, int at, struct market_row *row)
 {
@@ -13,7 +14,8 @@ static void take_market(const struct pg_result *result, int at, struct market_ro
                                .events_from = pg_i64(result, at, 3),
                                .orders_max = pg_i64(result, at, 4),
                                .accounts_max = pg_i64(result, at, 5),
-                               .closed = pg_bool(result, at, 6)};
+                               .closed = pg_bool(result, at, 6),
+                               .forgotten = pg_bool(result, at, 7)};
     (void)uuid_parse(pg_text(result, at, 0), &row->id);
 }
 

@@ -12,7 +12,8 @@ struct market_row {
     int64_t first_offset; /* of its OPEN */
     int64_t events_from;  /* no event of it stands before, in market.events */
     int64_t orders_max, accounts_max;
-    bool closed; /* its last snapshot is stored */
+    bool closed;    /* its last snapshot is stored */
+    bool forgotten; /* closed so long ago that its snapshots go: nobody gets an answer from it any more */
 };
 
 /* Makes the row of a market that was opened now. When there is one already, *row becomes it, and *made is false. */
@@ -40,6 +41,8 @@ bool store_put_snapshot(struct pg_pool *db, const struct snapshot *snapshot, boo
 bool store_find_snapshot(struct pg_pool *db, const struct uuid *market, int64_t before, struct arena *arena,
                          struct snapshot *snapshot, bool *found, bool *whole, struct err *err);
 
+/* A market is forgotten before its snapshots are. */
+#define CLOSED_FORGOTTEN_MINUTES "50"
 enum { CLOSED_SNAPSHOT_HOURS = 1, CLOSED_MARKET_DAYS = 31 };
 
 /* What nobody will ask for: snapshots of markets that were closed hours ago (who comes so late has it replayed), rows

@@ -37,7 +37,7 @@ static bool reply_refusal(struct request *req, struct reply *reply, const struct
     problem_print(&reply->body, &refusal, req->korean, req->request_id);
     reply->body.length--; /* open again */
     json_text(&reply->body, "order_id", order_id);
-    if (verdict->reason == REASON_TOO_LARGE)
+    if (verdict->reason == REASON_TOO_LARGE && !verdict->repeated) /* a repeat does not know any more */
         json_i64(&reply->body, "max", verdict->limit);
     json_close(&reply->body, '}');
     return true;

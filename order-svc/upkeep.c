@@ -22,9 +22,10 @@ enum {
 
 /* A market that was never closed is forgotten, when nothing moves in it any more. */
 static const struct pg_statement OLDEST = {
-    "sweep_oldest", "SELECT id FROM markets WHERE opened_at < now() - make_interval(days => $1::int) AND (closed_at IS"
-                    " NULL OR closed_at < now() - make_interval(days => $1::int)) ORDER BY opened_at LIMIT 1 FOR UPDATE"
-                    " SKIP LOCKED"};
+    "sweep_oldest", "SELECT id FROM markets WHERE opened_at < now() - make_interval(days => $1::int) AND (closed_at <"
+                    " now() - make_interval(days => $1::int) OR (closed_at IS NULL AND NOT EXISTS (SELECT FROM"
+                    " companies c JOIN candles k ON k.company_id = c.id WHERE c.market_id = markets.id AND k.at >"
+                    " now() - make_interval(days => $1::int)))) ORDER BY opened_at LIMIT 1 FOR UPDATE SKIP LOCKED"};
 
 /* One after the other; a table is left when a portion of it finds nothing. The market's own rows go at last. */
 static const struct pg_statement PORTIONS[] = {

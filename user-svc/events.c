@@ -73,7 +73,8 @@ struct outbox_event event_notice(struct arena *arena, enum relation_notice notic
     json_close(&out, '}');
     json_close(&out, '}');
     json_text(&out, "dedupe_id", arena_printf(arena, "%s:%s:%s:%lld", kind, from->id, to, (long long)version));
-    json_text(&out, "locale", *to_locale ? to_locale : NULL);
+    if (*to_locale) /* not heard of yet: that of the account, when it is told */
+        json_text(&out, "locale", to_locale);
     return event_close(arena, &out, TOPIC_NOTIFY_REQUESTS, to, origin->request_id, origin->traceparent);
 }
 

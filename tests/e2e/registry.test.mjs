@@ -5,11 +5,12 @@ import { Api, request } from '../support/http.mjs';
 import { load } from '../support/load.mjs';
 import { crowd, logIn, newcomer, signUp } from '../support/people.mjs';
 import { registryOf, runService } from '../support/single.mjs';
-import { allReady, crash, crashStore, env, gateways, instances, isReady, redis, replaced, signal } from '../support/stack.mjs';
+import { allReady, crash, crashStore, env, gateways as addresses, instances, isReady, redis, replaced, signal } from '../support/stack.mjs';
 import { eventually, pause } from '../support/wait.mjs';
 
 const long = process.env.SOAK === '1';
-const doors = gateways();
+const doors = addresses();
+const gateways = instances('gateway');
 
 /** Clients that read and write through both gateways; `idempotent`: only what may be repeated. */
 async function traffic(t, clients, { idempotent }) {
@@ -101,8 +102,16 @@ test('[P-44] kill -9 of one user-svc under load: zero failed idempotent requests
   const running = await traffic(t, 24, { idempotent: true });
   await running.more(500);
   for (const instance of instances('user-svc')) {
+    const seen = (gateway) => registryOf(gateway, 'user-svc').then((list) => list.find((item) => item.instance === instance.name));
+    const before = await Promise.all(gateways.map(seen));
     await crash(instance);
     await running.more(500);
+    // It is back for its clients when the gateways have heard of it: only then may the other one go.
+    for (const [i, gateway] of gateways.entries())
+      await eventually(10000, async () => {
+        const item = await seen(gateway);
+        return item?.state === 'up' && item.started_at !== before[i].started_at;
+      }, `${gateway.name} sees ${instance.name} again`);
   }
   const { done, wrong } = await running.stop();
   assert.deepEqual(wrong, [], `of ${done} requests`);
