@@ -18,19 +18,31 @@ enum {
     DEAD_LETTER_RETENTION_HOURS = 30 * 24,
 };
 
-/* KAFKA_PARTITIONS_SESSIONS_ENDED=1 for sessions.ended: a small machine wants fewer. 0: a wrong value. */
-static int wanted_partitions(const struct topic *topic)
+/* The value of a setting; 0: a wrong one. */
+static int number_of(const char *value)
+{
+    char *end;
+    const long number = strtol(value, &end, 10);
+    return *end || number < 1 || number > PARTITIONS_MAX ? 0 : (int)number;
+}
+
+/* KAFKA_PARTITIONS_SESSIONS_ENDED=1 for sessions.ended alone, KAFKA_PARTITIONS for all that are spread. 0: a wrong value.
+ * *strict: a topic that is there must have as many. */
+static int wanted_partitions(const struct topic *topic, bool *strict)
 {
     char name[128];
     int length = snprintf(name, sizeof name, "KAFKA_PARTITIONS_%s", topic->name);
     for (int i = 0; i < length && i < (int)sizeof name - 1; i++)
         name[i] = isalnum((unsigned char)name[i]) ? (char)toupper((unsigned char)name[i]) : '_';
     const char *value = getenv(name);
-    if (!value || !*value)
+    *strict = true;
+    if (value && *value)
+        return number_of(value);
+    if (topic->partitions != TOPIC_SPREAD)
         return topic->partitions;
-    char *end;
-    long number = strtol(value, &end, 10);
-    return *end || number < 1 || number > PARTITIONS_MAX ? 0 : (int)number;
+    *strict = false;
+    value = getenv("KAFKA_PARTITIONS");
+    return value && *value ? number_of(value) : TOPIC_SPREAD_NORMALLY;
 }
 
 static const struct rd_kafka_metadata_topic *find_topic(const struct rd_kafka_metadata *all, const char *name)
@@ -136,11 +148,12 @@ static bool look(rd_kafka_t *client, const struct topic *topics, int64_t deadlin
     bool ok = *complete = true;
     for (size_t i = 0; ok && topics[i].name && i < TOPICS_MAX; i++) {
         const struct rd_kafka_metadata_topic *there = find_topic(all, topics[i].name);
-        int partitions = wanted_partitions(&topics[i]);
+        bool strict;
+        const int partitions = wanted_partitions(&topics[i], &strict);
         if (!partitions)
             ok = err_set(err, &ERR_BAD_INPUT, "the partition count set for topic %s is not a number of 1..%d",
                          topics[i].name, PARTITIONS_MAX);
-        else if (there && there->partition_cnt != partitions)
+        else if (there && strict && there->partition_cnt != partitions)
             ok = err_set(err, &ERR_INTERNAL, "topic %s has %d partitions, expected %d: keys must never move",
                          topics[i].name, there->partition_cnt, partitions);
         else if (!there)

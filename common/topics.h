@@ -9,7 +9,7 @@
 
 struct topic {
     const char *name;
-    int partitions;
+    int partitions;       /* TOPIC_SPREAD: as many as KAFKA_PARTITIONS says where it is made */
     int64_t retention_ms; /* of delete-policy topics */
     bool compacted;
     const char *key;
@@ -35,24 +35,28 @@ struct topic {
 
 #define HOURS_MS(n) ((int64_t)(n)*3600 * 1000)
 
+#define TOPIC_SPREAD 0
+/* More partitions: more instances share the work. Fewer: fewer requests, of which each costs the broker the same. */
+enum { TOPIC_SPREAD_NORMALLY = 6 };
+
 static const struct topic TOPICS[] = {
-    /* name                partitions retention       compacted key */
-    {TOPIC_ACCOUNTS, 6, 0, true, "user id", false, false},
-    {TOPIC_PROFILES, 6, 0, true, "user id", false, false},
-    {TOPIC_RELATIONS, 6, 0, true, "both user ids, smaller first, joined by ':'", false, false},
-    {TOPIC_SESSIONS_ENDED, 6, HOURS_MS(24), false, "user id", false, true},
-    {TOPIC_CHAT_INBOUND, 6, HOURS_MS(24 * 7), false, "room id", false, true},
-    {TOPIC_CHAT_EVENTS, 6, HOURS_MS(24 * 3), false, "room id", false, false},
-    {TOPIC_PRESENCE_SIGNALS, 6, HOURS_MS(1), false, "user id", false, true},
-    {TOPIC_PRESENCE_CHANGES, 6, 0, true, "user id", false, false},
-    {TOPIC_NOTIFY_REQUESTS, 6, HOURS_MS(24 * 7), false, "user id, or hash of an address", false, true},
-    {TOPIC_NOTIFY_SETTINGS, 6, 0, true, "user id", false, false},
-    {TOPIC_PUSH_REQUESTS, 6, HOURS_MS(24), false, "user id", false, true},
+    /* name        partitions    retention       compacted key */
+    {TOPIC_ACCOUNTS, TOPIC_SPREAD, 0, true, "user id", false, false},
+    {TOPIC_PROFILES, TOPIC_SPREAD, 0, true, "user id", false, false},
+    {TOPIC_RELATIONS, TOPIC_SPREAD, 0, true, "both user ids, smaller first, joined by ':'", false, false},
+    {TOPIC_SESSIONS_ENDED, TOPIC_SPREAD, HOURS_MS(24), false, "user id", false, true},
+    {TOPIC_CHAT_INBOUND, TOPIC_SPREAD, HOURS_MS(24 * 7), false, "room id", false, true},
+    {TOPIC_CHAT_EVENTS, TOPIC_SPREAD, HOURS_MS(24 * 3), false, "room id", false, false},
+    {TOPIC_PRESENCE_SIGNALS, TOPIC_SPREAD, HOURS_MS(1), false, "user id", false, true},
+    {TOPIC_PRESENCE_CHANGES, TOPIC_SPREAD, 0, true, "user id", false, false},
+    {TOPIC_NOTIFY_REQUESTS, TOPIC_SPREAD, HOURS_MS(24 * 7), false, "user id, or hash of an address", false, true},
+    {TOPIC_NOTIFY_SETTINGS, TOPIC_SPREAD, 0, true, "user id", false, false},
+    {TOPIC_PUSH_REQUESTS, TOPIC_SPREAD, HOURS_MS(24), false, "user id", false, true},
     /* As many partitions each: the events of a command stand in the partition of its number. */
-    {TOPIC_MARKET_COMMANDS, 6, HOURS_MS(24 * 30), false, "market id", true, false},
-    {TOPIC_MARKET_EVENTS, 6, HOURS_MS(24 * 30), false, "market id", false, false},
-    {TOPIC_MARKET_DEPTH, 6, 0, true, "company id", false, false},
-    {TOPIC_GAME_EVENTS, 6, HOURS_MS(24 * 30), false, "market id", false, true},
+    {TOPIC_MARKET_COMMANDS, TOPIC_SPREAD, HOURS_MS(24 * 30), false, "market id", true, false},
+    {TOPIC_MARKET_EVENTS, TOPIC_SPREAD, HOURS_MS(24 * 30), false, "market id", false, false},
+    {TOPIC_MARKET_DEPTH, TOPIC_SPREAD, 0, true, "company id", false, false},
+    {TOPIC_GAME_EVENTS, TOPIC_SPREAD, HOURS_MS(24 * 30), false, "market id", false, true},
     {NULL, 0, 0, false, NULL, false, false},
 };
 

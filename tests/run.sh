@@ -259,6 +259,7 @@ mode_all() {
     room_tests
     whole_stack 60
     [ "$ROOM" != fuzz ] || fuzzing 5
+    hurry
     join # what still computes
     tracing
     cleanup

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+/* Two instances of each service can share the work; each partition more is requests more, on a machine that has two cores. */
+#define PARTITIONS "2"
 enum { TOPICS_MAX = 64, ASK_MS = 5000, PAUSE_MS = 20, DEADLINE_MS = 10000 };
 
 /* The table, and <name>.dlq for those whose records may be put aside. */
@@ -58,6 +60,7 @@ int client_topics(void)
     static char names[TOPICS_MAX][KAFKA_TOPIC_NAME_MAX];
     const char *brokers = getenv("KAFKA_BROKERS");
     log_open("madang-supervise", "topics", LOG_WARN);
+    (void)setenv("KAFKA_PARTITIONS", PARTITIONS, 0);
     list_topics(wanted, names);
     const int64_t deadline_ms = now_ms() + DEADLINE_MS;
     while (brokers && now_ms() < deadline_ms) {

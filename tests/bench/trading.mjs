@@ -53,7 +53,7 @@ async function startGame(settings) {
   game = spawn(path.resolve(build, 'bin/game-svc'), [], {
     env: {
       PATH: process.env.PATH, GAME_DB_URL: env.GAME_DB_URL, REDIS_URL: env.REDIS_URL, KAFKA_BROKERS: env.KAFKA_BROKERS, AUTH_URL: instances('auth-svc')[0].url, INSTANCE: 'game-svc-bench', INSTANCE_SLOT: '1',
-      LISTEN: `127.0.0.1:${gamePorts.http}`, ADMIN_LISTEN: `127.0.0.1:${gamePorts.admin}`, DRAIN_SECONDS: '0', LOG_LEVEL: 'warn', PROFILE: 'bench', ...settings,
+      LISTEN: `127.0.0.1:${gamePorts.http}`, ADMIN_LISTEN: `127.0.0.1:${gamePorts.admin}`, DRAIN_SECONDS: '0', LOG_LEVEL: 'warn', PROFILE: 'bench', ...Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith('KAFKA_PARTITIONS'))), ...settings,
     },
     stdio: ['ignore', log, log],
   });

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import net from 'node:net';
 import { after, before, test } from 'node:test';
 import { request } from '../support/http.mjs';
+import { readBytes } from '../support/topics.mjs';
 import { eventually } from '../support/wait.mjs';
 import { ERRORS, Raw, connectRaw, room, to } from './stomp_kit.mjs';
 import { EVERYBODY, World, clientId, uuid } from './world.mjs';
@@ -129,6 +130,7 @@ test('[P-28] a transaction sends at COMMIT, and nothing after ABORT', async () =
   const raw = await open(it(), ann);
   const dm = await world.dm(ann, bob);
   await raw.subscribe(room(dm), 'd');
+  await raw.subscribe(ERRORS, 'err');
   const send = (content, transaction) => raw.send('SEND', { destination: to(dm), transaction, receipt: content }, JSON.stringify({ client_id: clientId(), content }));
   raw.send('BEGIN', { transaction: 't1' });
   raw.send('BEGIN', { transaction: 't2', receipt: 'b2' });
@@ -138,6 +140,7 @@ test('[P-28] a transaction sends at COMMIT, and nothing after ABORT', async () =
   send('second', 't1');
   raw.send('ABORT', { transaction: 't2', receipt: 'gone' });
   await raw.receipt('gone');
+  assert.equal((await raw.body(({ receipt }) => receipt === 'never')).code, 'conflict', 'who waits for its receipt hears that none comes');
   assert.equal(raw.messages('d').length, 0);
   raw.send('COMMIT', { transaction: 't1', receipt: 'done' });
   for (const id of ['done', 'first', 'second']) await raw.receipt(id);
@@ -229,6 +232,32 @@ test('[P-29] subscriptions: a bound, a second use of an id, and their end', asyn
   await raw.subscribe(room(EVERYBODY), 's0');
   raw.send('SUBSCRIBE', { id: 's0', destination: room(uuid()) });
   assert.equal((await raw.frame('ERROR')).headers.message, 'this subscription id is in use');
+});
+
+test('[P-29] an id that is used again while its first subscription loads gets what the second asked for', async () => {
+  const dm = await world.dm(ann, bob);
+  const raw = await open(it(), ann);
+  const seqs = [];
+  for (const content of ['a', 'b', 'c']) seqs.push((await ann.api.post(`/api/chat/rooms/${dm.id}/messages`, { client_id: clientId(), content })).json.seq);
+  for (let i = 0; i < 20; i++) {
+    raw.send('SUBSCRIBE', { id: `x${i}`, destination: room(dm) });
+    raw.send('UNSUBSCRIBE', { id: `x${i}` });
+    raw.send('SUBSCRIBE', { id: `x${i}`, destination: room(dm), after: seqs[0], receipt: `in${i}` });
+    await raw.receipt(`in${i}`);
+    assert.deepEqual(raw.messages(`x${i}`).map(({ content }) => content), ['b', 'c']);
+  }
+});
+
+test('[P-32][I10] a mark that no sequence reaches is refused at the door, by both ways', async () => {
+  const dm = await world.dm(ann, bob);
+  const raw = await open(it(), ann);
+  await raw.subscribe(ERRORS, 'err');
+  const reply = await request('PUT', `${it().url}/api/chat/rooms/${dm.id}/read`, { token: ann.token, body: '{"seq":9223372036854775807}', headers: { 'Content-Type': 'application/json' } });
+  assert.deepEqual([reply.status, reply.problem], [400, 'bad_input']);
+  raw.send('SEND', { destination: to(dm, 'read'), receipt: 'far' }, '{"seq":9223372036854775807}');
+  assert.equal((await raw.body(({ receipt }) => receipt === 'far')).code, 'bad_input');
+  assert.equal((await ann.api.put(`/api/chat/rooms/${dm.id}/read`, { seq: Number.MAX_SAFE_INTEGER })).status, 200, 'all that there is');
+  assert.deepEqual((await readBytes('chat.inbound.dlq')).filter(({ key }) => key === dm.id), []);
 });
 
 test('[P-29] a subscription that ends before it has loaded still has its receipt, before that of its end', async () => {

@@ -36,6 +36,31 @@ TEST(missing_topics_are_made_and_another_partition_count_is_refused, "")
     EXPECT(!kafka_ensure_topics(test_env("KAFKA_BROKERS"), (const char *const[]){"no.such.topic", NULL}, &err));
 }
 
+TEST(a_topic_that_is_spread_is_made_as_the_setting_says_and_stays_so, "")
+{
+    char name[64], variable[128];
+    struct err err = {0};
+    (void)snprintf(name, sizeof name, "t.spread.%d", (int)getpid());
+    (void)snprintf(variable, sizeof variable, "KAFKA_PARTITIONS_T_SPREAD_%d", (int)getpid());
+    (void)snprintf(test_topic_names[test_topic_count++], sizeof test_topic_names[0], "%s", name);
+    const struct topic table[] = {{.name = name, .partitions = TOPIC_SPREAD, .retention_ms = HOURS_MS(1)}, {0}};
+    AUTO_FREE char *before = getenv("KAFKA_PARTITIONS") ? strdup(getenv("KAFKA_PARTITIONS")) : NULL;
+    for (const char *const *made = (const char *const[]){"many", "2", "5", NULL}; *made; made++) {
+        setenv("KAFKA_PARTITIONS", *made, 1);
+        EXPECT(kafka_create_topics(test_env("KAFKA_BROKERS"), table, &err) == (**made != 'm'));
+        err_clear(&err);
+    }
+    setenv(variable, "2", 1); /* made with the first number that was one; the second found it there */
+    REQUIRE_OK(kafka_create_topics(test_env("KAFKA_BROKERS"), table, &err), &err);
+    setenv(variable, "5", 1);
+    EXPECT(!kafka_create_topics(test_env("KAFKA_BROKERS"), table, &err));
+    unsetenv(variable);
+    if (before)
+        setenv("KAFKA_PARTITIONS", before, 1);
+    else
+        unsetenv("KAFKA_PARTITIONS");
+}
+
 static void *make_topics(void *table)
 {
     struct err err = {0};

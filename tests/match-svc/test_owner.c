@@ -298,6 +298,41 @@ TEST(a_former_owner_that_wakes_tells_the_same_once_more, "I1 I2")
     EXPECT(world_is_straight(&world, NULL));
 }
 
+TEST(a_former_owner_that_stores_as_it_wakes_stops_no_market, "I1 I2")
+{
+    WORLD(world, "stores_late");
+    struct scene scene = scene_open(&world);
+    scene_play(&world, &scene, 100);
+    world_assign(&world);
+    REQUIRE(world_feed(&world));
+    world_flush(&world);
+    struct world next = world; /* another process takes over, and tells more */
+    next.outgoing = NULL;
+    next.app.owner = world_owner(&next);
+    world_assign(&next);
+    next.fed = world_end(&next, next.commands);
+    scene_play(&next, &scene, 50);
+    REQUIRE(world_feed(&next));
+    /* The former one wakes, hears that it has lost the partition, and stores what it had, with the end that it sees. */
+    owner_revoked(&world.app, world.commands, 0);
+    owner_release(&world.app.owner);
+    EXPECT_TEXT("1", test_sql("SELECT count(*) FROM snapshots"));
+    scene_play(&next, &scene, 50);
+    REQUIRE(world_feed(&next));
+    world.n = next.n;
+    owner_release(&next.app.owner); /* killed before it stored anything */
+    free(next.outgoing);
+    const int64_t told = world_end(&world, world.events);
+    world.app.owner = world_owner(&world);
+    world_assign(&world);
+    EXPECT_I64(0, world_markets("stopped"));
+    EXPECT_I64(told, world_end(&world, world.events)); /* all that was told was found */
+    world.fed = world_end(&world, world.commands);
+    scene_play(&world, &scene, 30);
+    REQUIRE(world_feed(&world));
+    EXPECT(world_is_straight(&world, NULL));
+}
+
 TEST(a_market_whose_events_come_out_differently_stops_alone, "I1 I3")
 {
     WORLD(world, "differ");
@@ -413,16 +448,24 @@ TEST(a_closed_market_is_stored_once_more_and_leaves_memory, "I9")
     EXPECT_I64(told + 1, world_end(&world, world.events));
     world_next_owner(&world); /* nothing lives: nothing is rebuilt */
     EXPECT_I64(0, world_markets("open") + world_markets("closed"));
-    (void)test_sql("UPDATE markets SET closed_at = now() - interval '2 hours'");
-    int64_t snapshots, markets;
-    REQUIRE_OK(store_sweep(world.db, &snapshots, &markets, &err), &err);
-    EXPECT_TEXT("0", test_sql("SELECT count(*) FROM snapshots"));
-    EXPECT_I64(0, markets);
+    (void)test_sql("UPDATE markets SET closed_at = now() - interval '30 minutes'; DELETE FROM snapshots");
     command = scene_place(&scene, world_id(), scene.people[1], false, SIDE_BUY, 500, 1);
     world_send(&world, &command);
     REQUIRE(world_feed(&world)); /* all of it replayed */
     EXPECT_I64(told + 2, world_end(&world, world.events));
     EXPECT(world_is_straight(&world, NULL));
+    (void)test_sql("UPDATE markets SET closed_at = now() - interval '2 hours'");
+    int64_t snapshots, markets;
+    REQUIRE_OK(store_sweep(world.db, &snapshots, &markets, &err), &err);
+    EXPECT_TEXT("0", test_sql("SELECT count(*) FROM snapshots"));
+    EXPECT_I64(0, markets);
+    world_next_owner(&world);
+    const int64_t unknown = world_metric("madang_match_commands_total", "unknown_market");
+    command = scene_place(&scene, world_id(), scene.people[1], false, SIDE_BUY, 500, 1);
+    world_send(&world, &command);
+    REQUIRE(world_feed(&world)); /* nobody reads the log of long ago for one order */
+    EXPECT_I64(unknown + 1, world_metric("madang_match_commands_total", "unknown_market"));
+    EXPECT_I64(told + 2, world_end(&world, world.events));
     (void)test_sql("UPDATE markets SET closed_at = now() - interval '40 days'");
     REQUIRE_OK(store_sweep(world.db, &snapshots, &markets, &err), &err);
     EXPECT_I64(1, markets);

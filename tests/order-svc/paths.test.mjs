@@ -1,6 +1,7 @@
 // How an order is answered: at once, later, twice, or not at all. Two instances of order-svc.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { Api } from '../support/http.mjs';
 import { readBytes } from '../support/topics.mjs';
 import { eventually } from '../support/wait.mjs';
 import { decodeCommand } from '../support/market.mjs';
@@ -146,6 +147,13 @@ describe('without an owner', () => {
       ann.api.delete('/api/orders', undefined, { headers: { Prefer: 'wait=1' } }),
     ]);
     assert.deepEqual(cancels.map(({ status }) => status), [202, 202, 202]);
+  });
+
+  test('[S-26][I5] a token that ends while its order waits: the order stands, and that is the answer', async () => {
+    const token = world.auth.token(ann, { iat: Math.floor(Date.now() / 1000) - 600, exp: Math.floor(Date.now() / 1000) - 6 }); // good for 10 s of leeway
+    const reply = await new Api(world.instances[0].url, token).post('/api/orders', round.order('buy', 5, 1), { headers: { Prefer: 'wait=8' } });
+    assert.deepEqual([reply.status, reply.json.status], [202, 'accepted'], reply.text);
+    assert.equal((await new Api(world.instances[0].url, token).get('/api/orders')).status, 401, 'it has ended');
   });
 
   test('[S-26] no worker waits: 300 orders without a verdict leave the other requests as fast as ever', async () => {

@@ -13,10 +13,11 @@ free_ports() {
     return 1
 }
 
-# make in front of the tests' stack. PROFILE=bench because all requests of the tests come from one address.
+# make in front of the tests' stack. PROFILE=bench because all requests of the tests come from one address; six partitions as in a cluster,
+# so that each of two or three instances has several.
 stack_make() {
     local base=$STACK_PORTS
-    env -u PG_URL -u REDIS_URL -u KAFKA_BROKERS RUN_DIR="$STACK_DIR" PROFILE=bench PG_PORT="$base" REDIS_PORT=$((base + 1)) \
+    env -u PG_URL -u REDIS_URL -u KAFKA_BROKERS RUN_DIR="$STACK_DIR" PROFILE=bench KAFKA_PARTITIONS="${KAFKA_PARTITIONS:-6}" PG_PORT="$base" REDIS_PORT=$((base + 1)) \
         KAFKA_PORT=$((base + 2)) KAFKA_CONTROLLER_PORT=$((base + 3)) GATEWAY_PORT=$((base + 10)) SERVICE_PORT_BASE=$((base + 100)) \
         ADMIN_PORT_BASE=$((base + 250)) make --no-print-directory "$@" 9>&-
 }

@@ -77,10 +77,20 @@ pool() {
 
 # Sessions are scheduled as groups: niceness of one process counts only inside its own.
 background() { # background <command...>
-    { echo 15 >/proc/self/autogroup; } 2>/dev/null
-    exec nice -n 15 "$@"
+    { echo 10 >/proc/self/autogroup; } 2>/dev/null
+    exec nice -n 10 "$@"
 }
 export -f background
+
+# Nothing else is left to wait for: what ran behind everything has the cores now. On a machine that others keep busy it had almost nothing.
+hurry() {
+    local leader
+    : >"$RESULTS.hurry"
+    for leader in $(cat "$RESULTS.low" 2>/dev/null); do
+        { echo 0 >"/proc/$leader/autogroup"; } 2>/dev/null
+        renice -n 0 -g "$leader" >/dev/null 2>&1 # only root may
+    done
+}
 
 # run_group <seconds> <output> <command...>: a program or function of ours, in a session of its own, so that nothing of it survives. Its
 # exit status; 124 after a time-out.
@@ -88,9 +98,10 @@ run_group() {
     local limit=$1 output=$2 status=0
     shift 2
     [ "$(type -t "$1")" != function ] || { export -f "${1?}" && set -- bash -c '"$@"' run "$@"; }
-    [ "$LOW" = no ] || set -- bash -c 'background "$@"' run "$@"
+    [ "$LOW" = no ] || [ -e "$RESULTS.hurry" ] || set -- bash -c 'background "$@"' run "$@"
     setsid timeout --foreground -k 10 "$limit" "$@" >"$output" 2>&1 </dev/null 9>&- &
     RUNNING=$!
+    [ "$LOW" = no ] || echo "$RUNNING" >>"$RESULTS.low"
     wait "$RUNNING" || status=$?
     kill -KILL -- "-$RUNNING" 2>/dev/null
     RUNNING=
