@@ -29,6 +29,7 @@ struct account {
     char locale[4];
     enum role role;
     bool email_verified, has_password, withdrawn;
+    bool owner_proved; /* the address is known to be of who holds the account */
     int64_t role_version, version, created_at_ms;
 };
 

@@ -72,7 +72,10 @@ bool api_confirm_code(struct request *req, struct reply *reply, struct err *err)
         return false;
     char proof[RANDOM_TEXT_BYTES];
     crypto_random_text(proof);
-    struct code_answer answer = {.purpose = purpose->name, .address = address, .gives_proof = purpose->gives_proof};
+    struct code_answer answer = {.purpose = purpose->name,
+                                 .address = address,
+                                 .by = req->identity ? req->identity->user_id : NULL,
+                                 .gives_proof = purpose->gives_proof};
     code_mac(&app->secret, purpose, address, code_digits(req->arena, body.code), answer.code_mac);
     crypto_sha256(proof, strlen(proof), answer.proof_hash);
     struct origin origin = origin_of(req);

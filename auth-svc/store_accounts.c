@@ -31,9 +31,9 @@ static bool insert_account(struct pg_tx *tx, const struct add *add, bool verifie
 {
     static const struct pg_statement INSERT = {
         "insert_account",
-        "INSERT INTO accounts AS a (id, email, email_folded, email_verified, handle, nickname, nickname_folded, name, "
+        "INSERT INTO accounts AS a (id, email, email_folded, email_verified, owner_proved, handle, nickname, nickname_folded, name, "
         "gender, birth_date, phone, phone_proved_at, password_hash, locale, role) VALUES ($1::uuid, $2, $3, "
-        "$4::boolean, $5, $6, $7, $8, $9, $10::date, $11::text, CASE WHEN $11::text IS NOT NULL THEN now() END, $12, "
+        "$4::boolean, $4::boolean, $5, $6, $7, $8, $9, $10::date, $11::text, CASE WHEN $11::text IS NOT NULL THEN now() END, $12, "
         "$13, $14) RETURNING " ACCOUNT_COLUMNS};
     const struct new_account *wish = add->wish;
     char id[UUID_TEXT_BYTES];
@@ -266,7 +266,7 @@ bool store_rename(const struct auth_app *app, const struct identity *who, const 
 static bool email_in_tx(struct pg_tx *tx, void *payload, struct err *err)
 {
     static const struct pg_statement CHANGE = {
-        "change_email", "UPDATE accounts AS a SET email = $2, email_folded = $2, email_verified = true, "
+        "change_email", "UPDATE accounts AS a SET email = $2, email_folded = $2, email_verified = true, owner_proved = true, "
                         "version = a.version + 1 WHERE a.id = $1::uuid RETURNING " ACCOUNT_COLUMNS};
     const struct change *change = payload;
     char address[EMAIL_MAX + 1];
@@ -323,20 +323,30 @@ bool store_change_password(const struct auth_app *app, const struct identity *wh
 
 static bool reset_in_tx(struct pg_tx *tx, void *payload, struct err *err)
 {
+    static const struct pg_statement LOCK = {
+        "lock_for_reset", "SELECT owner_proved FROM accounts WHERE email_folded = $1 FOR UPDATE"};
     static const struct pg_statement RESET = {
-        "reset_password", "UPDATE accounts AS a SET password_hash = $2, email_verified = true, version = a.version + 1 "
-                          "WHERE a.email_folded = $1 RETURNING " ACCOUNT_COLUMNS};
+        "reset_password",
+        "UPDATE accounts AS a SET password_hash = $2, email_verified = true, owner_proved = true, phone = CASE WHEN "
+        "a.owner_proved THEN a.phone END, phone_proved_at = CASE WHEN a.owner_proved THEN a.phone_proved_at END, "
+        "version = a.version + 1 WHERE a.email_folded = $1 RETURNING " ACCOUNT_COLUMNS};
     const struct change *change = payload;
     char address[EMAIL_MAX + 1];
     if (!tx_use_proof(tx, change->proof, "reset_password", address, err))
         return false;
+    AUTO(pg_result) held = pg_tx_query(tx, &LOCK, PARAMS(PG_TEXT(address)), err);
+    if (!held)
+        return false;
+    if (pg_rows(held) == 0) /* gone, or another address by now */
+        return err_set(err, &ERR_BAD_PROOF, "ask for a new code");
     AUTO(pg_result) rows = pg_tx_query(tx, &RESET, PARAMS(PG_TEXT(address), PG_TEXT(change->new_hash)), err);
     if (!rows)
         return false;
-    if (pg_rows(rows) == 0) /* gone, or another address by now */
-        return err_set(err, &ERR_BAD_PROOF, "ask for a new code");
     struct account account;
     row_account(rows, 0, &account);
+    /* Who had the account had never proved the address: the ways in that he made are not the owner's. */
+    if (!pg_bool(held, 0, 0) && !tx_forget_ways_in(tx, account.id, err))
+        return false;
     return tx_account_changed(change->app, tx, &account, change->origin, err) &&
            tx_end_all_sessions(change->app, tx, account.id, NULL, "password_changed", change->origin, err);
 }
@@ -376,7 +386,7 @@ static bool withdraw_in_tx(struct pg_tx *tx, void *payload, struct err *err)
 {
     static const struct pg_statement WITHDRAW = {
         "withdraw",
-        "UPDATE accounts AS a SET withdrawn_at = now(), email = NULL, email_folded = NULL, email_verified = false, "
+        "UPDATE accounts AS a SET withdrawn_at = now(), email = NULL, email_folded = NULL, email_verified = false, owner_proved = false, "
         "handle = NULL, nickname = NULL, nickname_folded = NULL, name = NULL, gender = NULL, birth_date = NULL, phone "
         "= NULL, phone_proved_at = NULL, role = 'user', role_version = a.role_version + 1, version = a.version + 1 "
         "WHERE a.id = $1::uuid RETURNING " ACCOUNT_COLUMNS};

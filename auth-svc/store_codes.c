@@ -147,9 +147,12 @@ static bool give_proof(struct pg_tx *tx, const struct confirm *confirm, struct e
 static bool mark_verified(struct pg_tx *tx, const struct confirm *confirm, struct err *err)
 {
     static const struct pg_statement MARK = {
-        "mark_verified", "UPDATE accounts AS a SET email_verified = true, version = a.version + 1 "
-                         "WHERE a.email_folded = $1 AND NOT a.email_verified RETURNING " ACCOUNT_COLUMNS};
-    AUTO(pg_result) rows = pg_tx_query(tx, &MARK, PARAMS(PG_TEXT(confirm->answer->address)), err);
+        "mark_verified",
+        "UPDATE accounts AS a SET email_verified = true, owner_proved = a.owner_proved OR coalesce(a.id = $2::uuid, "
+        "false), version = a.version + 1 WHERE a.email_folded = $1 AND (NOT a.email_verified OR (a.id = $2::uuid AND "
+        "NOT a.owner_proved)) RETURNING " ACCOUNT_COLUMNS};
+    AUTO(pg_result)
+    rows = pg_tx_query(tx, &MARK, PARAMS(PG_TEXT(confirm->answer->address), PG_TEXT(confirm->answer->by)), err);
     if (!rows)
         return false;
     if (pg_rows(rows) == 0)

@@ -62,7 +62,7 @@ static bool promote_in_tx(struct pg_tx *tx, void *payload, struct err *err)
 {
     static const struct pg_statement FIND = {
         "find_first_admin", "UPDATE accounts AS a SET version = a.version + 1 WHERE a.email_folded = lower($1) AND "
-                            "a.email_verified AND a.role IN ('user', 'tutor') AND NOT EXISTS (SELECT 1 FROM accounts "
+                            "a.owner_proved AND a.role IN ('user', 'tutor') AND NOT EXISTS (SELECT 1 FROM accounts "
                             "WHERE role = 'admin') RETURNING " ACCOUNT_COLUMNS};
     const struct auth_app *app = payload;
     AUTO(pg_result) rows = pg_tx_query(tx, &FIND, PARAMS(PG_TEXT(app->cfg->first_admin)), err);

@@ -18,6 +18,7 @@ void row_account(const struct pg_result *rows, int row, struct account *account)
     account->role_version = pg_i64(rows, row, 10);
     account->version = pg_i64(rows, row, 11);
     account->created_at_ms = pg_i64(rows, row, 12);
+    account->owner_proved = pg_bool(rows, row, 13);
 }
 
 bool tx_lock_account(struct pg_tx *tx, const char *user_id, struct account *account, char hash[PASSWORD_HASH_BYTES],
@@ -67,7 +68,7 @@ static bool name_first_admin(const struct auth_app *app, struct pg_tx *tx, struc
         "UPDATE accounts AS a SET role = 'admin', role_version = a.role_version + 1 WHERE a.id = $1::uuid AND NOT "
         "EXISTS (SELECT 1 FROM accounts WHERE role = 'admin') RETURNING " ACCOUNT_COLUMNS};
     bool named = *app->cfg->first_admin && strcasecmp(app->cfg->first_admin, account->email) == 0;
-    if (!named || !account->email_verified || account->role == ROLE_GUEST || account->role == ROLE_ADMIN ||
+    if (!named || !account->owner_proved || account->role == ROLE_GUEST || account->role == ROLE_ADMIN ||
         account->withdrawn)
         return true;
     AUTO(pg_result) rows = pg_tx_query(tx, &PROMOTE, PARAMS(PG_TEXT(account->id)), err);
@@ -83,6 +84,14 @@ bool tx_account_changed(const struct auth_app *app, struct pg_tx *tx, struct acc
                         const struct origin *origin, struct err *err)
 {
     return name_first_admin(app, tx, account, err) && event_account(tx, account, origin, err);
+}
+
+bool tx_forget_ways_in(struct pg_tx *tx, const char *user_id, struct err *err)
+{
+    static const struct pg_statement FORGET = {
+        "forget_ways_in", "WITH gone AS (DELETE FROM identities WHERE user_id = $1::uuid), going AS (DELETE FROM "
+                          "social_logins WHERE user_id = $1::uuid) DELETE FROM devices WHERE user_id = $1::uuid"};
+    return pg_tx_exec(tx, &FORGET, PARAMS(PG_TEXT(user_id)), NULL, err);
 }
 
 bool tx_use_proof(struct pg_tx *tx, const char *proof, const char *purpose, char address[EMAIL_MAX + 1],

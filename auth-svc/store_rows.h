@@ -11,8 +11,8 @@
 /* Of `accounts AS a`; row_account reads them, from column 0. */
 #define ACCOUNT_COLUMNS                                                                                                \
     "a.id, a.email, a.handle, a.nickname, a.phone, a.locale, a.role, a.email_verified, a.password_hash IS NOT NULL, "  \
-    "a.withdrawn_at IS NOT NULL, a.role_version, a.version, " SQL_MS("a.created_at")
-enum { ACCOUNT_COLUMN_COUNT = 13 };
+    "a.withdrawn_at IS NOT NULL, a.role_version, a.version, " SQL_MS("a.created_at") ", a.owner_proved"
+enum { ACCOUNT_COLUMN_COUNT = 14 };
 void row_account(const struct pg_result *rows, int row, struct account *account);
 
 #define COPY_TEXT(array, text) ((void)snprintf((array), sizeof(array), "%s", (text) ? (text) : ""))
@@ -32,6 +32,10 @@ bool tx_account_changed(const struct auth_app *app, struct pg_tx *tx, struct acc
 /* Uses up a proof for `purpose`; its address. bad_proof. */
 bool tx_use_proof(struct pg_tx *tx, const char *proof, const char *purpose, char address[EMAIL_MAX + 1],
                   struct err *err);
+
+/* Whoever waits behind an account whose owner has just come must not share it: its outside identities, log-ins of theirs
+ * under way, and known devices go. */
+bool tx_forget_ways_in(struct pg_tx *tx, const char *user_id, struct err *err);
 
 /* Ends the live sessions of a user but `keep` (NULL: none is kept). */
 bool tx_end_all_sessions(const struct auth_app *app, struct pg_tx *tx, const char *user_id, const char *keep,

@@ -62,7 +62,8 @@ bool store_social_exchange(const struct auth_app *app, const unsigned char code_
     static const struct pg_statement EXCHANGE = {
         "exchange_social",
         "UPDATE social_logins SET exchanged_at = now() WHERE code_hash = $1 AND exchanged_at IS NULL AND decided_at > "
-        "now() - make_interval(secs => $2::bigint) RETURNING user_id"};
+        "now() - make_interval(secs => $2::bigint) AND EXISTS (SELECT FROM identities i WHERE i.user_id = "
+        "social_logins.user_id AND i.provider = social_logins.provider) RETURNING user_id"};
     AUTO(pg_result)
     rows = pg_query(app->db, &EXCHANGE,
                     PARAMS(PG_BYTES(code_hash, SHA256_BYTES), PG_I64(app->cfg->social_code_seconds)), err);
@@ -105,17 +106,14 @@ static bool take_over(struct pg_tx *tx, const struct find *find, struct err *err
 {
     static const struct pg_statement CLEAR = {
         "take_over_account",
-        "UPDATE accounts AS a SET email_verified = true, password_hash = NULL, phone = NULL, phone_proved_at = NULL, "
-        "version = a.version + 1 WHERE a.id = $1::uuid RETURNING " ACCOUNT_COLUMNS};
-    static const struct pg_statement FORGET = {"forget_ways_in",
-                                               "WITH gone AS (DELETE FROM identities WHERE user_id = $1::uuid) DELETE "
-                                               "FROM devices WHERE user_id = $1::uuid"};
+        "UPDATE accounts AS a SET email_verified = true, owner_proved = true, password_hash = NULL, phone = NULL, "
+        "phone_proved_at = NULL, version = a.version + 1 WHERE a.id = $1::uuid RETURNING " ACCOUNT_COLUMNS};
     AUTO(pg_result) rows = pg_tx_query(tx, &CLEAR, PARAMS(PG_TEXT(find->user_id)), err);
     if (!rows)
         return false;
     struct account account;
     row_account(rows, 0, &account);
-    return pg_tx_exec(tx, &FORGET, PARAMS(PG_TEXT(find->user_id)), NULL, err) &&
+    return tx_forget_ways_in(tx, find->user_id, err) &&
            tx_account_changed(find->app, tx, &account, find->origin, err) &&
            tx_end_all_sessions(find->app, tx, find->user_id, NULL, "password_changed", find->origin, err);
 }
@@ -123,7 +121,7 @@ static bool take_over(struct pg_tx *tx, const struct find *find, struct err *err
 static bool link_by_email(struct pg_tx *tx, struct find *find, struct err *err)
 {
     static const struct pg_statement FIND = {
-        "find_linked", "SELECT id, email_verified FROM accounts WHERE email_folded = $1 FOR UPDATE"};
+        "find_linked", "SELECT id, owner_proved FROM accounts WHERE email_folded = $1 FOR UPDATE"};
     static const struct pg_statement LINK = {
         "link_identity", "INSERT INTO identities (provider, subject, user_id) VALUES ($1, $2, $3::uuid)"};
     const struct social_person *person = find->person;

@@ -15,6 +15,7 @@ struct chat_config {
     const char *ws_listen, *ws_advertise;
     int64_t ws_connections_max;
     int64_t ws_output_max;               /* bytes that may wait for a slow reader */
+    int64_t ws_gather_ms;                /* between two rounds of writing */
     int64_t connect_seconds;             /* to send CONNECT */
     int64_t ws_beat_ms;                  /* heart-beats that we offer and ask for */
     int64_t beat_seconds, lease_seconds; /* presence */

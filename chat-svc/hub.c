@@ -198,6 +198,7 @@ static bool parts_open(struct hub *hub, struct backend *backend, struct err *err
                                                        .output_max = (size_t)config->ws_output_max,
                                                        .connections_max = (int)config->ws_connections_max,
                                                        .ping_seconds = PING_SECONDS,
+                                                       .gather_ms = (int)config->ws_gather_ms,
                                                        .metrics_prefix = "madang_chat",
                                                        .app = hub,
                                                        .open = open_early,

@@ -238,6 +238,10 @@ struct token_verifier *backend_tokens(struct backend *backend)
 {
     return backend->tokens;
 }
+struct revoked *backend_revoked(struct backend *backend)
+{
+    return backend->revoked;
+}
 int backend_slot(const struct backend *backend)
 {
     return backend->slot;

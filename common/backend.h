@@ -44,6 +44,7 @@ struct kafka_producer *backend_producer(struct backend *backend);
 struct outbox_relay *backend_relay(struct backend *backend);
 struct keyset *backend_keys(struct backend *backend);
 struct token_verifier *backend_tokens(struct backend *backend); /* of access tokens: sockets check their own */
+struct revoked *backend_revoked(struct backend *backend);       /* lent: sessions that have ended, as auth-svc says */
 int backend_slot(const struct backend *backend);                /* INSTANCE_SLOT, or the lowest free one */
 
 /* Verifies and spends tickets of sockets and streams (ticket.h). Lent; made at the first call, NULL with err when that

@@ -47,6 +47,9 @@ bool kafka_send(struct kafka_producer *producer, const struct kafka_message *mes
 /* The offset behind the last record of a partition, asked from its leader now. */
 bool kafka_end_offset(struct kafka_producer *producer, const char *topic, int32_t partition, int timeout_ms,
                       int64_t *end, struct err *err);
+/* Of the first record that is kept. */
+bool kafka_begin_offset(struct kafka_producer *producer, const char *topic, int32_t partition, int timeout_ms,
+                        int64_t *begin, struct err *err);
 bool kafka_producer_ready(void *producer); /* metadata answered within the last seconds; a ready_check */
 
 /* Creates the topics of the table (topics.h) that are missing, with KAFKA_PARTITIONS_<TOPIC WITH _> partitions, or what

@@ -303,8 +303,8 @@ bool kafka_producer_ready(void *payload)
     return ok;
 }
 
-bool kafka_end_offset(struct kafka_producer *producer, const char *topic, int32_t partition, int timeout_ms,
-                      int64_t *end, struct err *err)
+static bool ask_offset(struct kafka_producer *producer, const char *topic, int32_t partition, int64_t which,
+                       int timeout_ms, int64_t *offset, struct err *err)
 {
     struct client *client = client_enter(producer, err);
     if (!client)
@@ -312,15 +312,27 @@ bool kafka_end_offset(struct kafka_producer *producer, const char *topic, int32_
     /* rd_kafka_query_watermark_offsets() does not keep to its time while a broker stands still; this one does. */
     rd_kafka_topic_partition_list_t *asked = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_t *place = rd_kafka_topic_partition_list_add(asked, topic, partition);
-    place->offset = RD_KAFKA_OFFSET_END;
+    place->offset = which;
     rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(client->rk, asked, timeout_ms);
     if (!code)
         code = place->err;
     if (!code)
-        *end = place->offset;
+        *offset = place->offset;
     rd_kafka_topic_partition_list_destroy(asked);
     client_leave(producer, client, !code);
-    return !code || kafka_failed(err, "end offset", code);
+    return !code || kafka_failed(err, "offset", code);
+}
+
+bool kafka_end_offset(struct kafka_producer *producer, const char *topic, int32_t partition, int timeout_ms,
+                      int64_t *end, struct err *err)
+{
+    return ask_offset(producer, topic, partition, RD_KAFKA_OFFSET_END, timeout_ms, end, err);
+}
+
+bool kafka_begin_offset(struct kafka_producer *producer, const char *topic, int32_t partition, int timeout_ms,
+                        int64_t *begin, struct err *err)
+{
+    return ask_offset(producer, topic, partition, RD_KAFKA_OFFSET_BEGINNING, timeout_ms, begin, err);
 }
 
 /* ---- sending

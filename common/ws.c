@@ -260,18 +260,23 @@ static void on_flush_later(struct ev_loop *loop, ev_timer *watcher, int events)
     (void)loop, (void)watcher, (void)events; /* only wakes the loop: before_wait flushes */
 }
 
-/* Before the loop waits: all that this turn queued leaves now. When the last round of writing took long (many sockets),
- * the next begins only after a pause of the same length, at most FLUSH_HOLD_US: what comes in between shares its write.
- */
+/* When the last round of writing took long (many sockets), the next begins only after a pause of the same length, at most
+ * FLUSH_HOLD_US, or gather_ms, if that is more: what comes in between shares its write. */
+static int64_t pause_us(const struct ws_server *server)
+{
+    const int64_t took_us = server->flush_took_us < FLUSH_HOLD_US ? server->flush_took_us : FLUSH_HOLD_US;
+    const int64_t gather_us = (int64_t)server->options.gather_ms * 1000;
+    return took_us > gather_us ? took_us : gather_us;
+}
+
+/* Before the loop waits: all that this turn queued leaves now, or when the pause is over. */
 static void before_wait(struct ev_loop *loop, ev_prepare *watcher, int events)
 {
     (void)events;
     struct ws_server *server = watcher->data;
     if (server->dirty) {
         const int64_t now_us = clock_monotonic_us();
-        const int64_t left_us = server->flushed_us +
-                                (server->flush_took_us < FLUSH_HOLD_US ? server->flush_took_us : FLUSH_HOLD_US) -
-                                now_us;
+        const int64_t left_us = server->flushed_us + pause_us(server) - now_us;
         if (left_us > 500) {
             if (!ev_is_active(&server->flush_later)) {
                 ev_timer_set(&server->flush_later, (double)left_us / 1e6, 0);

@@ -42,6 +42,7 @@ struct ws_options {
     const char *const *subprotocols; /* NULL-ended, best first; may be NULL */
     size_t message_max, output_max;
     int connections_max, ping_seconds;
+    int gather_ms; /* at least so long from one round of writing to the next; 0: as soon as there is something */
     const char *metrics_prefix;
     void *app;
     /* The upgrade was asked for. False refuses it: the HTTP status of err is answered (401, 403, 429, 503) before any

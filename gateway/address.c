@@ -32,8 +32,12 @@ bool address_parse(struct view text, struct address *address)
         return false;
     memcpy(copy, text.bytes, text.length);
     copy[text.length] = '\0';
-    memcpy(address->bytes, MAPPED, sizeof MAPPED);
-    return inet_pton(AF_INET, copy, address->bytes + 12) == 1 || inet_pton(AF_INET6, copy, address->bytes) == 1;
+    struct address parsed;
+    memcpy(parsed.bytes, MAPPED, sizeof MAPPED);
+    if (inet_pton(AF_INET, copy, parsed.bytes + 12) != 1 && inet_pton(AF_INET6, copy, parsed.bytes) != 1)
+        return false;
+    *address = parsed;
+    return true;
 }
 
 bool address_is_v4(const struct address *address)

@@ -89,11 +89,20 @@ static bool request_id_valid(struct view id)
     return true;
 }
 
+/* Of several lines the last: a proxy that adds a line of its own adds it behind what the client sent. */
+static const struct http1_header *last_chain(const struct http1_headers *headers)
+{
+    for (size_t i = headers->first[HEADER_FORWARDED_FOR] ? headers->count : 0; i-- > 0;)
+        if (headers->list[i].id == HEADER_FORWARDED_FOR)
+            return &headers->list[i];
+    return NULL;
+}
+
 /* The last address in X-Forwarded-For that is none of our proxies. */
 static void believe_forwarded(struct exchange *x)
 {
     const struct networks *trusted = &x->loop->gateway->trusted;
-    const struct http1_header *chain = http1_header(&x->loop->request.headers, HEADER_FORWARDED_FOR);
+    const struct http1_header *chain = last_chain(&x->loop->request.headers);
     struct address address = x->client->address;
     const char *at = chain ? chain->value.bytes + chain->value.length : NULL;
     while (chain && at > chain->value.bytes && networks_have(trusted, &address)) {
@@ -153,22 +162,18 @@ bool forward_passes(const struct http1_headers *headers, const struct http1_head
     return !headers->first[HEADER_CONNECTION] || !http1_connection_names(headers, header->name);
 }
 
-/* The chain of addresses: what a trusted proxy wrote, then whom we see. */
+/* One address: whom we believe to be the client. Services know us, not the proxies in front of us: of a chain they would
+ * take the nearest of those for everybody's address. */
 static void write_forwarded(struct exchange *x, struct writer *out)
 {
     const struct http1_headers *headers = &x->loop->request.headers;
-    const struct http1_header *chain = x->proxied ? http1_header(headers, HEADER_FORWARDED_FOR) : NULL;
     const struct http1_header *scheme = x->proxied ? http1_header(headers, HEADER_FORWARDED_PROTO) : NULL;
     bool https = scheme ? view_equals_nocase(scheme->value, VIEW("https")) : x->client->tls != NULL;
     WRITE_LITERAL(out, "X-Forwarded-For: ");
-    if (chain) {
-        write_view(out, chain->value);
-        WRITE_LITERAL(out, ", ");
-    }
-    write_text(out, x->client->address_text);
+    write_text(out, x->address);
     WRITE_LITERAL(out, "\r\nX-Forwarded-Proto: ");
     write_text(out, https ? "https" : "http");
-    /* RFC 7239: the one whom we believe to be the client */
+    /* RFC 7239 */
     bool v4 = address_is_v4(&x->peer);
     write_text(out, v4 ? "\r\nForwarded: for=" : "\r\nForwarded: for=\"[");
     write_text(out, x->address);
@@ -197,8 +202,7 @@ bool forward_request(struct exchange *x, struct err *err)
 {
     const struct http1_request *request = &x->loop->request;
     const struct http1_headers *headers = &request->headers;
-    const struct http1_header *chain = http1_header(headers, HEADER_FORWARDED_FOR);
-    size_t room = request->head_length + 768 + (x->proxied && chain ? chain->value.length : 0);
+    const size_t room = request->head_length + 768;
     struct buffer *buffer = x->request = buffer_take(&x->loop->buffers, room);
     struct writer out = {buffer->bytes, buffer->bytes + buffer->capacity, false};
     write_text(&out, HTTP1_METHOD_NAMES[request->method]);

@@ -66,7 +66,10 @@ void exchange_begin(struct client *client, struct view rest)
     describe(x);
     forward_identify(x);
     struct err err;
-    if (!guard_admit(x, &err) || (x->route && !forward_request(x, &err)))
+    const bool admitted = guard_admit(x, &err);
+    if ((x->method == HTTP1_POST || x->method == HTTP1_PATCH) && !x->user_id[0])
+        x->idempotent = false; /* services keep keys of people only: of nobody's a repeat is done twice */
+    if (!admitted || (x->route && !forward_request(x, &err)))
         exchange_refuse(x, &err);
     else if (!guard_answer(x) && !cache_answer(x))
         exchange_send_on(x);
@@ -120,9 +123,19 @@ static void add(struct exchange *x, const void *bytes, size_t length)
     buffer_add(&x->loop->buffers, &x->request, bytes, length);
 }
 
+/* A service that has begun to answer before the body's end: no second answer fits into it. */
+static bool cut_answer(struct exchange *x)
+{
+    if (x->response_started)
+        x->client->broken = true;
+    return x->response_started;
+}
+
 static bool refuse_body(struct exchange *x, enum http1_fault fault)
 {
     struct err err;
+    if (cut_answer(x))
+        return false;
     err_set(&err, &ERR_BAD_REQUEST, "%s", http1_fault_words(fault));
     loop_stats_add(x->loop, STAT_BAD_REQUESTS);
     x->keep_alive = false;
@@ -133,6 +146,8 @@ static bool refuse_body(struct exchange *x, enum http1_fault fault)
 static bool refuse_large(struct exchange *x)
 {
     struct err err;
+    if (cut_answer(x))
+        return false;
     err_set(&err, &ERR_TOO_LARGE, "at most %lld bytes are taken here", (long long)x->route->body_max);
     x->keep_alive = false;
     exchange_refuse(x, &err);

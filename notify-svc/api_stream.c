@@ -57,6 +57,10 @@ static bool by_cookie(struct request *req, const char *ticket, struct caller *ca
         if (strcmp(claimed, caller->session_id) != 0)
             return false;
     }
+    /* As a token: auth-svc's list is there sooner than the event that ends the row. */
+    struct uuid session;
+    if (!uuid_parse(caller->session_id, &session) || revoked_session(app->revoked, &session))
+        return err_set(err, &ERR_SESSION_ENDED, "the session has ended");
     return store_stream_session_find(app->db, caller->session_id, caller->user_id, err);
 }
 

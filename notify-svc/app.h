@@ -14,6 +14,7 @@ struct notify_app {
     struct pg_pool *db;
     struct redis *redis;
     struct ticket_gate *tickets;
+    struct revoked *revoked; /* sessions that have ended */
     unsigned char cookie_key[COOKIE_KEY_BYTES];
     bool cookie_secure;
     struct hub *hub;           /* open event streams */

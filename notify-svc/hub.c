@@ -8,6 +8,8 @@
 
 /* ---- users ---- */
 
+enum { STREAMS_PER_USER = 20 }; /* as the gateway's STREAMS_PER_USER */
+
 static size_t bucket_of(const char *id)
 {
     uint64_t hash = 14695981039346656037u; /* FNV-1a */
@@ -154,12 +156,24 @@ void hub_end_session(struct hub *hub, const char *user_id, const char *session_i
 
 /* ---- opening ---- */
 
-static bool may_open(const struct hub *hub, const struct uuid *session, struct err *err)
+static size_t streams_of(struct hub *hub, const char *user_id)
+{
+    const struct hub_user *user = hub_find_user(hub, user_id);
+    size_t count = 0;
+    for (const struct stream *stream = user ? user->streams : NULL; stream; stream = stream->next)
+        count++;
+    return count;
+}
+
+static bool may_open(struct hub *hub, const char *user_id, const struct uuid *session, struct err *err)
 {
     if (hub->draining || hub->stop)
         return err_set_retry(err, &ERR_UNAVAILABLE, 1, "this instance is stopping");
     if (hub->stream_count >= (size_t)hub->options.streams_max)
         return err_set_retry(err, &ERR_OVERLOADED, 5, "too many streams are open");
+    /* The gateway counts those whom it knows; who comes with the stream's cookie it does not. */
+    if (streams_of(hub, user_id) >= STREAMS_PER_USER)
+        return err_set_retry(err, &ERR_RATE_LIMITED, 5, "at most %d streams at once", STREAMS_PER_USER);
     return !ended_lately(hub, session) || err_set(err, &ERR_SESSION_ENDED, "the session has ended");
 }
 
@@ -176,7 +190,7 @@ struct http_stream *hub_open(struct hub *hub, const char *user_id, const char *s
         return NULL;
     }
     (void)pthread_mutex_lock(&hub->lock);
-    const bool good = may_open(hub, &stream->session, err);
+    const bool good = may_open(hub, user_id, &stream->session, err);
     if (good) {
         stream->out = http_stream_new(STREAM_CAP_BYTES, stream_ended, stream);
         stream->number = ++hub->last_number;

@@ -71,6 +71,7 @@ static bool run(void *settings, struct err *err)
         return false;
     app.db = backend_db(backend);
     app.redis = backend_redis(backend);
+    app.revoked = backend_revoked(backend);
     app.tickets = backend_tickets(backend, err);
     return app.tickets && store_stream_key(app.db, app.cookie_key, err) && serve(&app, backend, err);
 }

@@ -113,7 +113,8 @@ bool slack_wait_turn(struct slack *slack, const char *key, struct outcome *outco
 void slack_hold(struct slack *slack, const char *key, const struct outcome *outcome)
 {
     int64_t wait_ms = outcome->retry_after_ms > 0 ? outcome->retry_after_ms : HOLD_MS;
-    slack_pace_hold(slack->pace, key, clock_monotonic_ms() + wait_ms);
+    const int64_t now_ms = clock_monotonic_ms();
+    slack_pace_hold(slack->pace, key, now_ms, now_ms + wait_ms);
 }
 
 /* A channel's turn was waited for already. */

@@ -69,10 +69,10 @@ bool slack_pace_take(struct slack_pace *pace, const char *key, int64_t now_ms, i
     return taken;
 }
 
-void slack_pace_hold(struct slack_pace *pace, const char *key, int64_t until_ms)
+void slack_pace_hold(struct slack_pace *pace, const char *key, int64_t now_ms, int64_t until_ms)
 {
     (void)pthread_mutex_lock(&pace->lock);
-    struct turn *turn = find(pace, hash(key), 0);
+    struct turn *turn = find(pace, hash(key), now_ms);
     if (turn && turn->next_ms < until_ms)
         turn->next_ms = until_ms;
     (void)pthread_mutex_unlock(&pace->lock);

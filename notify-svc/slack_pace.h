@@ -17,7 +17,7 @@ void slack_pace_release(struct slack_pace **pace);
  * taken, and *wait_ms says when to ask again. */
 bool slack_pace_take(struct slack_pace *pace, const char *key, int64_t now_ms, int64_t patience_ms, int64_t *wait_ms);
 /* Nobody's turn before `until_ms`. */
-void slack_pace_hold(struct slack_pace *pace, const char *key, int64_t until_ms);
+void slack_pace_hold(struct slack_pace *pace, const char *key, int64_t now_ms, int64_t until_ms);
 /* How long the key is still held; 0 when it is not. Takes no turn. */
 int64_t slack_pace_held_ms(struct slack_pace *pace, const char *key, int64_t now_ms);
 

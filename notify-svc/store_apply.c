@@ -15,9 +15,10 @@ static const struct pg_statement MAKE_INBOXES = {
 /* In order of id: two batches with the same people never wait for each other in a circle. */
 static const struct pg_statement LOCK_INBOXES = {
     "lock_inboxes", "SELECT user_id FROM inboxes WHERE user_id = ANY ($1::uuid[]) ORDER BY user_id FOR UPDATE"};
+/* Held: who withdraws meanwhile does so after this batch, and then everything of his goes. */
 static const struct pg_statement FIND_ACCOUNTS = {
     "find_accounts",
-    "SELECT user_id, locale, withdrawn FROM accounts WHERE user_id = ANY ($1::uuid[]) ORDER BY user_id"};
+    "SELECT user_id, locale, withdrawn FROM accounts WHERE user_id = ANY ($1::uuid[]) ORDER BY user_id FOR SHARE"};
 static const struct pg_statement FIND_CHOICES = {
     "find_choices", "SELECT user_id, kind, named, wanted FROM choices WHERE user_id = ANY ($1::uuid[])"
                     " AND kind = ANY ($2::text[]) ORDER BY user_id"};

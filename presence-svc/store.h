@@ -24,7 +24,9 @@ struct sweep_work {
     int32_t partition;
     int64_t now_ms;     /* whose time was over then ... */
     int64_t end_offset; /* ... when the signals up to here are applied; otherwise nothing happens */
+    int64_t begin_offset; /* what stood before it is not kept any more: no beat can be in it */
     int64_t extra_ms;   /* leases of open connections last so much longer */
+    bool behind;        /* out: they are not, so nothing happened */
     size_t looked;      /* out: at so many people */
     size_t went;        /* out: so many are offline now */
 };

@@ -247,11 +247,14 @@ static bool sweep(struct pg_tx *tx, void *payload, struct err *err)
     const struct sweep_run *run = payload;
     struct sweep_work *work = run->work;
     work->looked = work->went = 0;
+    work->behind = false;
     AUTO(pg_result)
     applied = pg_tx_query(tx, &LOCK_PARTITION, PARAMS(PG_TEXT(TOPIC_PRESENCE_SIGNALS), PG_I64(work->partition)), err);
     if (!applied)
         return false;
-    if (!pg_rows(applied) || pg_i64(applied, 0, 0) < work->end_offset)
+    const int64_t next = pg_rows(applied) ? pg_i64(applied, 0, 0) : -1;
+    work->behind = next < 0 || (next < work->begin_offset ? work->begin_offset : next) < work->end_offset;
+    if (work->behind)
         return true; /* a beat may stand in what is not applied yet */
     AUTO(pg_result)
     due = pg_tx_query(tx, &TAKE_DUE, PARAMS(PG_I64(work->partition), PG_I64(work->now_ms), PG_I64(SWEEP_MAX)), err);

@@ -58,12 +58,20 @@ static bool sweep_partition(struct sweep *sweep, int32_t partition, int64_t now_
     work.extra_ms = clock_monotonic_ms() < sweep->extra_until_ms ? sweep->extra_ms : 0;
     if (!kafka_end_offset(sweep->app->producer, TOPIC_PRESENCE_SIGNALS, partition, END_WAIT_MS, &work.end_offset, err))
         return false;
-    do {
+    for (bool asked = false;;) {
         arena_reset(sweep->arena);
         if (!store_sweep(sweep->app->db, sweep->arena, &work, err))
             return false;
         metric_add(sweep->went, (int64_t)work.went);
-    } while (work.looked == SWEEP_MAX && !service_stopping());
+        if (work.behind && !asked) { /* by what Kafka has dropped, perhaps: after a long absence of ours */
+            asked = true;
+            if (!kafka_begin_offset(sweep->app->producer, TOPIC_PRESENCE_SIGNALS, partition, END_WAIT_MS,
+                                    &work.begin_offset, err))
+                return false;
+        } else if (work.looked < SWEEP_MAX || service_stopping()) {
+            break;
+        }
+    }
     if (!work.looked)
         metric_add(sweep->behind, 1);
     return true;

@@ -93,7 +93,7 @@ struct finished {
     int channel; /* of the wire; for the caller */
     bool sink;   /* it goes to the table sink instead of a provider */
 };
-/* Writes what became of them, removes dead devices (unless they have another address by now), slows slow ones. What
+/* Writes what became of them, removes dead devices and slows slow ones (unless they have another address by now). What
  * another slot has claimed meanwhile stays as it is. */
 bool store_finish(struct pg_pool *db, int slot, const struct finished *items, size_t count, struct err *err);
 /* At start: what an earlier process of this slot had in hand is due at once. */

@@ -25,7 +25,7 @@ static const struct pg_statement CLAIM = {
     " UPDATE sends s SET attempts = s.attempts + 1, claimed_by = $3, next_at = now() + $4::bigint * interval '1 second'"
     " FROM due WHERE s.id = due.id RETURNING s.id, s.request_id, s.user_id, s.device, s.attempts, s.collapse_key)"
     " SELECT t.id, t.device, t.attempts, CASE"
-    "   WHEN d.id IS NULL THEN 'device_gone'"
+    "   WHEN d.id IS NULL OR (d.p256dh IS NULL) <> ($1 = 'fcm') THEN 'device_gone'" /* or it is of the other kind now */
     "   WHEN p.withdrawn THEN 'withdrawn'"
     "   WHEN r.expires_at <= now() THEN 'expired'"
     "   WHEN f.chat_off AND r.source = 'chat' THEN 'switched_off'"
@@ -58,8 +58,8 @@ static const struct pg_statement REMOVE_DEAD = {
 static const struct pg_statement SLOW_DOWN = {
     "push_slow_down",
     "UPDATE devices d SET slow_until = now() + n.delay * interval '1 ms'"
-    " FROM (SELECT id, max(delay) AS delay FROM unnest($1::bigint[], $2::bigint[]) AS n (id, delay) GROUP BY id) n"
-    " WHERE d.id = n.id"};
+    " FROM (SELECT id, hash, max(delay) AS delay FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS n (id, delay, "
+    "hash) GROUP BY id, hash) n WHERE d.id = n.id AND d.address_hash = decode(n.hash, 'hex')"};
 static const struct pg_statement FILL_SINK = {
     "push_fill_sink", "INSERT INTO sink (send_id, user_id, device_id, platform, title, body, data)"
                       " SELECT s.id, s.user_id, d.device_id, d.platform, r.title, r.body, r.data FROM sends s"
@@ -177,7 +177,8 @@ static bool change_devices(struct pg_tx *tx, const struct finish_work *work, str
     int64_t *dead = arena_alloc(work->arena, work->count * sizeof *dead),
             *slow = arena_alloc(work->arena, work->count * sizeof *slow);
     int64_t *delays = arena_alloc(work->arena, work->count * sizeof *delays);
-    const char **hashes = arena_alloc(work->arena, work->count * sizeof *hashes);
+    const char **hashes = arena_alloc(work->arena, work->count * sizeof *hashes),
+               **slow_hashes = arena_alloc(work->arena, work->count * sizeof *slow_hashes);
     size_t dead_count = 0, slow_count = 0;
     for (size_t i = 0; i < work->count; i++) {
         const struct finished *item = &work->items[i];
@@ -186,13 +187,16 @@ static bool change_devices(struct pg_tx *tx, const struct finish_work *work, str
             hashes[dead_count++] = item->address_hash;
         } else if (item->outcome.slow_device) {
             slow[slow_count] = item->device;
+            slow_hashes[slow_count] = item->address_hash;
             delays[slow_count++] = item->outcome.delay_ms;
         }
     }
     return (!dead_count ||
             pg_tx_exec(tx, &REMOVE_DEAD, PARAMS(PG_I64S(dead, dead_count), PG_TEXTS(hashes, dead_count)), NULL, err)) &&
            (!slow_count ||
-            pg_tx_exec(tx, &SLOW_DOWN, PARAMS(PG_I64S(slow, slow_count), PG_I64S(delays, slow_count)), NULL, err));
+            pg_tx_exec(tx, &SLOW_DOWN,
+                       PARAMS(PG_I64S(slow, slow_count), PG_I64S(delays, slow_count), PG_TEXTS(slow_hashes, slow_count)),
+                       NULL, err));
 }
 
 static bool fill_sink(struct pg_tx *tx, const struct finish_work *work, struct err *err)

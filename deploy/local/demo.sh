@@ -48,7 +48,7 @@ code_of() {
     "$BUILD/bin/madang-inbox" "$1" | sed -n 's/.*"code":"\([0-9]*\)".*/\1/p' | head -n 1
 }
 
-# Proves the address by the code that was sent there.
+# Proves the address of who is logged in by the code that was sent there.
 verify() {
     until=$(($(date +%s) + WAIT_SECONDS)) asked=0 tried=
     while [ "$(date +%s)" -lt $until ]; do
@@ -60,7 +60,7 @@ verify() {
         code=$(code_of "$1")
         if [ -n "$code" ] && [ "$code" != "$tried" ]; then
             tried=$code
-            status=$(call POST /api/auth/codes/confirm '' "{\"purpose\":\"verify_email\",\"email\":\"$1\",\"code\":\"$code\"}")
+            status=$(call POST /api/auth/codes/confirm "$token" "{\"purpose\":\"verify_email\",\"email\":\"$1\",\"code\":\"$code\"}")
             [ "$status" = 200 ] && return
         fi
         sleep 0.2

@@ -241,7 +241,7 @@ test('[D-01] the first admin is the account with the named address, once it is v
   const first = await world.daemon({ AUTH_FIRST_ADMIN: chief.email.toUpperCase() });
   const boss = await newcomer(first, chief);
   assert.equal(boss.user.role, 'user', 'a claimed address is not enough');
-  await world.proof(first, 'verify_email', boss.email);
+  await world.proof(first, 'verify_email', boss.email, boss.access);
   const reply = await refresh(first, boss.refresh);
   assert.equal(reply.json.user.role, 'admin');
   await first.stop();

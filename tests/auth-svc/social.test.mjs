@@ -160,6 +160,34 @@ test('[M-08] who signed up with somebody’s address unproved does not share the
   assert.equal((await owner.api.put('/api/auth/password', { old_password: squatter.password, new_password: 'Brand-new-1' })).problem, 'no_password');
 });
 
+test('[M-08][P-05] a reset of an address that its holder never proved leaves no way in to who was there before: no identity, no code under way', async () => {
+  const email = names().email;
+  const stranger = person({ email });
+  const squatter = await enter('naver', stranger); // Naver vouches for no address
+  assert.deepEqual([squatter.user.email, squatter.user.email_verified], [email, false]);
+  const { code } = await goAround('naver', stranger); // not exchanged yet
+  const proof = await world.proof(auth, 'reset_password', email);
+  assert.equal((await auth.api.post('/api/auth/password/reset', { proof, new_password: 'Owner-is-here-1' })).status, 204);
+  const owner = await auth.api.post('/api/auth/login', { login: email, password: 'Owner-is-here-1' });
+  assert.deepEqual([owner.status, owner.json.user.id, owner.json.user.email_verified], [200, squatter.user.id, true]);
+  assert.equal((await exchange(code)).problem, 'bad_code');
+  assert.equal((await goAround('naver', stranger)).error, 'email_taken');
+  assert.equal((await refresh(auth, squatter.refresh)).status, 401);
+});
+
+test('[M-08] a code confirmed by nobody in particular says that the address is good, not whose the account is', async () => {
+  const squatter = await newcomer(auth);
+  await world.proof(auth, 'verify_email', squatter.email); // its owner, for a sign-up of his own
+  assert.equal((await refresh(auth, squatter.refresh)).json.user.email_verified, true);
+  const owner = await enter('google', person({ email: squatter.email }));
+  assert.equal(owner.user.id, squatter.id);
+  assert.equal((await auth.api.post('/api/auth/login', { login: squatter.email, password: squatter.password })).problem, 'bad_credentials');
+  const holder = await newcomer(auth); // logged in as he confirms: it is his
+  await world.proof(auth, 'verify_email', holder.email, holder.access);
+  assert.equal((await enter('google', person({ email: holder.email }))).user.id, holder.id);
+  await logIn(auth, holder);
+});
+
 test('[M-08][S-05] without an e-mail, and with one that is none', async () => {
   for (const [provider, email] of [['kakao', undefined], ['naver', undefined], ['google', undefined], ['school', undefined], ['naver', 'not an address']]) {
     const session = await enter(provider, person({ email }));

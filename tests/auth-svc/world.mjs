@@ -133,10 +133,10 @@ export class World {
   }
 
   /** Asks for a code and confirms it: a proof. */
-  async proof(daemon, purpose, address) {
+  async proof(daemon, purpose, address, token) {
     const target = address.includes('@') ? { email: address } : { phone: address };
     assert.equal((await daemon.api.post('/api/auth/codes', { purpose, ...target })).status, 202);
-    const reply = await daemon.api.post('/api/auth/codes/confirm', { purpose, ...target, code: await this.code(purpose, address) });
+    const reply = await daemon.api.post('/api/auth/codes/confirm', { purpose, ...target, code: await this.code(purpose, address) }, token && { headers: { Authorization: `Bearer ${token}` } });
     assert.equal(reply.status, 200, reply.text);
     return reply.json.proof;
   }

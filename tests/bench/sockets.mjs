@@ -53,8 +53,8 @@ async function crowd(count) {
 
 console.log(`${os.cpus().length} cores, ${os.cpus()[0].model}`);
 try {
-  const partitions = Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith('KAFKA_PARTITIONS_')));
-  await world.start({ WS_CONNECTIONS_MAX: '100000', PROFILE: 'bench', ...partitions }, 1);
+  const passed = Object.fromEntries(Object.entries(process.env).filter(([name]) => name === 'WS_GATHER_MS' || name.startsWith('KAFKA_PARTITIONS')));
+  await world.start({ WS_CONNECTIONS_MAX: '100000', PROFILE: 'bench', ...passed }, 1);
   const people = await crowd(1000);
 
   if (parts.includes('idle')) {

@@ -19,7 +19,8 @@
 
 struct world {
     struct ws_server *server;
-    _Atomic int opened, closed;
+    _Atomic int opened, closed, heard;
+    int gather_ms;
     char path[64], query[256], authorization[256], address[64], request_id[80], subprotocol[32];
     struct ws_connection *last;
     _Atomic size_t queued_most;
@@ -62,6 +63,7 @@ static void on_message(void *app, struct ws_connection *connection, void *user, 
 {
     struct world *world = app;
     EXPECT(user == world);
+    world->heard++;
     int count, size;
     char text[64];
     (void)snprintf(text, sizeof text, "%.*s", (int)bytes.length, bytes.bytes ? bytes.bytes : "");
@@ -93,7 +95,7 @@ static bool world_open_with(struct world *world, int connections_max, int ping_s
 {
     static const char *const SUBPROTOCOLS[] = {"v12.stomp", "v11.stomp", NULL};
     struct err err = {0};
-    *world = (struct world){0};
+    *world = (struct world){.gather_ms = world->gather_ms};
     world->server = ws_server_start(&(struct ws_options){.listen = "127.0.0.1:0",
                                                          .gateway_addresses = "127.0.0.1",
                                                          .path = "/ws/chat",
@@ -102,6 +104,7 @@ static bool world_open_with(struct world *world, int connections_max, int ping_s
                                                          .output_max = output_max,
                                                          .connections_max = connections_max,
                                                          .ping_seconds = ping_seconds,
+                                                         .gather_ms = world->gather_ms,
                                                          .metrics_prefix = "t",
                                                          .app = world,
                                                          .open = on_open,
@@ -282,7 +285,7 @@ static void hears_end(struct client *client)
 
 TEST(ws_takes_upgrades_and_tells_who_asks, "P-29")
 {
-    struct world world;
+    struct world world = {0};
     REQUIRE(world_open(&world, 10, 30));
     char answer[4096];
     AUTO(client) client = client_connect(&world);
@@ -312,7 +315,7 @@ TEST(ws_takes_upgrades_and_tells_who_asks, "P-29")
 
 TEST(ws_refuses_upgrades_in_plain_http, "I10")
 {
-    struct world world;
+    struct world world = {0};
     REQUIRE(world_open(&world, 1, 30));
     static const struct {
         int status;
@@ -368,7 +371,7 @@ TEST(ws_refuses_upgrades_in_plain_http, "I10")
 
 TEST(ws_survives_bad_handshakes, "I10")
 {
-    struct world world;
+    struct world world = {0};
     REQUIRE(world_open(&world, 10, 30));
     char answer[8192];
     AUTO_STR huge = {0};
@@ -412,7 +415,7 @@ TEST(ws_survives_bad_handshakes, "I10")
 
 TEST(ws_assembles_messages, "P-28")
 {
-    struct world world;
+    struct world world = {0};
     REQUIRE(world_open(&world, 10, 30));
     AUTO(client) client = joined(&world);
     PUT(client, 0x01, "in ");
@@ -458,7 +461,7 @@ TEST(ws_assembles_messages, "P-28")
 
 TEST(ws_closes_at_broken_frames, "I10")
 {
-    struct world world;
+    struct world world = {0};
     REQUIRE(world_open(&world, 10, 30));
     AUTO_FREE char *big = mem_new(1, MESSAGE_MAX + 10);
     memset(big, 'x', MESSAGE_MAX + 9);
@@ -522,7 +525,7 @@ TEST(ws_closes_at_broken_frames, "I10")
 
 TEST(ws_closes_as_agreed, "S-46")
 {
-    struct world world;
+    struct world world = {0};
     REQUIRE(world_open(&world, 10, 30));
     AUTO(client) client = joined(&world);
     PUT(client, 0x81, "last words");
@@ -560,7 +563,7 @@ TEST(ws_closes_as_agreed, "S-46")
 
 TEST(ws_asks_silent_connections, "P-35")
 {
-    struct world world;
+    struct world world = {0};
     REQUIRE(world_open(&world, 10, 1));
     AUTO(client) silent = joined(&world);
     AUTO(client) answers = joined(&world);
@@ -584,7 +587,7 @@ TEST(ws_asks_silent_connections, "P-35")
 TEST(ws_never_breaks_a_frame_while_the_reader_pauses, "P-29")
 {
     enum { FLOODS = 20, EACH = 20, BYTES = 40000, PINGS = 20 };
-    struct world world;
+    struct world world = {0};
     REQUIRE(world_open_with(&world, 10, 60, (size_t)2 * FLOODS * EACH * BYTES));
     AUTO(client) client = joined(&world);
     AUTO_FREE char *text = mem_new(1, 1 << 17);
@@ -614,9 +617,30 @@ TEST(ws_never_breaks_a_frame_while_the_reader_pauses, "P-29")
     ws_server_release(&world.server);
 }
 
+TEST(ws_gathers_what_comes_within_the_time_and_sends_what_comes_alone_at_once, "P-29")
+{
+    struct world world = {.gather_ms = 4000};
+    REQUIRE(world_open(&world, 10, 60));
+    AUTO(client) client = joined(&world);
+    PUT(client, 0x81, "alone");
+    hears(client, 0x81, "alone");
+    for (const char *const *said = (const char *const[]){"first", "second", "third", NULL}; *said; said++) {
+        const int heard = world.heard;
+        put(client, 0x81, *said, strlen(*said));
+        REQUIRE(EVENTUALLY(3000, world.heard == heard + 1)); /* its answer would have left in that turn */
+    }
+    struct pollfd readable = {.fd = client->fd, .events = POLLIN};
+    EXPECT_I64(0, poll(&readable, 1, 0));
+    hears(client, 0x81, "first");
+    hears(client, 0x81, "second");
+    hears(client, 0x81, "third");
+    client_release(&client);
+    ws_server_release(&world.server);
+}
+
 TEST(ws_cuts_a_reader_that_stops, "I9")
 {
-    struct world world;
+    struct world world = {0};
     REQUIRE(world_open(&world, 10, 60));
     AUTO(client) slow = joined(&world);
     AUTO(client) other = joined(&world);
@@ -666,7 +690,7 @@ static void *post_many(void *payload)
 
 TEST(ws_is_reached_by_other_threads, "")
 {
-    struct world world;
+    struct world world = {0};
     REQUIRE(world_open(&world, 10, 30));
     AUTO(client) client = joined(&world);
     pthread_t threads[4];

@@ -76,12 +76,25 @@ TEST(a_channel_gets_one_turn_per_pace, "D-48")
     EXPECT_I64(0, wait_ms);
     EXPECT(slack_pace_take(pace, "C1", 6500, 1500, &wait_ms));
     EXPECT_I64(500, wait_ms);
-    slack_pace_hold(pace, "C2", 60000);
+    slack_pace_hold(pace, "C2", 7000, 60000);
     EXPECT(!slack_pace_take(pace, "C2", 7000, 1500, &wait_ms));
     EXPECT_I64(53000, wait_ms);
     EXPECT_I64(53000, slack_pace_held_ms(pace, "C2", 7000));
     EXPECT_I64(0, slack_pace_held_ms(pace, "C2", 60000));
     EXPECT_I64(0, slack_pace_held_ms(pace, "C3", 7000));
+}
+
+TEST(a_hold_finds_room_among_turns_that_are_over, "D-48")
+{
+    AUTO(slack_pace) pace = slack_pace_open(1000);
+    char key[32];
+    int64_t wait_ms;
+    for (int i = 0; i < 20 * PACE_KEYS; i++) { /* every place was used once */
+        snprintf(key, sizeof key, "C%d", i);
+        (void)slack_pace_take(pace, key, 1, 1500, &wait_ms);
+    }
+    slack_pace_hold(pace, "conversations.open", 9000, 39000);
+    EXPECT_I64(30000, slack_pace_held_ms(pace, "conversations.open", 9000));
 }
 
 TEST(turns_of_very_many_channels_are_bounded_and_never_too_early, "D-48")

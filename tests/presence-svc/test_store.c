@@ -76,11 +76,17 @@ static bool apply_one(const char *user, const char *connection, enum signal_kind
     return apply(&signal, 1);
 }
 
+static int64_t begin_offset; /* of the partition, in the sweeps that follow */
+
 /* Lets time pass for a partition whose signals are applied up to `end_offset`. */
 static size_t sweep_to(int64_t now_ms, int64_t end_offset, int64_t extra_ms)
 {
     struct err err = {0};
-    struct sweep_work work = {.partition = 0, .now_ms = now_ms, .end_offset = end_offset, .extra_ms = extra_ms};
+    struct sweep_work work = {.partition = 0,
+                              .now_ms = now_ms,
+                              .end_offset = end_offset,
+                              .begin_offset = begin_offset,
+                              .extra_ms = extra_ms};
     AUTO(arena) arena = arena_open(1 << 26);
     test_check(store_sweep(database(), arena, &work, &err), __FILE__, __LINE__, "sweep: %s %s", err.message,
                err.detail);
@@ -194,6 +200,22 @@ TEST(nobody_goes_before_what_stands_in_the_log_is_applied, "M-49")
     EXPECT_I64(1, sweep_to(now + LEASE_MS + 1000, end, 0));
     EXPECT_TEXT("offline 2", person(user));
     EXPECT_TEXT("down1", told(nobody)); /* was seen, and that is all */
+}
+
+TEST(what_kafka_does_not_keep_any_more_holds_nobody_online, "M-49")
+{
+    alone();
+    NEW_ID(user);
+    NEW_ID(one);
+    int64_t now = db_now_ms();
+    apply_one(user, one, SIGNAL_UP, 1, now);
+    const int64_t end = next_offset + 3; /* that came while nobody applied, and went by retention */
+    begin_offset = next_offset + 2;
+    EXPECT_I64(0, sweep_to(now + LEASE_MS + 1000, end, 0)); /* one is there still */
+    begin_offset = end;
+    EXPECT_I64(1, sweep_to(now + LEASE_MS + 1000, end, 0));
+    EXPECT_TEXT("offline 2", person(user));
+    begin_offset = 0;
 }
 
 TEST(leases_do_not_run_while_kafka_is_away, "I1")
