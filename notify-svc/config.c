@@ -12,7 +12,7 @@ const struct setting NOTIFY_SETTINGS[] = {
     SETTING_I64(struct notify_config, keep_days, "NOTIFY_KEEP_DAYS", "90", 8, 3650, "notices are kept this long"),
     SETTING_I64(struct notify_config, delivery_keep_days, "NOTIFY_DELIVERY_KEEP_DAYS", "14", 8, 3650,
                 "what became of each delivery is kept this long"),
-    SETTING_I64(struct notify_config, attempts_max, "NOTIFY_ATTEMPTS_MAX", "12", 1, 100,
+    SETTING_I64(struct notify_config, attempts_max, "NOTIFY_ATTEMPTS_MAX", "60", 1, 1000,
                 "attempts of one delivery before it is a dead letter"),
     SETTING_I64(struct notify_config, backoff_ms, "NOTIFY_BACKOFF_MS", "1000", 10, 600000,
                 "wait before the second attempt; doubles up to 5 min, with jitter"),
