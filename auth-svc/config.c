@@ -16,7 +16,8 @@ const struct setting AUTH_SETTINGS[] = {
     SECRET(secret, "AUTH_SECRET", "server key of refresh tokens and codes; empty: made once and kept in the schema"),
     TEXT(public_url, "PUBLIC_URL", "http://localhost:8080",
          "the gateway as clients see it; localhost: cookies without Secure"),
-    TEXT(first_admin, "AUTH_FIRST_ADMIN", "", "e-mail that becomes admin once its holder has proved it, while there is no admin"),
+    TEXT(first_admin, "AUTH_FIRST_ADMIN", "",
+         "e-mail that becomes admin once its holder has proved it, while there is no admin"),
     BOOL(require_verified, "AUTH_REQUIRE_VERIFIED", "off", "refuse log-in until the e-mail is verified"),
     BOOL(single_session, "AUTH_SINGLE_SESSION", "off", "each log-in ends the account's other sessions"),
 

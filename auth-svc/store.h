@@ -156,7 +156,7 @@ bool store_send_code(const struct auth_app *app, const struct code_wish *wish, c
                      struct err *err);
 struct code_answer {
     const char *purpose, *address;
-    const char *by; /* the account of who is logged in; NULL: nobody */
+    const char *by;                         /* the account of who is logged in; NULL: nobody */
     unsigned char code_mac[SHA256_BYTES];   /* of what was typed */
     unsigned char proof_hash[SHA256_BYTES]; /* of the proof to give */
     bool gives_proof;

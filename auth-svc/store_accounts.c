@@ -31,9 +31,11 @@ static bool insert_account(struct pg_tx *tx, const struct add *add, bool verifie
 {
     static const struct pg_statement INSERT = {
         "insert_account",
-        "INSERT INTO accounts AS a (id, email, email_folded, email_verified, owner_proved, handle, nickname, nickname_folded, name, "
+        "INSERT INTO accounts AS a (id, email, email_folded, email_verified, owner_proved, handle, nickname, "
+        "nickname_folded, name, "
         "gender, birth_date, phone, phone_proved_at, password_hash, locale, role) VALUES ($1::uuid, $2, $3, "
-        "$4::boolean, $4::boolean, $5, $6, $7, $8, $9, $10::date, $11::text, CASE WHEN $11::text IS NOT NULL THEN now() END, $12, "
+        "$4::boolean, $4::boolean, $5, $6, $7, $8, $9, $10::date, $11::text, CASE WHEN $11::text IS NOT NULL THEN "
+        "now() END, $12, "
         "$13, $14) RETURNING " ACCOUNT_COLUMNS};
     const struct new_account *wish = add->wish;
     char id[UUID_TEXT_BYTES];
@@ -266,8 +268,9 @@ bool store_rename(const struct auth_app *app, const struct identity *who, const 
 static bool email_in_tx(struct pg_tx *tx, void *payload, struct err *err)
 {
     static const struct pg_statement CHANGE = {
-        "change_email", "UPDATE accounts AS a SET email = $2, email_folded = $2, email_verified = true, owner_proved = true, "
-                        "version = a.version + 1 WHERE a.id = $1::uuid RETURNING " ACCOUNT_COLUMNS};
+        "change_email",
+        "UPDATE accounts AS a SET email = $2, email_folded = $2, email_verified = true, owner_proved = true, "
+        "version = a.version + 1 WHERE a.id = $1::uuid RETURNING " ACCOUNT_COLUMNS};
     const struct change *change = payload;
     char address[EMAIL_MAX + 1];
     return tx_lock_caller(tx, change->who, change->known_hash, change->account, err) &&
@@ -323,8 +326,8 @@ bool store_change_password(const struct auth_app *app, const struct identity *wh
 
 static bool reset_in_tx(struct pg_tx *tx, void *payload, struct err *err)
 {
-    static const struct pg_statement LOCK = {
-        "lock_for_reset", "SELECT owner_proved FROM accounts WHERE email_folded = $1 FOR UPDATE"};
+    static const struct pg_statement LOCK = {"lock_for_reset",
+                                             "SELECT owner_proved FROM accounts WHERE email_folded = $1 FOR UPDATE"};
     static const struct pg_statement RESET = {
         "reset_password",
         "UPDATE accounts AS a SET password_hash = $2, email_verified = true, owner_proved = true, phone = CASE WHEN "
@@ -386,7 +389,8 @@ static bool withdraw_in_tx(struct pg_tx *tx, void *payload, struct err *err)
 {
     static const struct pg_statement WITHDRAW = {
         "withdraw",
-        "UPDATE accounts AS a SET withdrawn_at = now(), email = NULL, email_folded = NULL, email_verified = false, owner_proved = false, "
+        "UPDATE accounts AS a SET withdrawn_at = now(), email = NULL, email_folded = NULL, email_verified = false, "
+        "owner_proved = false, "
         "handle = NULL, nickname = NULL, nickname_folded = NULL, name = NULL, gender = NULL, birth_date = NULL, phone "
         "= NULL, phone_proved_at = NULL, role = 'user', role_version = a.role_version + 1, version = a.version + 1 "
         "WHERE a.id = $1::uuid RETURNING " ACCOUNT_COLUMNS};

@@ -33,8 +33,8 @@ bool tx_account_changed(const struct auth_app *app, struct pg_tx *tx, struct acc
 bool tx_use_proof(struct pg_tx *tx, const char *proof, const char *purpose, char address[EMAIL_MAX + 1],
                   struct err *err);
 
-/* Whoever waits behind an account whose owner has just come must not share it: its outside identities, log-ins of theirs
- * under way, and known devices go. */
+/* Whoever waits behind an account whose owner has just come must not share it: its outside identities, log-ins of
+ * theirs under way, and known devices go. */
 bool tx_forget_ways_in(struct pg_tx *tx, const char *user_id, struct err *err);
 
 /* Ends the live sessions of a user but `keep` (NULL: none is kept). */

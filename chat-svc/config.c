@@ -15,9 +15,10 @@ const struct setting CHAT_SETTINGS[] = {
                 "sockets of this instance"),
     SETTING_I64(struct chat_config, ws_output_max, "WS_OUTPUT_MAX", "262144", 4096, 16777216,
                 "bytes that may wait for a slow reader before it is cut"),
-    SETTING_I64(struct chat_config, ws_gather_ms, "WS_GATHER_MS", "0", 0, 1000,
-                "least time between two rounds of writing to sockets: frames that come meanwhile share a write; a frame "
-                "after a silence leaves at once"),
+    SETTING_I64(
+        struct chat_config, ws_gather_ms, "WS_GATHER_MS", "0", 0, 1000,
+        "least time between two rounds of writing to sockets: frames that come meanwhile share a write; a frame "
+        "after a silence leaves at once"),
     SETTING_I64(struct chat_config, connect_seconds, "WS_CONNECT_SECONDS", "10", 1, 300, "time to send CONNECT"),
     SETTING_I64(struct chat_config, ws_beat_ms, "WS_BEAT_MS", "10000", 1000, 600000,
                 "heart-beats of STOMP, both ways; three missing ones end a socket"),

@@ -44,7 +44,7 @@ struct stomp_frame {
     enum stomp_command command;
     size_t header_count;
     struct stomp_header headers[STOMP_HEADERS_MAX];
-    struct view body; /* in the input: valid until the next stomp_next */
+    struct view body;              /* in the input: valid until the next stomp_next */
     char head[STOMP_HEAD_MAX + 2]; /* with the end of its last line, and a zero */
 };
 const char *stomp_header(const struct stomp_frame *frame, const char *name); /* NULL when absent */

@@ -4,9 +4,9 @@
 
 /* ---- at connect ---- */
 
-static const struct pg_statement LIVE_ROOMS = {"live_rooms",
-                                               "SELECT r.id, r.kind, r.last_seq, m.read_seq, m.muted, m.hidden, r.rev FROM "
-                                               "members m JOIN rooms r ON r.id = m.room_id WHERE m.user_id = $1"};
+static const struct pg_statement LIVE_ROOMS = {
+    "live_rooms", "SELECT r.id, r.kind, r.last_seq, m.read_seq, m.muted, m.hidden, r.rev FROM "
+                  "members m JOIN rooms r ON r.id = m.room_id WHERE m.user_id = $1"};
 static const struct pg_statement LIVE_FRIENDS = {
     "live_friends", "SELECT b FROM relations WHERE a = $1 AND friend AND blocked_by = '{}'"
                     " UNION ALL SELECT a FROM relations WHERE b = $1 AND friend AND blocked_by = '{}'"};

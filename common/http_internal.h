@@ -127,12 +127,12 @@ struct http_exchange {
     const struct http_peer *peer;
     struct str uri; /* as it came; libmicrohttpd cuts its own copy to pieces */
     enum exchange_state state;
-    bool counted;  /* is in server->in_flight */
-    bool reading;  /* is in server->reading */
-    bool working;  /* is in server->working */
-    bool refused;  /* err tells why; the body is not wanted */
-    bool declared; /* a body was announced */
-    bool again;    /* the handler called http_try_again */
+    bool counted;                /* is in server->in_flight */
+    bool reading;                /* is in server->reading */
+    bool working;                /* is in server->working */
+    bool refused;                /* err tells why; the body is not wanted */
+    bool declared;               /* a body was announced */
+    bool again;                  /* the handler called http_try_again */
     bool authorized, identified; /* an earlier run was let in, and with an identity */
     int64_t due_ms, first_run_ms, arrived_us;
     struct pending_entry *awaited; /* what pending_begin made in this run */

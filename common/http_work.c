@@ -277,7 +277,7 @@ static void run(struct http_exchange *exchange)
     bool ok = run_handler(exchange);
     if (!ok && exchange->again) {
         if (wait_again(exchange->server, exchange))
-            return; /* not ours any more */
+            return;                                   /* not ours any more */
         if (exchange->awaited || exchange->req.asked) /* something was sent on: this is no refusal of it */
             err_set_retry(&exchange->err, &ERR_NOT_YET, 1, "This instance is stopping: ask again, or repeat it");
         else

@@ -53,8 +53,8 @@ bool kafka_begin_offset(struct kafka_producer *producer, const char *topic, int3
 bool kafka_producer_ready(void *producer); /* metadata answered within the last seconds; a ready_check */
 
 /* Creates the topics of the table (topics.h) that are missing, with KAFKA_PARTITIONS_<TOPIC WITH _> partitions, or what
- * the table says, or KAFKA_PARTITIONS. One that is there with another number than the first two say fails with its name;
- * the third only counts where a topic is made. `names` NULL-ended. */
+ * the table says, or KAFKA_PARTITIONS. One that is there with another number than the first two say fails with its
+ * name; the third only counts where a topic is made. `names` NULL-ended. */
 bool kafka_ensure_topics(const char *brokers, const char *const *names, struct err *err);
 
 struct kafka_record {

@@ -26,8 +26,8 @@ static int number_of(const char *value)
     return *end || number < 1 || number > PARTITIONS_MAX ? 0 : (int)number;
 }
 
-/* KAFKA_PARTITIONS_SESSIONS_ENDED=1 for sessions.ended alone, KAFKA_PARTITIONS for all that are spread. 0: a wrong value.
- * *strict: a topic that is there must have as many. */
+/* KAFKA_PARTITIONS_SESSIONS_ENDED=1 for sessions.ended alone, KAFKA_PARTITIONS for all that are spread. 0: a wrong
+ * value. *strict: a topic that is there must have as many. */
 static int wanted_partitions(const struct topic *topic, bool *strict)
 {
     char name[128];

@@ -260,8 +260,8 @@ static void on_flush_later(struct ev_loop *loop, ev_timer *watcher, int events)
     (void)loop, (void)watcher, (void)events; /* only wakes the loop: before_wait flushes */
 }
 
-/* When the last round of writing took long (many sockets), the next begins only after a pause of the same length, at most
- * FLUSH_HOLD_US, or gather_ms, if that is more: what comes in between shares its write. */
+/* When the last round of writing took long (many sockets), the next begins only after a pause of the same length, at
+ * most FLUSH_HOLD_US, or gather_ms, if that is more: what comes in between shares its write. */
 static int64_t pause_us(const struct ws_server *server)
 {
     const int64_t took_us = server->flush_took_us < FLUSH_HOLD_US ? server->flush_took_us : FLUSH_HOLD_US;

@@ -14,8 +14,8 @@ static const struct pg_statement DUE = {
     "ORDER BY s.at, s.kind LIMIT 1 FOR NO KEY UPDATE OF r SKIP LOCKED"};
 /* Whether the step is still there, and still due, is known only once the round's row is ours. */
 static const struct pg_statement TAKE = {
-    "step_take", "DELETE FROM steps WHERE round_id = $1::uuid AND kind = $2 AND number = $3 AND at <= clock_timestamp() RETURNING " SQL_MS(
-                     "at") ", " SQL_MS("clock_timestamp()")};
+    "step_take", "DELETE FROM steps WHERE round_id = $1::uuid AND kind = $2 AND number = $3 AND at <= "
+                 "clock_timestamp() RETURNING " SQL_MS("at") ", " SQL_MS("clock_timestamp()")};
 static const struct pg_statement ADD = {
     "step_add", "INSERT INTO steps (round_id, kind, number, at) SELECT $1::uuid, kind, number, to_timestamp(at / "
                 "1000.0) FROM unnest($2::text[], $3::bigint[], $4::bigint[]) AS step (kind, number, at) "

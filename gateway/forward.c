@@ -162,8 +162,8 @@ bool forward_passes(const struct http1_headers *headers, const struct http1_head
     return !headers->first[HEADER_CONNECTION] || !http1_connection_names(headers, header->name);
 }
 
-/* One address: whom we believe to be the client. Services know us, not the proxies in front of us: of a chain they would
- * take the nearest of those for everybody's address. */
+/* One address: whom we believe to be the client. Services know us, not the proxies in front of us: of a chain they
+ * would take the nearest of those for everybody's address. */
 static void write_forwarded(struct exchange *x, struct writer *out)
 {
     const struct http1_headers *headers = &x->loop->request.headers;

@@ -4,8 +4,9 @@
 
 /* ---- markets ---- */
 
-#define MARKET_COLUMNS "id, partition, first_offset, events_from, orders_max, accounts_max, closed_at IS NOT NULL, " \
-                       "coalesce(closed_at < now() - interval '" CLOSED_FORGOTTEN_MINUTES " minutes', false)"
+#define MARKET_COLUMNS                                                                                                 \
+    "id, partition, first_offset, events_from, orders_max, accounts_max, closed_at IS NOT NULL, "                      \
+    "coalesce(closed_at < now() - interval '" CLOSED_FORGOTTEN_MINUTES " minutes', false)"
 
 static void take_market(const struct pg_result *result, int at, struct market_row *row)
 {

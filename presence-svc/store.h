@@ -22,13 +22,13 @@ bool store_due_partitions(struct pg_pool *db, int32_t *partitions, size_t max, s
                           struct err *err);
 struct sweep_work {
     int32_t partition;
-    int64_t now_ms;     /* whose time was over then ... */
-    int64_t end_offset; /* ... when the signals up to here are applied; otherwise nothing happens */
+    int64_t now_ms;       /* whose time was over then ... */
+    int64_t end_offset;   /* ... when the signals up to here are applied; otherwise nothing happens */
     int64_t begin_offset; /* what stood before it is not kept any more: no beat can be in it */
-    int64_t extra_ms;   /* leases of open connections last so much longer */
-    bool behind;        /* out: they are not, so nothing happened */
-    size_t looked;      /* out: at so many people */
-    size_t went;        /* out: so many are offline now */
+    int64_t extra_ms;     /* leases of open connections last so much longer */
+    bool behind;          /* out: they are not, so nothing happened */
+    size_t looked;        /* out: at so many people */
+    size_t went;          /* out: so many are offline now */
 };
 enum { SWEEP_MAX = 1000 }; /* people of one transaction */
 bool store_sweep(struct pg_pool *db, struct arena *arena, struct sweep_work *work, struct err *err);

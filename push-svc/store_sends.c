@@ -193,10 +193,10 @@ static bool change_devices(struct pg_tx *tx, const struct finish_work *work, str
     }
     return (!dead_count ||
             pg_tx_exec(tx, &REMOVE_DEAD, PARAMS(PG_I64S(dead, dead_count), PG_TEXTS(hashes, dead_count)), NULL, err)) &&
-           (!slow_count ||
-            pg_tx_exec(tx, &SLOW_DOWN,
-                       PARAMS(PG_I64S(slow, slow_count), PG_I64S(delays, slow_count), PG_TEXTS(slow_hashes, slow_count)),
-                       NULL, err));
+           (!slow_count || pg_tx_exec(tx, &SLOW_DOWN,
+                                      PARAMS(PG_I64S(slow, slow_count), PG_I64S(delays, slow_count),
+                                             PG_TEXTS(slow_hashes, slow_count)),
+                                      NULL, err));
 }
 
 static bool fill_sink(struct pg_tx *tx, const struct finish_work *work, struct err *err)

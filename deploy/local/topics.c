@@ -13,7 +13,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* Two instances of each service can share the work; each partition more is requests more, on a machine that has two cores. */
+/* Two instances of each service can share the work; each partition more is requests more, on a machine that has two
+ * cores. */
 #define PARTITIONS "2"
 enum { TOPICS_MAX = 64, ASK_MS = 5000, PAUSE_MS = 20, DEADLINE_MS = 10000 };
 

@@ -82,11 +82,8 @@ static int64_t begin_offset; /* of the partition, in the sweeps that follow */
 static size_t sweep_to(int64_t now_ms, int64_t end_offset, int64_t extra_ms)
 {
     struct err err = {0};
-    struct sweep_work work = {.partition = 0,
-                              .now_ms = now_ms,
-                              .end_offset = end_offset,
-                              .begin_offset = begin_offset,
-                              .extra_ms = extra_ms};
+    struct sweep_work work = {
+        .partition = 0, .now_ms = now_ms, .end_offset = end_offset, .begin_offset = begin_offset, .extra_ms = extra_ms};
     AUTO(arena) arena = arena_open(1 << 26);
     test_check(store_sweep(database(), arena, &work, &err), __FILE__, __LINE__, "sweep: %s %s", err.message,
                err.detail);

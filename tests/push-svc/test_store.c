@@ -336,7 +336,8 @@ TEST(policy_has_the_last_look, "P-37 P-39 P-42")
     (void)ask(&request);
     (void)test_sql("UPDATE devices SET slow_until = now() + interval '1 hour'");
     EXPECT_TEXT(VERDICT_SLOW, verdict(1, &send));
-    (void)test_sql("UPDATE devices SET slow_until = NULL, p256dh = '\\x00', auth = '\\x00'"); /* the same device, by Web Push now */
+    (void)test_sql("UPDATE devices SET slow_until = NULL, p256dh = '\\x00', auth = '\\x00'"); /* the same device, by Web
+                                                                                                 Push now */
     (void)test_sql("UPDATE sends SET next_at = now() WHERE id = %lld", (long long)send);
     EXPECT_TEXT("device_gone", verdict(1, &send));
     (void)test_sql("UPDATE sends SET next_at = now() WHERE id = %lld", (long long)send);
