@@ -298,6 +298,11 @@ void sub_write(struct hub_sub *sub, uint64_t serial, int64_t rev, size_t part, i
 
 /* ---- live_marks.c ---- */
 void mark_later(struct hub_sub *sub);
+/* A subscription to a room ends: the mark that it would have moved told the user's sockets, so they are told without
+ * it.
+ */
+void mark_ends(struct hub_sub *sub);
+void mark_now(struct hub_sub *sub); /* what it was given and nobody has marked yet */
 void unread_later(struct hub_member *member);
 void marks_tick(struct hub *hub, int64_t now_ms);
 void unread_tick(struct hub *hub, int64_t now_ms);

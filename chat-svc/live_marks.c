@@ -40,6 +40,23 @@ static bool send_marks(struct hub *hub, const struct hub_room *room, struct mark
     return true;
 }
 
+void mark_now(struct hub_sub *sub)
+{
+    const struct hub_session *session = sub->session;
+    struct mark mark = {session->user->id, sub->seen_seq};
+    if (wants_mark(sub) && !room_kind_is_open(sub->room->kind) && send_marks(session->hub, sub->room, &mark, 1))
+        sub->marked_seq = sub->seen_seq;
+}
+
+void mark_ends(struct hub_sub *sub)
+{
+    struct hub_user *user = sub->session->user;
+    const bool counted_on = !sub->manual && !sub->acks && (sub->loading || wants_mark(sub));
+    struct hub_member *member = user && counted_on ? seat_find(user, sub->room) : NULL;
+    if (member)
+        unread_later(member);
+}
+
 struct marking {
     struct mark marks[MARKS_AT_ONCE];
     struct hub_sub *subs[MARKS_AT_ONCE];

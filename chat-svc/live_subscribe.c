@@ -96,6 +96,7 @@ void sub_end(struct hub_sub *sub)
     *at = sub->session_next;
     session->sub_count--;
     if (sub->room) {
+        mark_ends(sub);
         if (sub->room_previous)
             sub->room_previous->room_next = sub->room_next;
         else
@@ -400,6 +401,8 @@ void on_subscribe(struct hub_session *session, const struct stomp_frame *frame)
 void sub_leave(struct hub_sub *sub)
 {
     session_receipt(sub->session, sub->receipt, 0, NULL);
+    if (sub->room)
+        mark_now(sub);
     sub_end(sub);
 }
 
