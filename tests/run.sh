@@ -69,7 +69,7 @@ c_units() {
 
 c_suite() { # c_suite <build folder>:<program>
     local folder=${1%%:*} program=${1#*:}
-    suite "${folder#build/} $program" 600 "$folder/tests/$program"
+    TWICE=yes suite "${folder#build/} $program" 600 "$folder/tests/$program"
 }
 
 c_suites() { # c_suites <build folder> <programs...>
@@ -261,6 +261,7 @@ mode_all() {
     [ "$ROOM" != fuzz ] || fuzzing 5
     hurry
     join # what still computes
+    again
     tracing
     cleanup
 }

@@ -1,5 +1,5 @@
 /* wire.h - a plain HTTP client on a socket for tests of servers: it sends any bytes, right or wrong, and reads one
- * answer at a time. Every read ends after 20 s. Header only, so that each test program stands alone. */
+ * answer at a time. Every read ends after 60 s. Header only, so that each test program stands alone. */
 #ifndef MADANG_TEST_WIRE_H
 #define MADANG_TEST_WIRE_H
 
@@ -30,7 +30,7 @@ struct answer {
 static inline void wire_open(struct wire *wire, int port)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    struct timeval limit = {.tv_sec = 20};
+    struct timeval limit = {.tv_sec = 60};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     wire->used = 0;
     wire->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);

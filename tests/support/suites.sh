@@ -3,9 +3,9 @@
 #
 # A suite is a program that says so itself: in C "N passed, N failed"; node --test "# pass N", "# fail N". One that crashes, runs out of
 # time, prints no count or finds no test is one failure. What failed is printed in full, what passed in one line.
-# A black-box suite that fails is played a second time when no other runs beside it (again): on a machine that others use as well, a file of
-# hundreds of waits now and then meets a pause that no deadline foresaw. The first output is printed in full, the last lines name the suite;
-# AGAIN_MAX of them at most in a run, none in the soak. Programs in C, fuzzers, sanitizers and chaos have one try.
+# A suite that fails is played a second time when no other runs beside it (again): on a machine that others use as well, a file of hundreds of
+# waits now and then meets a pause that no deadline foresaw. The first output is printed in full, the last lines name the suite; AGAIN_MAX of
+# them at most in a run, none in the soak. What a sanitizer has found, fuzzers and chaos have one try.
 # Reads: OUT (folder of the outputs), RESULTS (a file of this run: a line "passed failed skipped ms name" of each suite, whichever lane it
 # ran in), LOW=yes (a lane that leaves the cores to the others). Sets: LAST_MS (of the last suite of this lane).
 
@@ -156,7 +156,10 @@ play_again() {
     local SECOND=yes seed
     seed=$(sed -n 's/^✖ .*(TEST_SEED=\([0-9]*\)).*/\1/p' "$(output_of "$name").log" | head -n 1)
     [ -z "$seed" ] || local -x TEST_SEED=$seed # a property is played with the seed that failed
-    node_suite "$name" "$limit" "$file"
+    case $file in
+    *.mjs) node_suite "$name" "$limit" "$file" ;;
+    *) suite "$name" "$limit" "$file" ;;
+    esac
 }
 
 output_of() { echo "$OUT/$(echo "$1" | tr ' /' '__')"; } # output_of <name>: of a suite, without its ending
@@ -179,7 +182,8 @@ step() {
     fi
 }
 
-# suite <name> <seconds> <command...>: a program that ends with "N passed, N failed". With DEFER=yes one that ends because it was given no
+# suite <name> <seconds> <command...>: a program that ends with "N passed, N failed". With TWICE=yes a program without arguments that may be
+# played again. With DEFER=yes one that ends because it was given no
 # address of a store is not counted: status 2, for a second round.
 suite() {
     local name=$1 limit=$2 began output status=0 count passed failed why= skipped=0
@@ -191,6 +195,7 @@ suite() {
     fi
     count=$(grep -aE '^[0-9]+ passed, [0-9]+ failed$' "$output" | tail -n 1)
     passed=${count%% *} failed=${count#*, } failed=${failed% failed}
+    [ "${TWICE:-no}${SECOND:-no}" = yesno ] && ! grep -aqE 'Sanitizer|runtime error:' "$output" && failed && put_off "$name" "$limit" "$1" "$began" "$output" && return
     judge
 }
 
@@ -206,10 +211,12 @@ node_suite() {
     count=$passed
     [ "${skipped:-0}" = 0 ] || why="$skipped skipped"
     [ -z "$passed" ] || failed=$((failed + ${cancelled:-0}))
-    [ "${SECOND:-no}" = no ] && { [ -z "$count" ] || [ "$failed" != 0 ] || [ "$status" != 0 ]; } && put_off "$name" "$limit" "$file" "$began" "$output" && return
+    [ "${SECOND:-no}" = no ] && failed && put_off "$name" "$limit" "$file" "$began" "$output" && return
     judge
 }
 tap_count() { sed -n "s/^# $1 \([0-9]*\)$/\1/p" "$tap" 2>/dev/null | tail -n 1; }
+
+failed() { [ -z "$count" ] || [ "$failed" != 0 ] || [ "$status" != 0 ]; } # by what suite or node_suite has read
 
 judge() { # the rest of suite and node_suite
     if [ -z "$count" ]; then
