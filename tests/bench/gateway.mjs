@@ -1,5 +1,5 @@
 // gateway.mjs - the gateway with tokens checked, beside HAProxy 2.6 (jwt_verify) and nginx (no tokens), in one run.
-//     node tests/bench/gateway.mjs build/gcc [--seconds 3] [--rounds 3]
+//     node tests/bench/gateway.mjs build/gcc [--seconds 3] [--rounds 3] [--connections 1,64,512] [--only NAME,NAME]   (proxies whose names hold one of these)
 // One core for the proxy, the other for load generator and upstream; each round runs every proxy in turn (A B C A B C), the table
 // shows medians. Ratios and CPU per request count; absolute figures are this machine's.
 import { execFileSync } from 'node:child_process';
@@ -10,8 +10,10 @@ const build = process.argv[2] ?? 'build/gcc';
 const option = (name, value) => Number(process.argv[process.argv.indexOf(`--${name}`) + 1] || value) || value;
 const seconds = process.argv.includes('--seconds') ? option('seconds', 3) : 3;
 const rounds = process.argv.includes('--rounds') ? option('rounds', 3) : 3;
+const list = (name, otherwise) => (process.argv.includes(`--${name}`) ? process.argv[process.argv.indexOf(`--${name}`) + 1].split(',').filter(Boolean) : otherwise);
 const PROXY_CORE = 0, LOAD_CORE = 1;
-const AT_HALF = ['madang ES256, cached', 'madang ES256, cached, access log', 'haproxy HS256', 'nginx, no token check'];
+const FLOOR = 'floor: carries, reads nothing';
+const AT_HALF = ['madang ES256, cached', 'madang ES256, cached, access log', 'haproxy HS256', 'nginx, no token check', FLOOR];
 
 const upstreamPort = await freePort();
 const upstreamProcess = await start('upstream', LOAD_CORE, path.resolve(build, 'bench/echo_upstream'), [String(upstreamPort), '200'], { port: upstreamPort });
@@ -53,6 +55,9 @@ http { access_log off; keepalive_requests 100000000;
 `);
 const nginx = await start('nginx', PROXY_CORE, '/usr/sbin/nginx', ['-c', nginxConfig], { port: nginxPort });
 
+const floorPort = await freePort();
+const floor = await start('floor', PROXY_CORE, path.resolve(build, 'bench/floor_proxy'), [String(floorPort), String(upstreamPort)], { port: floorPort });
+
 const ours = await gateway(build, PROXY_CORE, upstream);
 const uncached = await gateway(build, PROXY_CORE, upstream, { TOKEN_CACHE: '0' });
 const logging = await gateway(build, PROXY_CORE, upstream, { ACCESS_LOG: 'on' });
@@ -61,6 +66,7 @@ const logging = await gateway(build, PROXY_CORE, upstream, { ACCESS_LOG: 'on' })
 const es = tokenFile('es500', 500, es256), hs = tokenFile('hs500', 500, hs256);
 const many = tokenFile('es5000', 5000, es256), manyHs = tokenFile('hs5000', 5000, hs256);
 
+const only = list('only', ['']);
 const proxies = [
   { name: 'madang ES256, cached', port: ours.port, pid: pidOf(ours.child), tokens: es },
   { name: 'madang ES256, 5,000 tokens', port: ours.port, pid: pidOf(ours.child), tokens: many },
@@ -70,7 +76,8 @@ const proxies = [
   { name: 'haproxy HS256, 5,000 tokens', port: haproxyPorts.HS256, pid: pidOf(haproxy), tokens: manyHs },
   { name: 'haproxy ES256', port: haproxyPorts.ES256, pid: pidOf(haproxy), tokens: es },
   { name: 'nginx, no token check', port: nginxPort, pid: pidOf(nginx), tokens: es },
-];
+  { name: FLOOR, port: floorPort, pid: pidOf(floor), tokens: es },
+].filter(({ name }) => only.some((text) => name.includes(text)));
 
 async function measure(proxy, connections, more = [], before = []) {
   const figures = await load(build, LOAD_CORE, ['--url', `http://127.0.0.1:${proxy.port}/api/friends`, '--connections', connections,
@@ -82,7 +89,7 @@ async function measure(proxy, connections, more = [], before = []) {
 
 console.log(`${machine()}; HAProxy ${version('/usr/sbin/haproxy', ['-v'], /version (\S+)/)}, nginx ${version('/usr/sbin/nginx', ['-v'], /nginx\/(\S+)/)}`);
 console.log(`one core a proxy, ${rounds} rounds of ${seconds} s, medians; 200-byte replies`);
-for (const connections of [1, 64, 512]) {
+for (const connections of list('connections', ['1', '64', '512']).map(Number)) {
   const results = new Map(proxies.map((proxy) => [proxy, []]));
   for (let round = 0; round < rounds; round++)
     for (const proxy of proxies) results.get(proxy).push(await measure(proxy, connections));
@@ -90,10 +97,12 @@ for (const connections of [1, 64, 512]) {
     const all = results.get(proxy), pick = (key) => median(all.map((figures) => figures[key]));
     return { proxy: proxy.name, 'requests/s': pick('rate'), 'CPU us/request': pick('cpu_us_proxy'), 'of it user': pick('user_us_proxy'), 'p50 ms': pick('p50_ms'), 'p99 ms': pick('p99_ms') };
   });
-  const cpu = (name) => rows.find((row) => row.proxy === name)['CPU us/request'];
+  // Round by round, since the machine changes between rounds: the median of the ratios.
+  const cpu = (name) => [...results].find(([proxy]) => proxy.name === name)?.[1].map((figures) => figures.cpu_us_proxy);
+  const ratio = (peer, mine) => (cpu(peer) && cpu(mine) ? median(cpu(peer).map((each, round) => each / cpu(mine)[round])).toFixed(2) : '-');
   console.log(`\n${connections} connection${connections > 1 ? 's' : ''}`);
   console.table(rows);
-  const ratio = (peer, mine) => (cpu(peer) / cpu(mine)).toFixed(2);
+  console.log(`what is left when a proxy does nothing of its own: HAProxy HS256 takes ${ratio('haproxy HS256', FLOOR)} times the floor, nginx ${ratio('nginx, no token check', FLOOR)}, ours ${ratio('madang ES256, cached', FLOOR)}`);
   console.log(`per core (CPU per request): ${ratio('haproxy HS256', 'madang ES256, cached')}x HAProxy HS256 (aim 2), ` +
     `${ratio('haproxy ES256', 'madang ES256, cached')}x HAProxy ES256, ${ratio('haproxy ES256', 'madang ES256, cache off')}x with our cache off, ` +
     `${ratio('nginx, no token check', 'madang ES256, cached')}x nginx without tokens (aim 1.3)`);
@@ -117,5 +126,5 @@ for (const microseconds of [0, 100]) {
     'p50 added': added(each, 'p50_ms'), 'p99 added': added(each, 'p99_ms') })));
 }
 console.log('p99 added by the gateway: aim below 1 ms');
-for (const child of [nginx, haproxy, ours.child, uncached.child, logging.child]) await stop(child);
+for (const child of [nginx, haproxy, floor, ours.child, uncached.child, logging.child]) await stop(child);
 process.exit(0);
