@@ -180,6 +180,7 @@ struct http_server {
     pthread_cond_t ready;
     struct http_exchange *queue_first, **queue_last, *waiting, *waiting_last; /* waiting: by due_ms */
     _Atomic int queued, waiting_count, idle; /* changed under the lock; idle: workers that sleep */
+    bool waking;                             /* one of them was told, and did not run yet; under the lock */
     bool closed;                             /* workers end when the queue is empty */
 
     /* loop thread only */

@@ -49,10 +49,22 @@ static void queue_add(struct http_server *server, struct http_exchange *exchange
     server->queued++;
 }
 
-/* After the lock is given back, so that who wakes finds it free. */
-static void wake_workers(struct http_server *server, int count)
+/* Holds the lock; the signal is for after it, so that who wakes finds it free. One worker is woken at a time, and wakes
+ * the next when it takes something and more is left. So what takes microseconds is done by those that are awake
+ * already, without a change of threads for each request, and work that waits soon has all of them. */
+static bool shall_wake(struct http_server *server)
 {
-    while (count-- > 0)
+    if (!server->queue_first || !server->idle || server->waking)
+        return false;
+    server->waking = true;
+    return true;
+}
+
+static void unlock_and_wake(struct http_server *server)
+{
+    const bool wake = shall_wake(server);
+    (void)pthread_mutex_unlock(&server->lock);
+    if (wake)
         (void)pthread_cond_signal(&server->ready);
 }
 
@@ -63,7 +75,7 @@ void http_work_push(struct http_server *server, struct http_exchange *exchange)
     server->pending_count++;
 }
 
-/* Everything that one turn of the loop has read goes over at once: one lock, and no more wake-ups than sleepers. */
+/* Everything that one turn of the loop has read goes over at once. */
 void http_work_flush(struct http_server *server)
 {
     struct http_exchange *oldest = NULL, *next;
@@ -79,11 +91,9 @@ void http_work_flush(struct http_server *server)
         next = exchange->next;
         queue_add(server, exchange);
     }
-    int wake = server->idle < server->pending_count ? server->idle : server->pending_count;
-    (void)pthread_mutex_unlock(&server->lock);
+    unlock_and_wake(server);
     server->pending = NULL;
     server->pending_count = 0;
-    wake_workers(server, wake);
 }
 
 /* NULL when the workers shall end. */
@@ -91,8 +101,10 @@ static struct http_exchange *queue_take(struct http_server *server)
 {
     (void)pthread_mutex_lock(&server->lock);
     server->idle++;
-    while (!server->queue_first && !server->closed)
+    while (!server->queue_first && !server->closed) {
         (void)pthread_cond_wait(&server->ready, &server->lock);
+        server->waking = false;
+    }
     server->idle--;
     struct http_exchange *exchange = server->queue_first;
     if (exchange) {
@@ -101,7 +113,7 @@ static struct http_exchange *queue_take(struct http_server *server)
             server->queue_last = &server->queue_first;
         server->queued--;
     }
-    (void)pthread_mutex_unlock(&server->lock);
+    unlock_and_wake(server);
     return exchange;
 }
 
@@ -127,18 +139,16 @@ int http_work_due(struct http_server *server)
         return -1; /* without the lock: who adds the first one wakes the loop afterwards */
     bool hurried = atomic_load(&server->hurried);
     int64_t now_ms = clock_monotonic_ms();
-    int wait_ms = -1, moved = 0;
+    int wait_ms = -1;
     (void)pthread_mutex_lock(&server->lock);
     while (server->waiting && (hurried || server->waiting->due_ms <= now_ms)) {
         struct http_exchange *exchange = server->waiting;
         waiting_remove(server, exchange);
         queue_add(server, exchange);
-        moved++;
     }
     if (server->waiting)
         wait_ms = (int)(server->waiting->due_ms - now_ms);
-    (void)pthread_mutex_unlock(&server->lock);
-    wake_workers(server, moved);
+    unlock_and_wake(server);
     return wait_ms;
 }
 
@@ -178,9 +188,7 @@ static bool wait_again(struct http_server *server, struct http_exchange *exchang
     else if (room)
         waiting_add(server, exchange);
     bool first = !at_once && server->waiting == exchange;
-    (void)pthread_mutex_unlock(&server->lock);
-    if (at_once)
-        wake_workers(server, 1);
+    unlock_and_wake(server);
     if (first)
         http_server_wake(server);
     return room;
@@ -211,9 +219,7 @@ bool http_pending_answer(struct http_exchange *exchange, struct view answer)
         waiting_remove(server, exchange);
         queue_add(server, exchange);
     }
-    (void)pthread_mutex_unlock(&server->lock);
-    if (first && parked)
-        wake_workers(server, 1);
+    unlock_and_wake(server);
     return first;
 }
 

@@ -22,6 +22,11 @@ rd_kafka_t *kafka_client_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, struct
 /* ERR_UNAVAILABLE with librdkafka's words for the log. Returns false. */
 bool kafka_failed(struct err *err, const char *what, rd_kafka_resp_err_t code);
 
+/* Fills in the first (RD_KAFKA_OFFSET_BEGINNING) or last (RD_KAFKA_OFFSET_END) offset of every partition of the list,
+ * by one request. Blocks. */
+bool kafka_ask_offsets(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list, int64_t which, int timeout_ms,
+                       struct err *err);
+
 /* The fields point into the message. */
 void kafka_record_fill(struct kafka_record *record, const rd_kafka_message_t *message);
 

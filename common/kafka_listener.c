@@ -32,7 +32,7 @@ static const struct kafka_setting LISTENER[] = {
     {"enable.auto.offset.store", "false"},
     {"auto.offset.reset", "error"}, /* lost offsets are our business: start_again() */
     {"enable.partition.eof", "true"},
-    {"fetch.wait.max.ms", "100"},
+    {"fetch.wait.max.ms", "500"},
     {"fetch.error.backoff.ms", "20"},
     {"fetch.max.bytes", "4194304"},
     {"max.partition.fetch.bytes", "1048576"},
@@ -118,17 +118,11 @@ static bool ask_offsets(struct head *head, int64_t which, int64_t *offsets, stru
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)head->ear_count);
     for (size_t i = 0; i < head->ear_count; i++)
-        rd_kafka_topic_partition_list_add(list, head->ears[i].listening->topic, head->ears[i].partition)->offset =
-            which;
-    rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(head->rk, list, ASK_MS);
-    bool ok = !code || kafka_failed(err, "offsets", code);
-    for (size_t i = 0; ok && i < head->ear_count; i++) {
-        const struct ear *ear = &head->ears[i];
-        const rd_kafka_topic_partition_t *place =
-            rd_kafka_topic_partition_list_find(list, ear->listening->topic, ear->partition);
-        ok = !place->err || kafka_failed(err, ear->listening->topic, place->err);
-        offsets[i] = place->offset;
-    }
+        rd_kafka_topic_partition_list_add(list, head->ears[i].listening->topic, head->ears[i].partition);
+    const bool ok = kafka_ask_offsets(head->rk, list, which, ASK_MS, err);
+    for (size_t i = 0; ok && i < head->ear_count; i++)
+        offsets[i] =
+            rd_kafka_topic_partition_list_find(list, head->ears[i].listening->topic, head->ears[i].partition)->offset;
     rd_kafka_topic_partition_list_destroy(list);
     return ok;
 }
@@ -340,7 +334,7 @@ static bool consumer_open(struct head *head, const char *brokers, struct err *er
     if (!conf)
         return false;
     if (!kafka_conf_set(conf, "group.id", head->listener->name, err) || /* never joined: librdkafka wants a name */
-        !kafka_conf_pace(conf, head->gather_ms)) {
+        !kafka_conf_pace(conf, (struct kafka_pace){.gather_ms = head->gather_ms})) {
         rd_kafka_conf_destroy(conf);
         return err->problem ? false : err_set_internal(err, &ERR_INTERNAL, "no pace for a kafka consumer");
     }

@@ -4,7 +4,13 @@
 
 #include <time.h>
 
-enum { API_FETCH = 1 };
+enum { API_FETCH = 1, BUSY_SHIFT = 8 /* both paces go into one pointer */ };
+
+int kafka_pace_ms(struct kafka_pace pace, size_t answer_bytes)
+{
+    const bool busy = answer_bytes >= KAFKA_BUSY_BYTES && pace.busy_gather_ms > pace.gather_ms;
+    return busy ? pace.busy_gather_ms : pace.gather_ms;
+}
 
 int64_t kafka_pace_hold_us(int64_t last_us, int64_t now_us, int gather_ms)
 {
@@ -19,11 +25,13 @@ static rd_kafka_resp_err_t on_response(rd_kafka_t *rk, int socket, const char *b
                                        rd_kafka_resp_err_t failure, void *opaque)
 {
     static _Thread_local int64_t last_us;
-    (void)rk, (void)socket, (void)broker, (void)broker_id, (void)version, (void)correlation, (void)size, (void)took_us;
+    (void)rk, (void)socket, (void)broker, (void)broker_id, (void)version, (void)correlation, (void)took_us;
     if (api != API_FETCH || failure)
         return RD_KAFKA_RESP_ERR_NO_ERROR;
     const int64_t now_us = clock_monotonic_us();
-    const int64_t hold_us = kafka_pace_hold_us(last_us, now_us, (int)(intptr_t)opaque);
+    const intptr_t both = (intptr_t)opaque;
+    const struct kafka_pace pace = {(int)(both & ((1 << BUSY_SHIFT) - 1)), (int)(both >> BUSY_SHIFT)};
+    const int64_t hold_us = kafka_pace_hold_us(last_us, now_us, kafka_pace_ms(pace, size));
     if (hold_us)
         (void)nanosleep(&(struct timespec){.tv_nsec = (long)hold_us * 1000}, NULL);
     last_us = now_us + hold_us;
@@ -36,9 +44,15 @@ static rd_kafka_resp_err_t on_new(rd_kafka_t *rk, const rd_kafka_conf_t *conf, v
     return rd_kafka_interceptor_add_on_response_received(rk, "pace", on_response, opaque);
 }
 
-bool kafka_conf_pace(rd_kafka_conf_t *conf, int gather_ms)
+static intptr_t bounded(int gather_ms)
 {
-    if (gather_ms > KAFKA_GATHER_MAX_MS)
-        gather_ms = KAFKA_GATHER_MAX_MS;
-    return gather_ms <= 0 || !rd_kafka_conf_interceptor_add_on_new(conf, "pace", on_new, (void *)(intptr_t)gather_ms);
+    if (gather_ms < 0)
+        return 0;
+    return gather_ms < KAFKA_GATHER_MAX_MS ? gather_ms : KAFKA_GATHER_MAX_MS;
+}
+
+bool kafka_conf_pace(rd_kafka_conf_t *conf, struct kafka_pace pace)
+{
+    const intptr_t both = bounded(pace.busy_gather_ms) << BUSY_SHIFT | bounded(pace.gather_ms);
+    return pace.gather_ms <= 0 || !rd_kafka_conf_interceptor_add_on_new(conf, "pace", on_new, (void *)both);
 }

@@ -3,7 +3,8 @@
  * All messages that are not acknowledged stand in one list, in the order of their calls. Those up to `unsent` are with
  * the client; from there on they wait to be handed over: until what the client has is acknowledged, a topic is known,
  * or a broken client is replaced. So a quiet sender's message leaves at once, a busy one's in groups as long as a round
- * trip. The client lingers until it is flushed, so a group is whole before it leaves and is one request: without, its
+ * trip, and never in less than PACE_MS: a request costs the broker more than twenty messages do (docs/decisions/018).
+ * The client lingers until it is flushed, so a group is whole before it leaves and is one request: without, its
  * first messages leave one by one, and with more requests under way than it may have, librdkafka 2.0.2 polls without a
  * pause, which takes a core from those it waits for. One thread turns the client, and replaces it: it throws out what
  * the broken one holds (the reports say so), makes a new one and hands over the list from its beginning, so order
@@ -21,12 +22,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
     MESSAGES_MAX = 20000,
     BYTES_MAX = 16 * 1024 * 1024,
     DELIVERY_MS = 10000,
+    GROUP_BUSY = 4, /* messages: behind a group of so many the next leaves PACE_MS later, not sooner */
+    PACE_MS = 5,
     TURN_MS = 100, /* at most so long until a fatal error or a full queue is looked at again */
     FLUSH_MS = 5000,
     PURGE_MS = 2000, /* a broken client reports what it had at once */
@@ -73,6 +77,8 @@ struct kafka_sender {
     bool fatal;
     rd_kafka_topic_t *topics[TOPICS_MAX]; /* whose leaders it knows */
     size_t topic_count;
+    int64_t left_us;   /* monotonic: when the last group left; this and the next are the thread's alone */
+    size_t group_size; /* of that one */
     struct metric_child *sent, *failures, *restarts;
 };
 
@@ -298,12 +304,33 @@ static void let_others(struct kafka_sender *sender)
     pthread_mutex_lock(&sender->mutex);
 }
 
+/* Nothing is under way and something waits. */
+static bool is_next_due(struct kafka_sender *sender)
+{
+    pthread_mutex_lock(&sender->mutex);
+    const bool due = sender->unsent && !sender->handed && sender->rk && !sender->fatal;
+    pthread_mutex_unlock(&sender->mutex);
+    return due;
+}
+
+/* More joins the group meanwhile. */
+static void keep_pace(const struct kafka_sender *sender)
+{
+    const int64_t left_us = sender->left_us + PACE_MS * INT64_C(1000) - clock_monotonic_us();
+    if (sender->group_size >= GROUP_BUSY && left_us > 0)
+        (void)nanosleep(&(struct timespec){.tv_nsec = (long)left_us * 1000}, NULL);
+}
+
 /* Hands over what waits, once nothing else is under way. On the thread. */
 static void work_off(struct kafka_sender *sender)
 {
+    if (!is_next_due(sender))
+        return;
+    keep_pace(sender);
+    sender->left_us = clock_monotonic_us();
+    sender->group_size = 0;
     pthread_mutex_lock(&sender->mutex);
-    const bool busy = sender->handed > 0;
-    while (!busy && sender->unsent && sender->rk && !sender->fatal) {
+    while (sender->unsent && sender->rk && !sender->fatal) {
         struct send *send = sender->unsent;
         if (clock_monotonic_ms() - send->called_ms > DELIVERY_MS) {
             give_up(sender, send, RD_KAFKA_RESP_ERR__MSG_TIMED_OUT);
@@ -318,6 +345,7 @@ static void work_off(struct kafka_sender *sender)
         rd_kafka_resp_err_t code = hand_over(sender, send);
         if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL)
             break;
+        sender->group_size++;
         if (code == RD_KAFKA_RESP_ERR__FATAL)
             sender->fatal = true;
         else if (code)

@@ -29,7 +29,7 @@ static const struct kafka_setting CONSUMER[] = {
      "range"}, /* cooperative-sticky with own commits is broken before librdkafka 2.10 */
     {"session.timeout.ms", "10000"},
     {"heartbeat.interval.ms", "500"},
-    {"fetch.wait.max.ms", "100"},
+    {"fetch.wait.max.ms", "500"}, /* an idle consumer is a request each time: docs/decisions/018 */
     {"fetch.error.backoff.ms", "20"},
     {"fetch.max.bytes", "2097152"},
     {"max.partition.fetch.bytes", "524288"},
@@ -166,6 +166,7 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topi
     if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
         take_parts(worker, list);
         worker->joined = worker->assigned = true;
+        worker->ends_known = false;
         (void)rd_kafka_assign(rk, list);
         /* librdkafka 2.0 remembers a pause beyond the assignment: a partition that had to wait when it was taken away
          * would stay silent. */
@@ -252,6 +253,10 @@ static void look_whether_ready(struct kafka_worker *worker)
 {
     if (worker->ready || !worker->assigned)
         return;
+    if (!worker->ends_known) {
+        worker->ends_known = true;
+        kafka_worker_find_ends(worker);
+    }
     for (size_t i = 0; i < worker->part_count; i++)
         if (!worker->parts[i].caught_up)
             return;
@@ -340,13 +345,16 @@ static bool ensure_dead_letter_topics(const struct kafka_worker_options *options
 }
 
 /* The one in the greatest hurry decides: there is one consumer. */
-static int pace_of(const struct kafka_subscription *subscription)
+static struct kafka_pace pace_of(const struct kafka_subscription *subscription)
 {
-    int least_ms = subscription->gather_ms;
-    for (; subscription->topic; subscription++)
-        if (subscription->gather_ms < least_ms)
-            least_ms = subscription->gather_ms;
-    return least_ms;
+    struct kafka_pace least = {subscription->gather_ms, subscription->busy_gather_ms};
+    for (; subscription->topic; subscription++) {
+        if (subscription->gather_ms < least.gather_ms)
+            least.gather_ms = subscription->gather_ms;
+        if (subscription->busy_gather_ms < least.busy_gather_ms)
+            least.busy_gather_ms = subscription->busy_gather_ms;
+    }
+    return least;
 }
 
 static bool open_consumer(struct kafka_worker *worker, const struct kafka_worker_options *options, struct err *err)

@@ -49,6 +49,7 @@ struct kafka_worker {
     size_t waiting, waiting_bytes; /* records in the parts that are not paused */
     struct kafka_record *records;  /* room for one batch */
     bool joined, assigned, dead;
+    bool ends_known;   /* of what is assigned: asked once */
     int64_t commit_ms; /* monotonic: when the next commit is due */
     _Atomic bool ready, stop;
     pthread_t thread;
@@ -60,6 +61,9 @@ static inline size_t kafka_batch_max(const struct kafka_subscription *subscripti
     return subscription->batch_max ? subscription->batch_max : KAFKA_BATCH_DEFAULT;
 }
 
+/* Asks where each part begins and ends, so that one with nothing in it needs no fetch to say so: the broker answers
+ * that only after fetch.wait.max.ms. When it does not work, the fetches tell. */
+void kafka_worker_find_ends(struct kafka_worker *worker);
 /* The part takes the message. */
 void kafka_work_add(struct kafka_worker *worker, struct part *part, rd_kafka_message_t *message);
 /* Runs every part that has records and need not wait; one batch each. */

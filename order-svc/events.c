@@ -9,7 +9,7 @@ const char *const ORDER_TOPICS[] = {TOPIC_ACCOUNTS, TOPIC_MARKET_COMMANDS, TOPIC
                                     NULL};
 
 /* Settlement in fewer, larger transactions when there is much to settle. */
-enum { ACCOUNTS_BATCH = 200, GAME_BATCH = 200, SETTLE_BATCH = 2000, GATHER_MS = 5 };
+enum { ACCOUNTS_BATCH = 200, GAME_BATCH = 200, SETTLE_BATCH = 2000, GATHER_MS = 5, BUSY_GATHER_MS = 20 };
 
 static bool accounts_apply(void *payload, const struct kafka_batch *batch, struct err *err)
 {
@@ -37,16 +37,19 @@ const struct kafka_subscription ORDER_SUBSCRIPTIONS[] = {
      .apply = accounts_apply,
      .batch_max = ACCOUNTS_BATCH,
      .gather_ms = GATHER_MS,
+     .busy_gather_ms = BUSY_GATHER_MS,
      .poison = POISON_STOP},
     {.topic = TOPIC_GAME_EVENTS,
      .apply = game_apply,
      .batch_max = GAME_BATCH,
      .gather_ms = GATHER_MS,
+     .busy_gather_ms = BUSY_GATHER_MS,
      .poison = POISON_DEAD_LETTER},
     {.topic = TOPIC_MARKET_EVENTS,
      .apply = market_apply,
      .batch_max = SETTLE_BATCH,
      .gather_ms = GATHER_MS,
+     .busy_gather_ms = BUSY_GATHER_MS,
      .poison = POISON_STOP,
      .assigned = market_assigned},
     {0},

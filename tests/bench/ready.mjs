@@ -12,6 +12,7 @@ const args = process.argv.slice(2);
 const option = (name, otherwise) => (args.includes(name) ? Number(args[args.indexOf(name) + 1]) : otherwise);
 const build = path.resolve(args[0]?.startsWith('--') ? 'build/gcc' : args[0] ?? 'build/gcc');
 const runs = option('--runs', 3);
+const nap = new Int32Array(new SharedArrayBuffer(4));
 const TICK_MS = 1000 / Number(execFileSync('getconf', ['CLK_TCK']));
 const bootMs = 1000 * Number(/^btime (\d+)/m.exec(readFileSync('/proc/stat', 'utf8'))[1]);
 
@@ -52,8 +53,11 @@ function measure(dir, known) {
   const names = readdirSync(dir).filter((file) => /^(gateway|[a-z]+-svc)-1\.pid$/.test(file)).map((file) => file.slice(0, -4)).sort();
   const begun = Math.min(...names.map((name) => processOf(dir, name).begun));
   return Object.fromEntries(names.map((name) => {
-    const { starts, lines } = words(dir, name);
-    const ready = lines.find(({ what }) => what === 'ready') ?? lines.find(({ what }) => what === 'auth_feed_back');
+    let starts, lines, ready;
+    for (const until = Date.now() + 5000; !ready && Date.now() < until; Atomics.wait(nap, 0, 0, 20)) { // the log's line comes after the answer of /readyz
+      ({ starts, lines } = words(dir, name));
+      ready = lines.find(({ what }) => what === 'ready') ?? lines.find(({ what }) => what === 'auth_feed_back');
+    }
     if (args.includes('--phases')) for (const { at, what, line } of lines) console.log(name.padEnd(14), String(at - begun).padStart(6), what, line.topic ?? line.migration ?? line.reason ?? '');
     return [name, { ready: (ready.at - begun) / 1000, cpu: processOf(dir, name).cpu, again: starts - 1 - (known[name]?.starts ?? 0), starts }];
   }));

@@ -19,6 +19,14 @@ TEST(only_what_comes_soon_after_the_last_is_held, "I1")
     EXPECT_I64(99999, kafka_pace_hold_us(1, 2, KAFKA_GATHER_MAX_MS)); /* the slowest there is */
 }
 
+TEST(much_at_once_is_held_by_the_longer_pace, "I1")
+{
+    const struct kafka_pace patient = {.gather_ms = 5, .busy_gather_ms = 20}, plain = {.gather_ms = 5};
+    EXPECT_I64(5, kafka_pace_ms(patient, KAFKA_BUSY_BYTES - 1));
+    EXPECT_I64(20, kafka_pace_ms(patient, KAFKA_BUSY_BYTES));
+    EXPECT_I64(5, kafka_pace_ms(plain, KAFKA_BUSY_BYTES)); /* the other is the shorter one */
+}
+
 /* What a listener of two paces hears of each topic. */
 struct heard {
     atomic_int inside; /* calls that run now */
