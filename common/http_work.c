@@ -54,7 +54,10 @@ static void queue_add(struct http_server *server, struct http_exchange *exchange
  * already, without a change of threads for each request, and work that waits soon has all of them. */
 static bool shall_wake(struct http_server *server)
 {
-    if (!server->queue_first || !server->idle || server->waking)
+    /* Where all sleep the flag is not believed: some versions of glibc lose a signal once in a blue moon (bug 25847).
+     */
+    const bool on_the_way = server->waking && server->idle < server->options.workers;
+    if (!server->queue_first || !server->idle || on_the_way)
         return false;
     server->waking = true;
     return true;

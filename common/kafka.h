@@ -85,8 +85,8 @@ struct kafka_subscription {
     size_t batch_max; /* records of one call; 0: 500 */
     /* Fetches of a busy topic are at least so far apart, at most 100 ms: what needs no hurry costs the broker a request
      * for many records instead of one for a few. A lone record is not held. One worker has one pace, the smallest of
-     * its subscriptions: 0 in one of them is 0 for all. busy_gather_ms is the pace after a fetch that brought
-     * some 10 records or more, where that is longer: fewer, larger batches when there is much to do. */
+     * its subscriptions: 0 in one of them is 0 for all. Where both are set and busy_gather_ms is the longer one it is
+     * the pace of what brings 4 kB or more, some ten records: fewer, larger batches when there is much to do. */
     int gather_ms, busy_gather_ms;
     enum {
         POISON_DEAD_LETTER, /* a batch that fails with ERR_BAD_INPUT is tried record by record; the bad one goes to

@@ -32,7 +32,7 @@ static const struct kafka_setting LISTENER[] = {
     {"enable.auto.offset.store", "false"},
     {"auto.offset.reset", "error"}, /* lost offsets are our business: start_again() */
     {"enable.partition.eof", "true"},
-    {"fetch.wait.max.ms", "500"},
+    {"fetch.wait.max.ms", "250"},
     {"fetch.error.backoff.ms", "20"},
     {"fetch.max.bytes", "4194304"},
     {"max.partition.fetch.bytes", "1048576"},

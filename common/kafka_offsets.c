@@ -2,7 +2,7 @@
 #include "kafka_worker.h"
 #include "log.h"
 
-enum { ASK_MS = 2000 };
+enum { ASK_MS = 1000 }; /* three questions; with the brokers away only the first */
 
 bool kafka_ask_offsets(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list, int64_t which, int timeout_ms,
                        struct err *err)
@@ -13,7 +13,7 @@ bool kafka_ask_offsets(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list, in
     if (code)
         return kafka_failed(err, "offsets", code);
     for (int i = 0; i < list->cnt; i++)
-        if (list->elems[i].err)
+        if (list->elems[i].err || list->elems[i].offset < 0)
             return kafka_failed(err, list->elems[i].topic, list->elems[i].err);
     return true;
 }
@@ -50,13 +50,14 @@ void kafka_worker_find_ends(struct kafka_worker *worker)
     rd_kafka_topic_partition_list_t *commits = list_parts(worker), *begins = list_parts(worker),
                                     *ends = list_parts(worker);
     struct err err = {0};
-    if (!ask_all(worker, commits, begins, ends, &err))
+    if (worker->part_count && !ask_all(worker, commits, begins, ends, &err))
         log_event(LOG_DEBUG, "worker_ends_not_known", LOG_TEXT("worker", worker->name),
                   LOG_TEXT("reason", err.detail)); /* the end of each partition will tell */
     for (size_t i = 0; !err.problem && i < worker->part_count; i++) {
         struct part *part = &worker->parts[i];
         const int64_t commit = offset_of(commits, part), begin = offset_of(begins, part), end = offset_of(ends, part);
-        if ((commit > begin ? commit : begin) >= end)
+        const int64_t start = commit > begin && commit <= end ? commit : begin; /* beyond: the topic was made anew */
+        if (start >= end)
             part->caught_up = true;
         else if (part->end_offset < 0)
             part->end_offset = end;

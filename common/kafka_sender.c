@@ -3,12 +3,12 @@
  * All messages that are not acknowledged stand in one list, in the order of their calls. Those up to `unsent` are with
  * the client; from there on they wait to be handed over: until what the client has is acknowledged, a topic is known,
  * or a broken client is replaced. So a quiet sender's message leaves at once, a busy one's in groups as long as a round
- * trip, and never in less than PACE_MS: a request costs the broker more than twenty messages do (docs/decisions/018).
- * The client lingers until it is flushed, so a group is whole before it leaves and is one request: without, its
- * first messages leave one by one, and with more requests under way than it may have, librdkafka 2.0.2 polls without a
- * pause, which takes a core from those it waits for. One thread turns the client, and replaces it: it throws out what
- * the broken one holds (the reports say so), makes a new one and hands over the list from its beginning, so order
- * holds. */
+ * trip, and those behind a group of GROUP_BUSY or more leave PACE_MS after it: a request costs the broker more than
+ * twenty messages do (docs/decisions/018). The client lingers until it is flushed, so a group is whole before it leaves
+ * and is one request: without, its first messages leave one by one, and with more requests under way than it may have,
+ * librdkafka 2.0.2 polls without a pause, which takes a core from those it waits for. One thread turns the client, and
+ * replaces it: it throws out what the broken one holds (the reports say so), makes a new one and hands over the list
+ * from its beginning, so order holds. */
 #include "kafka_sender.h"
 
 #include "clock.h"
@@ -345,13 +345,14 @@ static void work_off(struct kafka_sender *sender)
         rd_kafka_resp_err_t code = hand_over(sender, send);
         if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL)
             break;
-        sender->group_size++;
-        if (code == RD_KAFKA_RESP_ERR__FATAL)
+        if (code == RD_KAFKA_RESP_ERR__FATAL) {
             sender->fatal = true;
-        else if (code)
+        } else if (code) {
             give_up(sender, send, code);
-        else
+        } else {
             sender->unsent = send->next;
+            sender->group_size++;
+        }
         let_others(sender);
     }
     pthread_mutex_unlock(&sender->mutex);

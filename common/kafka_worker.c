@@ -29,7 +29,7 @@ static const struct kafka_setting CONSUMER[] = {
      "range"}, /* cooperative-sticky with own commits is broken before librdkafka 2.10 */
     {"session.timeout.ms", "10000"},
     {"heartbeat.interval.ms", "500"},
-    {"fetch.wait.max.ms", "500"}, /* an idle consumer is a request each time: docs/decisions/018 */
+    {"fetch.wait.max.ms", "250"}, /* an idle consumer is a request each time: docs/decisions/018 */
     {"fetch.error.backoff.ms", "20"},
     {"fetch.max.bytes", "2097152"},
     {"max.partition.fetch.bytes", "524288"},
@@ -166,7 +166,8 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topi
     if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
         take_parts(worker, list);
         worker->joined = worker->assigned = true;
-        worker->ends_known = false;
+        if (!worker->ready)
+            kafka_worker_find_ends(worker);
         (void)rd_kafka_assign(rk, list);
         /* librdkafka 2.0 remembers a pause beyond the assignment: a partition that had to wait when it was taken away
          * would stay silent. */
@@ -253,12 +254,8 @@ static void look_whether_ready(struct kafka_worker *worker)
 {
     if (worker->ready || !worker->assigned)
         return;
-    if (!worker->ends_known) {
-        worker->ends_known = true;
-        kafka_worker_find_ends(worker);
-    }
     for (size_t i = 0; i < worker->part_count; i++)
-        if (!worker->parts[i].caught_up)
+        if (worker->parts[i].untold || !worker->parts[i].caught_up)
             return;
     worker->ready = true;
 }

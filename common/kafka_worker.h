@@ -49,7 +49,6 @@ struct kafka_worker {
     size_t waiting, waiting_bytes; /* records in the parts that are not paused */
     struct kafka_record *records;  /* room for one batch */
     bool joined, assigned, dead;
-    bool ends_known;   /* of what is assigned: asked once */
     int64_t commit_ms; /* monotonic: when the next commit is due */
     _Atomic bool ready, stop;
     pthread_t thread;
@@ -62,7 +61,8 @@ static inline size_t kafka_batch_max(const struct kafka_subscription *subscripti
 }
 
 /* Asks where each part begins and ends, so that one with nothing in it needs no fetch to say so: the broker answers
- * that only after fetch.wait.max.ms. When it does not work, the fetches tell. */
+ * that only after fetch.wait.max.ms. Before the parts are fetched, or the questions wait behind that. When it does not
+ * work, the fetches tell. Blocks. */
 void kafka_worker_find_ends(struct kafka_worker *worker);
 /* The part takes the message. */
 void kafka_work_add(struct kafka_worker *worker, struct part *part, rd_kafka_message_t *message);

@@ -74,6 +74,7 @@ static void json_instance(struct str *out, const struct registry_entry *entry, c
     json_raw(out, "error_percent", rate);
     json_raw(out, "latency_ms", latency);
     json_text(out, "breaker", view->breaker);
+    json_i64(out, "threads", view->threads);
     json_close(out, '}');
 }
 
@@ -81,6 +82,7 @@ static void print_json(struct gateway *gateway, const struct instance **sorted, 
 {
     json_open(out, NULL, '{');
     json_bool(out, "stale", registry_watch_stale(gateway->watch));
+    json_i64(out, "threads", gateway->loop_count);
     json_open(out, "services", '[');
     for (size_t i = 0; i < count;) {
         const char *service = sorted[i]->entry.service;

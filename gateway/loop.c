@@ -12,6 +12,7 @@
 #include "stats.h"
 
 #include <errno.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -20,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BACKLOG = 1024, ACCEPTS_PER_EVENT = 32, ROUND_MAX_WAIT_MS = 1000, FRESH_MS = 1000 };
+enum { BACKLOG = 1024, ACCEPTS_PER_EVENT = 32, ROUND_MAX_WAIT_MS = 1000, FRESH_MS = 1000, HEAL_SECONDS = 600 };
 
 /* ---- services for the parts on this thread ---- */
 
@@ -167,6 +168,12 @@ static int bind_to(const struct sockaddr_storage *at, socklen_t length, bool sha
     return -1;
 }
 
+/* A predecessor that stepped aside (loop_step_aside) leaves its program behind. */
+static void all_may_take(int listener)
+{
+    (void)setsockopt(listener, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &(int){1}, sizeof(int));
+}
+
 /* The first loop binds alone before it shares: so another gateway on this port is noticed, not joined, unless
  * LISTEN_SHARED says that it may be there. */
 static int listen_on(const char *address, bool alone_wanted, struct err *err)
@@ -180,12 +187,30 @@ static int listen_on(const char *address, bool alone_wanted, struct err *err)
         (void)close(alone);
     if (!alone_wanted || alone >= 0)
         fd = bind_to(&at, length, true);
+    if (fd >= 0)
+        all_may_take(fd);
     if (fd >= 0 && listen(fd, BACKLOG) == 0)
         return fd;
     err_set(err, &ERR_BAD_INPUT, "LISTEN: %s: %s", address, strerror(errno));
     if (fd >= 0)
         (void)close(fd);
     return -1;
+}
+
+/* The sockets of a port are numbered in the order in which they came, and the kernel asks this program which of them
+ * gets a connection: one behind all of ours. Where there are none the answer is out of range, and it chooses as before.
+ */
+void loop_step_aside(const struct loop *loop, int own_count)
+{
+    struct sock_filter program[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_RANDOM)),
+        BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, (uint32_t)own_count),
+        BPF_STMT(BPF_ALU | BPF_ADD | BPF_K, (uint32_t)own_count),
+        BPF_STMT(BPF_RET | BPF_A, 0),
+    };
+    const struct sock_fprog all = {.len = ARRAY_LENGTH(program), .filter = program};
+    if (setsockopt(loop->listen_fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &all, sizeof all) != 0)
+        log_event(LOG_INFO, "stays_in_the_way", LOG_TEXT("reason", strerror(errno)));
 }
 
 int loop_port(const struct loop *loop)
@@ -282,6 +307,9 @@ static void each_second(struct loop *loop)
     fleets_probe(loop);
     if (!loop->finishing)
         accept_on(loop, true);
+    const struct gateway *gateway = loop->gateway;
+    if (gateway->config->listen_shared && !atomic_load(&gateway->draining) && second % HEAL_SECONDS == 0)
+        all_may_take(loop->listen_fd); /* where a predecessor with fewer threads has left its program */
 }
 
 /* Answers leave here, and whoever had more to do than fits one turn goes on. */

@@ -41,7 +41,7 @@ struct loop_routes {
 };
 
 /* Asked of a loop by other threads. */
-enum { LOOP_INSTANCES = 1, LOOP_ROUTES = 2, LOOP_DRAIN = 4, LOOP_FINISH = 8, LOOP_STOP = 16 };
+enum { LOOP_INSTANCES = 1, LOOP_ROUTES = 2, LOOP_FINISH = 4, LOOP_STOP = 8 };
 
 struct loop {
     struct gateway *gateway;
@@ -84,6 +84,9 @@ struct loop {
 struct loop *loop_open(struct gateway *gateway, int index, struct err *err);
 /* The port that was bound: for LISTEN with port 0. */
 int loop_port(const struct loop *loop);
+/* With LISTEN_SHARED: new connections go to the gateways that joined this port after us, if there are any; own_count:
+ * our listeners. So none is in the queue of a listener when it closes. Any thread, before LOOP_FINISH. */
+void loop_step_aside(const struct loop *loop, int own_count);
 bool loop_start(struct loop *loop, struct err *err);
 void loop_ask(struct loop *loop, int what); /* any thread */
 void loop_join(struct loop *loop);

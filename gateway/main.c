@@ -181,6 +181,8 @@ static void drain(struct gateway *gateway, struct registry_lease *lease)
 {
     registry_drain(lease);
     atomic_store(&gateway->draining, true);
+    if (gateway->config->listen_shared)
+        loop_step_aside(gateway->loops[0], gateway->loop_count);
     int64_t until_ms = clock_monotonic_ms() + gateway->config->service.drain_seconds * 1000;
     while (clock_monotonic_ms() < until_ms)
         sleep_ms(LOOK_EVERY_MS);

@@ -241,6 +241,7 @@ void stats_view(struct gateway *gateway, const struct registry_entry *entry, str
             if (strcmp(seen->service, entry->service) != 0 || strcmp(seen->instance, entry->instance) != 0 ||
                 seen->epoch != entry->epoch)
                 continue;
+            out->threads++;
             out->in_flight += seen->view.in_flight;
             out->connections += seen->view.connections;
             out->requests += seen->view.requests;

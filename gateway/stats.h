@@ -55,6 +55,7 @@ struct instance_view {
     int64_t in_flight, connections, requests, failures, errors, answers;
     int64_t latency_us;  /* until an answer begins, the mean of the last ones; 0 without answers */
     const char *breaker; /* the worst of the loops */
+    int threads;         /* loops that may send requests there */
 };
 void stats_view(struct gateway *gateway, const struct registry_entry *entry, struct instance_view *out);
 

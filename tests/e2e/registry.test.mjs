@@ -106,11 +106,11 @@ test('[P-44] kill -9 of one user-svc under load: zero failed idempotent requests
     const before = await Promise.all(gateways.map(seen));
     await crash(instance);
     await running.more(500);
-    // It is back for its clients when the gateways have heard of it: only then may the other one go.
+    // It is back for its clients when every thread of the gateways has heard of it: only then may the other one go.
     for (const [i, gateway] of gateways.entries())
       await eventually(10000, async () => {
         const item = await seen(gateway);
-        return item?.state === 'up' && item.started_at !== before[i].started_at;
+        return item?.state === 'up' && item.everywhere && item.started_at !== before[i].started_at;
       }, `${gateway.name} sees ${instance.name} again`);
   }
   const { done, wrong } = await running.stop();

@@ -64,6 +64,7 @@ test('[S-53][I8] a successor listens before its predecessor stops: five gateways
     const successor = await Gateway.start({ services: { 'game-svc': service }, settings: { ...settings, LISTEN: `127.0.0.1:${port}` } });
     await clients.more(200);
     await own.close();
+    assert.deepEqual(own.events('stays_in_the_way'), [], 'the kernel gives new connections to the successor');
     own = successor;
     await clients.more(200);
   }

@@ -360,7 +360,7 @@ TEST(nothing_is_published_before_the_table_knows_what_was, "S-42 S-54")
     order(&old, MAKER, 0, SIDE_SELL, 500000, 1);
     order(&old, TAKER, 0, SIDE_BUY, 500000, 1);
     note(&old);
-    EVENTUALLY(5000, last_trade() == 1);
+    EVENTUALLY(5000, last_trade() == 1 && sent_count() == 2); /* both companies */
     const struct depth_state published = last_sent(0);
     depth_encode(&record, &published);
 

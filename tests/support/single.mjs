@@ -41,9 +41,9 @@ export async function runService(service) {
   }
 }
 
-/** The gateway's view of a service: [{instance, state, ...}] from the JSON of /registry. */
+/** The gateway's view of a service: [{instance, state, ...}] from the JSON of /registry. everywhere: each of its threads may send requests there. */
 export async function registryOf(gateway, service) {
   const reply = await request('GET', `${gateway.admin}/registry`, { headers: { Accept: 'application/json' } });
   const entry = reply.json.services.find((item) => item.service === service);
-  return entry?.instances ?? [];
+  return (entry?.instances ?? []).map((item) => ({ ...item, everywhere: item.threads === reply.json.threads }));
 }
