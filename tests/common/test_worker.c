@@ -268,6 +268,28 @@ TEST(a_partition_is_taken_over_before_its_first_batch_and_given_back_once, "I2")
     EXPECT_I64(3, takings.given_back);
 }
 
+TEST(a_worker_is_not_ready_before_it_has_taken_over_partitions_with_nothing_in_them, "I2")
+{
+    const char *topic = test_topic("nothing", 3, false);
+    const struct kafka_subscription table[] = {
+        {.topic = topic, .apply = count_taken, .poison = POISON_STOP, .assigned = take_over}, {0}};
+    AUTO(kafka_producer) producer = test_producer(NULL);
+    memset(&takings, 0, sizeof takings);
+    takings.refuse = 7;
+    struct err err = {0};
+    const struct kafka_worker_options options = {.brokers = test_env("KAFKA_BROKERS"),
+                                                 .group = topic,
+                                                 .service = topic,
+                                                 .slot = 1,
+                                                 .subscriptions = table,
+                                                 .producer = producer};
+    AUTO(kafka_worker) worker = kafka_worker_start(&options, &err);
+    test_stop_at(worker != NULL, "worker", &err);
+    EVENTUALLY(20000, kafka_worker_ready(worker));
+    EXPECT_I64(0, takings.refuse);
+    EXPECT_I64(3 + 7, takings.asked[0] + takings.asked[1] + takings.asked[2]);
+}
+
 TEST(two_members_share_the_partitions_and_one_may_leave, "I1 I2")
 {
     AUTO(pg_pool) db = pool_of(4);
