@@ -237,6 +237,24 @@ static bool count_taken(void *app, const struct kafka_batch *batch, struct err *
     return true;
 }
 
+/* A worker whose first seven take-overs are refused, of all partitions together. */
+static struct kafka_worker *start_taking(const char *topic, const struct kafka_subscription *table,
+                                         struct kafka_producer *producer)
+{
+    const struct kafka_worker_options options = {.brokers = test_env("KAFKA_BROKERS"),
+                                                 .group = topic,
+                                                 .service = topic,
+                                                 .slot = 1,
+                                                 .subscriptions = table,
+                                                 .producer = producer};
+    struct err err = {0};
+    memset(&takings, 0, sizeof takings);
+    takings.refuse = 7;
+    struct kafka_worker *worker = kafka_worker_start(&options, &err);
+    test_stop_at(worker != NULL, "worker", &err);
+    return worker;
+}
+
 TEST(a_partition_is_taken_over_before_its_first_batch_and_given_back_once, "I2")
 {
     const char *topic = test_topic("taken", 3, false);
@@ -245,17 +263,7 @@ TEST(a_partition_is_taken_over_before_its_first_batch_and_given_back_once, "I2")
         {0}};
     AUTO(kafka_producer) producer = test_producer(NULL);
     test_send_numbers(producer, topic, 0, 300);
-    memset(&takings, 0, sizeof takings);
-    takings.refuse = 7; /* for all partitions together */
-    struct err err = {0};
-    const struct kafka_worker_options options = {.brokers = test_env("KAFKA_BROKERS"),
-                                                 .group = topic,
-                                                 .service = topic,
-                                                 .slot = 1,
-                                                 .subscriptions = table,
-                                                 .producer = producer};
-    AUTO(kafka_worker) worker = kafka_worker_start(&options, &err);
-    test_stop_at(worker != NULL, "worker", &err);
+    AUTO(kafka_worker) worker = start_taking(topic, table, producer);
     EVENTUALLY(20000, kafka_worker_ready(worker));
     EXPECT_I64(300, takings.records);
     EXPECT_I64(0, takings.early);
@@ -274,17 +282,7 @@ TEST(a_worker_is_not_ready_before_it_has_taken_over_partitions_with_nothing_in_t
     const struct kafka_subscription table[] = {
         {.topic = topic, .apply = count_taken, .poison = POISON_STOP, .assigned = take_over}, {0}};
     AUTO(kafka_producer) producer = test_producer(NULL);
-    memset(&takings, 0, sizeof takings);
-    takings.refuse = 7;
-    struct err err = {0};
-    const struct kafka_worker_options options = {.brokers = test_env("KAFKA_BROKERS"),
-                                                 .group = topic,
-                                                 .service = topic,
-                                                 .slot = 1,
-                                                 .subscriptions = table,
-                                                 .producer = producer};
-    AUTO(kafka_worker) worker = kafka_worker_start(&options, &err);
-    test_stop_at(worker != NULL, "worker", &err);
+    AUTO(kafka_worker) worker = start_taking(topic, table, producer);
     EVENTUALLY(20000, kafka_worker_ready(worker));
     EXPECT_I64(0, takings.refuse);
     EXPECT_I64(3 + 7, takings.asked[0] + takings.asked[1] + takings.asked[2]);
