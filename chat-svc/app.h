@@ -2,7 +2,7 @@
  *
  *     handlers (api_*.c) and sockets (live*.c)  --command-->  chat.inbound  -->  owner.c (one per partition)  -->
  * PostgreSQL and back:  chat.events  -->  every instance: pending (who waits for a verdict) and hub (its sockets)
- * (the owner's own instance: shortcut.h)
+ * (the owner's own instance: lane.h and shortcut.h)
  */
 #ifndef MADANG_CHAT_APP_H
 #define MADANG_CHAT_APP_H
@@ -18,6 +18,7 @@ struct hub;      /* hub.h: the sockets of this instance */
 struct presence; /* presence_copy.h: who is online, from presence.changes */
 struct owner;    /* owner.h: what the owner of partitions keeps */
 struct shortcut; /* shortcut.h: from the owner to this instance's own sockets */
+struct lane;     /* lane.h: from this instance to the owner in it */
 
 struct chat_app {
     const struct chat_config *config;
@@ -29,6 +30,7 @@ struct chat_app {
     struct presence *presence;
     struct owner *owner;
     struct shortcut *shortcut; /* NULL: everything takes the long way */
+    struct lane *lane;         /* NULL: the same of commands */
     struct hub *hub;
 };
 

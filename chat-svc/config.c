@@ -7,6 +7,8 @@ const struct setting CHAT_SETTINGS[] = {
                 "connections to PostgreSQL; raised when the workers need more"),
     SETTING_BOOL(struct chat_config, friends_only, "CHAT_FRIENDS_ONLY", "on",
                  "direct rooms and groups take only friends"),
+    SETTING_BOOL(struct chat_config, lane, "CHAT_LANE", "on",
+                 "messages and read marks for rooms that this instance owns go past chat.inbound"),
     SETTING_TEXT(struct chat_config, ws_listen, "WS_LISTEN", "127.0.0.1:0",
                  "host:port of the sockets; port 0: any free one"),
     SETTING_TEXT(struct chat_config, ws_advertise, "WS_ADVERTISE", "",

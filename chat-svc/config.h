@@ -10,6 +10,7 @@ struct chat_config {
     const char *db_url;
     int64_t db_connections;
     bool friends_only; /* DMs and groups need friendship */
+    bool lane;         /* lane.h */
     struct objstore_config files;
     /* sockets */
     const char *ws_listen, *ws_advertise;

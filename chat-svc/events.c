@@ -28,7 +28,8 @@ const struct kafka_subscription CHAT_SUBSCRIPTIONS[] = {
      .apply = owner_apply,
      .apply_together = owner_apply_together,
      .poison = POISON_DEAD_LETTER,
-     .assigned = owner_assigned},
+     .assigned = owner_assigned,
+     .revoked = owner_revoked},
     {.topic = TOPIC_GAME_EVENTS, .apply = announce_apply, .batch_max = 200, .poison = POISON_DEAD_LETTER},
     {0},
 };

@@ -1,5 +1,7 @@
 #include "front.h"
 
+#include "lane.h"
+#include "log.h"
 #include "mem.h"
 #include "problems.h"
 #include "topics.h"
@@ -13,18 +15,34 @@
 
 /* Who waits for a command that is on its way to Kafka. */
 struct sending {
-    struct pending *pending;
+    const struct chat_app *app;
     char corr[PENDING_CORR_BYTES];
     char room_id[UUID_TEXT_BYTES];
 };
 
-static struct sending *sending_new(const struct chat_app *app, const struct command *command, const char *corr)
+static struct sending *sending_new(const struct chat_app *app, const char *room_id, const char *corr)
 {
     struct sending *sending = MEM_NEW(sending);
-    sending->pending = app->pending;
+    sending->app = app;
     (void)snprintf(sending->corr, sizeof sending->corr, "%s", corr);
-    (void)snprintf(sending->room_id, sizeof sending->room_id, "%s", command->room_id);
+    (void)snprintf(sending->room_id, sizeof sending->room_id, "%s", room_id);
     return sending;
+}
+
+static void answer_later(const struct sending *sending)
+{
+    const struct chat_event event = {
+        .kind = EVENT_VERDICT,
+        .room_id = sending->room_id,
+        .status = ERR_UNAVAILABLE.status,
+        .retry_after_s = 1,
+        .code = ERR_UNAVAILABLE.code,
+        .detail = "it could not be stored now: repeat",
+    };
+    AUTO_STR verdict;
+    str_init(&verdict);
+    event_encode(&verdict, &event);
+    (void)pending_answer(sending->app->pending, sending->corr, (struct view){verdict.bytes, verdict.length});
 }
 
 /* On a thread of the producer. What Kafka did not take may still arrive: so the answer is "perhaps", and repeating is
@@ -33,48 +51,86 @@ static void sent(void *payload, bool ok)
 {
     struct sending *sending = payload;
     if (!ok) {
-        const struct chat_event event = {
-            .kind = EVENT_VERDICT,
-            .room_id = sending->room_id,
-            .status = ERR_UNAVAILABLE.status,
-            .retry_after_s = 1,
-            .code = ERR_UNAVAILABLE.code,
-            .detail = "it could not be stored now: repeat",
-        };
-        AUTO_STR verdict;
-        str_init(&verdict);
-        event_encode(&verdict, &event);
-        (void)pending_answer(sending->pending, sending->corr, (struct view){verdict.bytes, verdict.length});
+        if (sending->app->lane)
+            lane_forget(sending->app->lane, sending->room_id, sending->corr);
+        answer_later(sending);
     }
     free(sending);
+}
+
+static bool send_to_log(const struct chat_app *app, const struct lane_command *command, struct err *err)
+{
+    struct kafka_header headers[4];
+    size_t count = 0;
+    if (command->corr)
+        headers[count++] = (struct kafka_header){"corr", command->corr};
+    if (command->request_id)
+        headers[count++] = (struct kafka_header){"x-request-id", command->request_id};
+    if (command->traceparent)
+        headers[count++] = (struct kafka_header){"traceparent", command->traceparent};
+    headers[count] = (struct kafka_header){0};
+    const struct kafka_message message = {
+        .topic = TOPIC_CHAT_INBOUND,
+        .key = view_of(command->room_id),
+        .payload = command->payload,
+        .headers = headers,
+    };
+    struct sending *sending = command->corr ? sending_new(app, command->room_id, command->corr) : NULL;
+    if (kafka_send(app->producer, &message, sending ? sent : NULL, sending, err))
+        return true;
+    free(sending);
+    return false;
+}
+
+/* What the lane may bring to the owner twice: an answer of the store that got lost makes it try again by the log. */
+static bool may_pass(const struct command *command)
+{
+    return command->kind == COMMAND_READ || (command->kind == COMMAND_SEND && command->user_id && command->client_id);
 }
 
 bool front_send(const struct chat_app *app, const struct command *command, const char *corr,
                 const struct origin *origin, struct err *err)
 {
-    struct kafka_header headers[4];
-    size_t count = 0;
-    if (corr)
-        headers[count++] = (struct kafka_header){"corr", corr};
-    if (origin && origin->request_id)
-        headers[count++] = (struct kafka_header){"x-request-id", origin->request_id};
-    if (origin && origin->traceparent)
-        headers[count++] = (struct kafka_header){"traceparent", origin->traceparent};
-    headers[count] = (struct kafka_header){0};
     AUTO_STR payload;
     str_init(&payload);
     command_encode(&payload, command);
-    const struct kafka_message message = {
-        .topic = TOPIC_CHAT_INBOUND,
-        .key = view_of(command->room_id),
+    const struct lane_command sent_as = {
+        .room_id = command->room_id,
         .payload = {payload.bytes, payload.length},
-        .headers = headers,
+        .corr = corr,
+        .request_id = origin ? origin->request_id : NULL,
+        .traceparent = origin ? origin->traceparent : NULL,
+        .may_pass = may_pass(command),
     };
-    struct sending *sending = corr ? sending_new(app, command, corr) : NULL;
-    if (kafka_send(app->producer, &message, corr ? sent : NULL, sending, err))
+    if (app->lane && lane_take(app->lane, &sent_as))
         return true;
-    free(sending);
+    if (send_to_log(app, &sent_as, err))
+        return true;
+    if (app->lane)
+        lane_forget(app->lane, command->room_id, corr);
     return false;
+}
+
+void front_log(void *payload, const struct lane_item *item)
+{
+    const struct chat_app *app = payload;
+    const struct kafka_record *record = &item->record;
+    const struct lane_command command = {
+        .room_id = record->key.bytes,
+        .payload = record->payload,
+        .corr = record->corr,
+        .request_id = record->request_id,
+        .traceparent = record->traceparent,
+    };
+    struct err err = {0};
+    if (send_to_log(app, &command, &err))
+        return;
+    log_err("command_not_sent", &err);
+    if (!command.corr)
+        return;
+    struct sending *sending = sending_new(app, command.room_id, command.corr);
+    answer_later(sending);
+    free(sending);
 }
 
 /* ---- and back ---- */

@@ -9,10 +9,15 @@ struct origin { /* of the request that a command comes from; members may be NULL
     const char *request_id, *traceparent;
 };
 
-/* Puts the command on chat.inbound with header corr (NULL: nobody waits). When it can't be stored (Kafka away for about
- * 10 s) whoever waits by corr is answered with a verdict 503. False (unavailable) when the producer's queue is full. */
+/* Gives the command to the lane (lane.h), or puts it on chat.inbound with header corr (NULL: nobody waits). When it
+ * can't be stored (Kafka away for about 10 s) whoever waits by corr is answered with a verdict 503. False (unavailable)
+ * when the producer's queue is full. */
 bool front_send(const struct chat_app *app, const struct command *command, const char *corr,
                 const struct origin *origin, struct err *err);
+
+/* For lane_give_back: puts it on chat.inbound; one that finds no room there is answered with a verdict 503. */
+struct lane_item;
+void front_log(void *app, const struct lane_item *item);
 
 /* What a verdict says, as an err: status >= 400. True when it is no refusal. */
 bool front_verdict(const struct chat_event *event, struct err *err);

@@ -5,6 +5,7 @@
 #include "backend.h"
 #include "events.h"
 #include "hub.h"
+#include "lane.h"
 #include "owner.h"
 #include "presence_copy.h"
 #include "rounds.h"
@@ -32,6 +33,7 @@ static bool run(void *settings, struct err *err)
     AUTO(presence) presence = app.presence = presence_open();
     AUTO(pending) pending = app.pending = files ? pending_open(WAITING_MAX, err) : NULL;
     AUTO(shortcut) shortcut = app.shortcut = pending ? shortcut_open(pending_start_id(pending)) : NULL;
+    AUTO(lane) lane = app.lane = lane_open(config->lane); /* outlives the producer, whose reports it hears */
     AUTO(backend) backend = pending ? backend_open(&options, err) : NULL;
     if (!backend)
         return false;
@@ -49,7 +51,13 @@ static bool run(void *settings, struct err *err)
         .metrics_prefix = "madang_chat",
         .app = &app,
     };
-    return hub && backend_serve(backend, &parts, err);
+    if (!hub || !lane_start(lane, owner_apply_lane, &app, err))
+        return false;
+    owner_watch(owner, lane);
+    const bool served = backend_serve(backend, &parts, err);
+    owner_watch(owner, NULL);
+    lane_stop(lane); /* the last commands may still be told to sockets */
+    return served;
 }
 
 int main(int argc, char **argv)

@@ -5,7 +5,9 @@
  * commands name (a few statements); decide by the rules of room.c; write by unnest; put the events into events_out and
  * push requests into the outbox; commit. Then the events are sent to chat.events by kafka_send_all in order, with
  * header corr, and their rows are deleted (with the next batch, or by owner_assigned). A new owner first sends what it
- * finds (owner_assigned). A paused former owner changes nothing: its offset is behind `applied`. Threads: the worker's.
+ * finds (owner_assigned). A paused former owner changes nothing: its offset is behind `applied`. Commands
+ * of this instance for its own rooms come by the lane (lane.h) and are treated alike; instead of an offset it is
+ * applied.owner that keeps a former owner from applying them. Threads: the worker's and the lane's.
  */
 #ifndef MADANG_CHAT_OWNER_H
 #define MADANG_CHAT_OWNER_H
@@ -19,6 +21,12 @@ void owner_release(struct owner **owner);
 bool owner_apply(void *payload, const struct kafka_batch *batch, struct err *err);
 /* Several partitions in one transaction: the same statements, the same two round trips. */
 bool owner_apply_together(void *payload, const struct kafka_batch *batches, size_t batch_count, struct err *err);
+/* Whatever waits in the lane, and what could not be told so far; of struct chat_app as well (lane_start). False: Kafka
+ * still can't be told. */
+bool owner_apply_lane(void *payload);
+/* The lane's thread is woken when events could not be sent; NULL ends that. */
+void owner_watch(struct owner *owner, struct lane *lane);
 bool owner_assigned(void *payload, const char *topic, int32_t partition, struct err *err);
+void owner_revoked(void *payload, const char *topic, int32_t partition);
 
 #endif

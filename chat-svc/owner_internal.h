@@ -4,7 +4,9 @@
 
 #include "owner.h"
 
-/* Events go to another topic than chat.events, or are given up earlier; the text is lent. */
-void owner_tell_on(struct owner *owner, const char *topic, int within_ms);
+/* Events go to another topic than chat.events; the text is lent. */
+void owner_tell_on(struct owner *owner, const char *topic);
+/* While mute its events stay in events_out, as if Kafka's queue were full. */
+void owner_mute(struct owner *owner, bool mute);
 
 #endif

@@ -23,6 +23,30 @@ static const struct pg_statement LIST_EVENTS = {"owner_list_events",
                                                 "SELECT id, room_id, corr, request_id, traceparent, payload FROM "
                                                 "events_out WHERE partition = $1 ORDER BY id LIMIT $2::bigint"};
 
+static const struct pg_statement CLAIM = {"owner_claim",
+                                          "UPDATE applied SET owner = $3 WHERE topic = $1 AND partition = $2"};
+static const struct pg_statement ASK = {
+    "owner_ask", "SELECT partition FROM applied WHERE topic = $1 AND partition = ANY ($2::int[]) AND owner = $3"};
+
+bool store_owner_claim(struct pg_tx *tx, const char *topic, int32_t partition, const char *owner, struct err *err)
+{
+    return pg_tx_exec(tx, &CLAIM, PARAMS(PG_TEXT(topic), PG_I64(partition), PG_TEXT(owner)), NULL, err);
+}
+
+bool store_owner_ask(struct pg_tx *tx, const char *topic, const int64_t *partitions, size_t count, const char *owner,
+                     struct pg_result **rows, struct err *err)
+{
+    return pg_tx_post(tx, &ASK, PARAMS(PG_TEXT(topic), PG_I64S(partitions, count), PG_TEXT(owner)), rows, err);
+}
+
+bool store_owner_has(const struct pg_result *rows, int32_t partition)
+{
+    int row = 0;
+    while (row < pg_rows(rows) && pg_i64(rows, row, 0) != partition)
+        row++;
+    return row < pg_rows(rows);
+}
+
 bool store_owner_add_events(struct pg_tx *tx, const struct owner_event *events, size_t count, struct pg_result **rows,
                             struct err *err)
 {

@@ -20,6 +20,16 @@ struct owner_command {
 /* The first of a batch, posted: drops the events of these partitions that were sent, up to these rows (0: none). */
 bool store_owner_begin(struct pg_tx *tx, const int64_t *partitions, const int64_t *sent_ids, size_t count,
                        struct err *err);
+/* ---- whose a partition is: what the lane asks, since its commands have no offset that would tell (docs/decisions/019)
+ * ---- */
+
+/* From now on `owner`'s; under the lock of the partition. */
+bool store_owner_claim(struct pg_tx *tx, const char *topic, int32_t partition, const char *owner, struct err *err);
+/* Posted behind the lock: once *rows are there, store_owner_has says which of the partitions are still `owner`'s. */
+bool store_owner_ask(struct pg_tx *tx, const char *topic, const int64_t *partitions, size_t count, const char *owner,
+                     struct pg_result **rows, struct err *err);
+bool store_owner_has(const struct pg_result *rows, int32_t partition);
+
 /* Everything that the rules may ask for when they apply these commands. One round trip with what is posted; a second
  * one for commands that change messages, and for rooms for everybody. */
 bool store_owner_load(struct pg_tx *tx, struct scene *scene, const struct owner_command *commands, size_t count,

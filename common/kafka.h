@@ -50,6 +50,10 @@ bool kafka_end_offset(struct kafka_producer *producer, const char *topic, int32_
 /* Of the first record that is kept. */
 bool kafka_begin_offset(struct kafka_producer *producer, const char *topic, int32_t partition, int timeout_ms,
                         int64_t *begin, struct err *err);
+/* How many partitions a topic has, asked now; and where kafka_send puts a key then (not empty). */
+bool kafka_partition_count(struct kafka_producer *producer, const char *topic, int timeout_ms, int32_t *count,
+                           struct err *err);
+int32_t kafka_partition_of(struct view key, int32_t count);
 bool kafka_producer_ready(void *producer); /* metadata answered within the last seconds; a ready_check */
 
 /* Creates the topics of the table (topics.h) that are missing, with KAFKA_PARTITIONS_<TOPIC WITH _> partitions, or what
@@ -74,6 +78,10 @@ struct kafka_batch {
     const struct kafka_record *records;
     size_t count;
 };
+
+/* A span for each record whose trace is wanted (trace.h): they share the batch's time. The worker does it for what it
+ * hands over; `system` is what brought the records, "kafka" there. */
+void kafka_trace_batch(const struct kafka_batch *batch, const char *system, int64_t start_us, bool ok);
 
 struct kafka_subscription {
     const char *topic; /* NULL ends the table */

@@ -335,6 +335,34 @@ bool kafka_begin_offset(struct kafka_producer *producer, const char *topic, int3
     return ask_offset(producer, topic, partition, RD_KAFKA_OFFSET_BEGINNING, timeout_ms, begin, err);
 }
 
+bool kafka_partition_count(struct kafka_producer *producer, const char *topic, int timeout_ms, int32_t *count,
+                           struct err *err)
+{
+    struct client *client = client_enter(producer, err);
+    if (!client)
+        return false;
+    const struct rd_kafka_metadata *answer = NULL;
+    rd_kafka_topic_t *asked = rd_kafka_topic_new(client->rk, topic, NULL);
+    rd_kafka_resp_err_t code =
+        asked ? rd_kafka_metadata(client->rk, 0, asked, &answer, timeout_ms) : rd_kafka_last_error();
+    if (!code)
+        code = answer->topic_cnt == 1 ? answer->topics[0].err : RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;
+    if (!code)
+        *count = answer->topics[0].partition_cnt;
+    if (answer)
+        rd_kafka_metadata_destroy(answer);
+    if (asked)
+        rd_kafka_topic_destroy(asked);
+    client_leave(producer, client, !code);
+    return !code || kafka_failed(err, "partitions", code);
+}
+
+/* With a key this asks nothing of the topic. */
+int32_t kafka_partition_of(struct view key, int32_t count)
+{
+    return rd_kafka_msg_partitioner_murmur2_random(NULL, key.bytes, key.length, count, NULL, NULL);
+}
+
 /* ---- sending
  * --------------------------------------------------------------------------------------------------------- */
 

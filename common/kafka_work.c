@@ -170,11 +170,12 @@ static void handle_poison(struct kafka_worker *worker, struct part *part, const 
     advance(worker, part, 1);
 }
 
+static const char KAFKA[] = "kafka"; /* messaging.system */
+
 /* ---- batches
  * --------------------------------------------------------------------------------------------------------- */
 
-/* A span for each record of a trace that is wanted: they share the batch's time. */
-static void add_spans(const struct kafka_batch *batch, int64_t start_us, bool ok)
+void kafka_trace_batch(const struct kafka_batch *batch, const char *system, int64_t start_us, bool ok)
 {
     char name[80], offset[24], own[TRACE_PARENT_BYTES], parent[17];
     const int64_t took_us = clock_now_us() - start_us;
@@ -186,17 +187,18 @@ static void add_spans(const struct kafka_batch *batch, int64_t start_us, bool ok
         (void)snprintf(parent, sizeof parent, "%.16s", record->traceparent + 36);
         (void)snprintf(name, sizeof name, "%s apply", batch->topic);
         (void)snprintf(offset, sizeof offset, "%lld", (long long)record->offset);
-        trace_add(&(struct trace_span){.name = name,
-                                       .kind = TRACE_CONSUMER,
-                                       .traceparent = own,
-                                       .parent = parent,
-                                       .start_us = start_us,
-                                       .took_us = took_us,
-                                       .failed = !ok,
-                                       .attributes = {{"messaging.system", "kafka"},
-                                                      {"messaging.destination.name", batch->topic},
-                                                      {"messaging.kafka.offset", offset},
-                                                      {"request.id", record->request_id}}});
+        trace_add(&(struct trace_span){
+            .name = name,
+            .kind = TRACE_CONSUMER,
+            .traceparent = own,
+            .parent = parent,
+            .start_us = start_us,
+            .took_us = took_us,
+            .failed = !ok,
+            .attributes = {{"messaging.system", system},
+                           {"messaging.destination.name", batch->topic},
+                           {"request.id", record->request_id},
+                           {record->offset < INT64_MAX ? "messaging.kafka.offset" : NULL, offset}}});
     }
 }
 
@@ -223,7 +225,7 @@ static void run_batch(struct kafka_worker *worker, struct part *part)
     struct err err = {0};
     const int64_t start_us = clock_now_us();
     const bool ok = part->subscription->apply(worker->app, &batch, &err);
-    add_spans(&batch, start_us, ok);
+    kafka_trace_batch(&batch, KAFKA, start_us, ok);
     if (ok) {
         batch_done(worker, part, count);
     } else if (!err_is(&err, &ERR_BAD_INPUT)) {
@@ -286,7 +288,7 @@ static void run_together(struct kafka_worker *worker, const struct kafka_subscri
     const int64_t start_us = clock_now_us();
     const bool done = subscription->apply_together(worker->app, batches, count, &err);
     for (size_t i = 0; i < count; i++)
-        add_spans(&batches[i], start_us, done);
+        kafka_trace_batch(&batches[i], KAFKA, start_us, done);
     if (!done)
         log_err("batches_failed_together", &err);
     for (size_t i = 0; i < count; i++) {

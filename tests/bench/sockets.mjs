@@ -53,7 +53,7 @@ async function crowd(count) {
 
 console.log(`${os.cpus().length} cores, ${os.cpus()[0].model}`);
 try {
-  const passed = Object.fromEntries(Object.entries(process.env).filter(([name]) => name === 'WS_GATHER_MS' || name.startsWith('KAFKA_PARTITIONS')));
+  const passed = Object.fromEntries(Object.entries(process.env).filter(([name]) => name === 'WS_GATHER_MS' || name === 'CHAT_LANE' || name.startsWith('KAFKA_PARTITIONS')));
   await world.start({ WS_CONNECTIONS_MAX: '100000', PROFILE: 'bench', ...passed }, 1);
   const people = await crowd(1000);
 

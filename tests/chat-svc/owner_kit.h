@@ -45,7 +45,7 @@ __attribute__((unused)) static struct owner *kit_owner(struct kit *kit)
     struct err err = {0};
     struct owner *owner = owner_open(kit->app.producer, &err);
     kit_stop_at(owner != NULL, "owner", &err);
-    owner_tell_on(owner, kit->events_topic, 10000);
+    owner_tell_on(owner, kit->events_topic);
     return owner;
 }
 

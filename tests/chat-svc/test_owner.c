@@ -1,5 +1,6 @@
 /* The owner on real PostgreSQL and Kafka: what a batch leaves in the tables and on chat.events, whatever is repeated,
  * interrupted or taken over. */
+#include "lane.h"
 #include "owner_kit.h"
 
 static int64_t last_seq(const char *room)
@@ -150,8 +151,8 @@ static void commit_without_sending(struct kit *kit)
     dying.owner = kit_owner(kit);
     const struct kafka_batch batch = kit_batch(kit);
     REQUIRE_OK(owner_assigned(&dying, batch.topic, batch.partition, &err), &err); /* else it stops at what it finds */
-    owner_tell_on(dying.owner, "t.chat.no-such-topic", 200);
-    EXPECT(!owner_apply(&dying, &batch, &err));
+    owner_mute(dying.owner, true);
+    REQUIRE_OK(owner_apply(&dying, &batch, &err), &err);
     owner_release(&dying.owner);
 }
 
@@ -214,15 +215,38 @@ TEST(the_same_owner_sends_what_it_could_not_send, "P-29")
     const struct command send = kit_send(kit, three.room, three.people[0], "again");
     const char *corr = kit_add(kit, &send);
     const struct kafka_batch batch = kit_batch(kit);
-    owner_tell_on(kit->app.owner, "t.chat.no-such-topic", 200);
-    EXPECT(!owner_apply(&kit->app, &batch, &err));
-    owner_tell_on(kit->app.owner, kit->events_topic, 10000);
-    err_clear(&err);
-    REQUIRE_OK(owner_apply(&kit->app, &batch, &err), &err); /* as the worker does after a back-off */
+    owner_mute(kit->app.owner, true);
+    REQUIRE_OK(owner_apply(&kit->app, &batch, &err), &err);
+    owner_mute(kit->app.owner, false);
     kit->count = 0;
+    const struct command next = kit_send(kit, three.room, three.people[1], "behind it");
+    struct chat_event answer;
+    EXPECT_TEXT("", kit_do(kit, &next, &answer)); /* the next batch begins with what is owed */
+    EXPECT_I64(2, answer.seq);
+    EXPECT(kit_answer(kit, corr, &answer));
+    EXPECT_I64(1, answer.seq);
+    EXPECT_I64(2, messages_of(three.room));
+    int64_t last;
+    EXPECT_I64(0, first_hole(kit, three.room, &last));
+}
+
+TEST(what_could_not_be_sent_is_sent_though_no_batch_comes, "P-29")
+{
+    struct kit *kit = kit_open();
+    const struct three three = three_of(kit);
+    struct err err = {0};
+    const struct kafka_batch first = kit_batch(kit);
+    REQUIRE_OK(owner_assigned(&kit->app, first.topic, first.partition, &err), &err);
+    const struct command send = kit_send(kit, three.room, three.people[0], "the last one for a while");
+    const char *corr = kit_add(kit, &send);
+    const struct kafka_batch batch = kit_batch(kit);
+    owner_mute(kit->app.owner, true);
+    REQUIRE_OK(owner_apply(&kit->app, &batch, &err), &err);
+    kit->count = 0;
+    owner_mute(kit->app.owner, false);
+    EXPECT(owner_apply_lane(&kit->app)); /* as the lane's thread does when it is poked */
     struct chat_event answer;
     EXPECT(kit_answer(kit, corr, &answer));
-    EXPECT_I64(1, messages_of(three.room));
     EXPECT_I64(1, answer.seq);
 }
 
@@ -322,12 +346,11 @@ TEST(a_batch_that_was_partly_applied_elsewhere_is_told_in_order, "P-29 I1")
     (void)fill_lanes(kit, threes, offsets, 4, batches);
     /* another owner took the first two of lane 1, and went before it could tell */
     struct owner *mine = kit->app.owner;
-    kit->app.owner = owner_open(kit->app.producer, &err);
-    REQUIRE(kit->app.owner != NULL);
-    owner_tell_on(kit->app.owner, "t.chat.no-such-topic", 200);
+    kit->app.owner = kit_owner(kit);
+    owner_mute(kit->app.owner, true);
     const struct kafka_batch half = {
         .topic = "chat.inbound", .partition = 101, .records = batches[1].records, .count = 2};
-    EXPECT(!owner_apply(&kit->app, &half, &err));
+    REQUIRE_OK(owner_apply(&kit->app, &half, &err), &err);
     owner_release(&kit->app.owner);
     kit->app.owner = mine;
     EXPECT_I64(2, messages_of(threes[1].room));
@@ -356,10 +379,10 @@ TEST(what_could_not_be_told_together_is_told_one_by_one, "P-29 I1")
     }
     begin_lanes(kit);
     (void)fill_lanes(kit, threes, offsets, 3, batches);
-    owner_tell_on(kit->app.owner, "t.chat.no-such-topic", 200);
-    EXPECT(!owner_apply_together(&kit->app, batches, LANES, &err));
-    owner_tell_on(kit->app.owner, kit->events_topic, 10000);
-    for (int lane = 0; lane < LANES; lane++) { /* as the worker does */
+    owner_mute(kit->app.owner, true);
+    REQUIRE_OK(owner_apply_together(&kit->app, batches, LANES, &err), &err);
+    owner_mute(kit->app.owner, false);
+    for (int lane = 0; lane < LANES; lane++) { /* read again before the worker's commit to Kafka */
         err_clear(&err);
         REQUIRE_OK(owner_apply(&kit->app, &batches[lane], &err), &err);
     }
@@ -371,4 +394,141 @@ TEST(what_could_not_be_told_together_is_told_one_by_one, "P-29 I1")
     kit->count = 0;
     for (int lane = 0; lane < LANES; lane++)
         EXPECT_I64(3, messages_of(threes[lane].room));
+}
+
+/* ---- past the log: the lane ---- */
+
+static struct lane *lane_of(struct kit *kit)
+{
+    struct err err = {0};
+    kit->app.lane = lane_open(true);
+    lane_know(kit->app.lane, 1);
+    kit->partition = 0;
+    kit_stop_at(owner_assigned(&kit->app, "chat.inbound", 0, &err), "assigned", &err);
+    return kit->app.lane;
+}
+
+static void no_lane(struct kit *kit)
+{
+    lane_release(&kit->app.lane);
+}
+
+static bool give(struct kit *kit, const struct command *command, const char *corr)
+{
+    AUTO_STR payload;
+    str_init(&payload);
+    command_encode(&payload, command);
+    const struct lane_command given = {
+        .room_id = command->room_id, .payload = {payload.bytes, payload.length}, .corr = corr, .may_pass = true};
+    return lane_take(kit->app.lane, &given);
+}
+
+TEST(what_comes_by_the_lane_is_applied_like_what_comes_by_the_log, "P-22 P-28 P-29")
+{
+    struct kit *kit = kit_open();
+    const struct three three = three_of(kit);
+    (void)lane_of(kit);
+    const char *before = arena_text(kit->arena, test_sql("SELECT next_offset FROM applied WHERE partition = 0"));
+    const struct command send = kit_send(kit, three.room, three.people[0], "straight on");
+    EXPECT(give(kit, &send, "lane-1"));
+    EXPECT(give(kit, &send, "lane-2")); /* the same client_id */
+    struct mark mark = {three.people[1], 1};
+    const struct command read = {
+        .kind = COMMAND_READ, .room_id = three.room, .user_id = three.people[1], .marks = &mark, .mark_count = 1};
+    EXPECT(give(kit, &read, "lane-3"));
+    const int64_t trips = kit_trips();
+    EXPECT(owner_apply_lane(&kit->app));
+    EXPECT_I64(2, kit_trips() - trips);
+    struct chat_event answer;
+    EXPECT(kit_answer(kit, "lane-1", &answer));
+    EXPECT_I64(EVENT_MESSAGE, answer.kind);
+    EXPECT_I64(1, answer.seq);
+    EXPECT(kit_answer(kit, "lane-2", &answer));
+    EXPECT_I64(EVENT_VERDICT, answer.kind);
+    EXPECT(kit_answer(kit, "lane-3", &answer));
+    EXPECT_I64(1, messages_of(three.room));
+    EXPECT_I64(1, kit_number("SELECT read_seq FROM members WHERE room_id = '%s' AND user_id = '%s'", three.room,
+                             three.people[1]));
+    EXPECT_TEXT(before, test_sql("SELECT next_offset FROM applied WHERE partition = 0"));
+    const struct command next = kit_send(kit, three.room, three.people[2], "by the log");
+    EXPECT_TEXT("", kit_do(kit, &next, &answer));
+    EXPECT_I64(2, answer.seq);
+    int64_t last;
+    EXPECT_I64(0, first_hole(kit, three.room, &last));
+    no_lane(kit);
+}
+
+TEST(a_batch_of_the_log_lets_the_lane_go_first, "P-29 I2")
+{
+    struct kit *kit = kit_open();
+    const struct three three = three_of(kit);
+    (void)lane_of(kit);
+    const struct command first = kit_send(kit, three.room, three.people[0], "first"),
+                         second = kit_send(kit, three.room, three.people[0], "second");
+    EXPECT(give(kit, &first, "lane-first"));
+    struct chat_event answer;
+    EXPECT_TEXT("", kit_do(kit, &second, &answer));
+    EXPECT_I64(2, answer.seq);
+    EXPECT(kit_answer(kit, "lane-first", &answer));
+    EXPECT_I64(1, answer.seq);
+    no_lane(kit);
+}
+
+/* Of which to_log was told; the command itself would need the topic of a whole stack. */
+static int64_t given_back(void)
+{
+    AUTO_STR out;
+    str_init(&out);
+    metrics_print(&out);
+    const char *line = strstr(out.bytes, "madang_chat_lane_total{outcome=\"given_back\"} ");
+    return line ? atoll(strchr(line, ' ')) : 0;
+}
+
+TEST(a_former_owner_applies_nothing_of_its_lane, "P-29 M-52 I2")
+{
+    struct kit *kit = kit_open();
+    const struct three three = three_of(kit);
+    struct lane *lane = lane_of(kit);
+    struct chat_app next = kit->app;
+    struct err err = {0};
+    const struct command send = kit_send(kit, three.room, three.people[0], "too late"),
+                         again = kit_send(kit, three.room, three.people[0], "and again");
+    EXPECT(give(kit, &send, NULL));
+    next.owner = kit_owner(kit);
+    next.lane = NULL;
+    REQUIRE_OK(owner_assigned(&next, "chat.inbound", 0, &err), &err);
+    const int64_t before = given_back();
+    EXPECT(owner_apply_lane(&kit->app));
+    EXPECT_I64(before + 1, given_back());
+    EXPECT_I64(0, messages_of(three.room));
+    EXPECT(!give(kit, &again, NULL)); /* it knows now */
+    EXPECT(!lane_drain(lane));
+    REQUIRE_OK(owner_assigned(&kit->app, "chat.inbound", 0, &err), &err);
+    EXPECT(give(kit, &again, "lane-again"));
+    EXPECT(owner_apply_lane(&kit->app));
+    struct chat_event answer;
+    EXPECT(kit_answer(kit, "lane-again", &answer));
+    EXPECT_I64(1, answer.seq);
+    owner_release(&next.owner);
+    no_lane(kit);
+}
+
+TEST(what_the_store_refuses_goes_to_the_log, "P-28 I1 I9")
+{
+    struct kit *kit = kit_open();
+    const struct three three = three_of(kit);
+    (void)lane_of(kit);
+    REQUIRE(
+        test_sql("CREATE FUNCTION refuse_events() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''not now''; END'; "
+                 "CREATE TRIGGER refuse_events BEFORE INSERT ON events_out EXECUTE FUNCTION refuse_events()"));
+    const struct command send = kit_send(kit, three.room, three.people[0], "refused"),
+                         behind = kit_send(kit, three.room, three.people[0], "behind it");
+    EXPECT(give(kit, &send, "lane-refused"));
+    const int64_t before = given_back();
+    EXPECT(owner_apply_lane(&kit->app));
+    EXPECT_I64(before + 1, given_back());
+    EXPECT(!give(kit, &behind, "lane-behind")); /* one of ours is on the log, so this one follows it there */
+    REQUIRE(test_sql("DROP TRIGGER refuse_events ON events_out"));
+    EXPECT_I64(0, messages_of(three.room));
+    no_lane(kit);
 }

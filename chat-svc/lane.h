@@ -1,0 +1,70 @@
+/* lane.h - commands of this instance for rooms that it owns itself: past chat.inbound, straight into the owner's next
+ * transaction (docs/decisions/019). Only what may be done twice takes it: messages, which their client_id keeps from
+ * doubling, and read marks.
+ *
+ * What it must keep is the order in which one thread gave its commands. A partition's lane is open while it is ours
+ * and none of our own commands for it is under way on the log; what waits in the lane when a batch of the log begins is
+ * applied before that batch. Whoever cannot apply what he took gives it back: then it and all that waits behind it go
+ * to the log, in order, under the lock that every newcomer needs, or wait once more.
+ *
+ * Memory only; nothing here is durable: a command of the lane is accepted when its transaction is committed, and until
+ * then whoever sent it has no answer. Bounded: what finds no room goes to the log. Threads: all functions. */
+#ifndef MADANG_CHAT_LANE_H
+#define MADANG_CHAT_LANE_H
+
+#include "kafka.h"
+
+struct lane;
+struct lane *lane_open(bool enabled);
+void lane_release(struct lane **lane);
+
+/* ---- whose partitions are ---- */
+
+/* The topic has so many partitions; before that, and with 0, everything goes to the log. */
+void lane_know(struct lane *lane, int32_t partitions);
+bool lane_is_known(struct lane *lane);
+void lane_hold(struct lane *lane, int32_t partition);
+void lane_let_go(struct lane *lane, int32_t partition);
+
+/* ---- in ---- */
+
+struct lane_command {
+    const char *room_id;
+    struct view payload; /* as on chat.inbound */
+    const char *corr, *request_id, *traceparent;
+    bool may_pass; /* of a kind that takes the lane */
+};
+
+/* True: copied and taken. False: it goes to the log, now, by the same thread; with a corr it shuts the lane of its
+ * partition until lane_heard. */
+bool lane_take(struct lane *lane, const struct lane_command *command);
+/* Kafka has given it up: it is not under way any more. */
+void lane_forget(struct lane *lane, const char *room_id, const char *corr);
+/* These records of the log are applied. */
+void lane_heard(struct lane *lane, const struct kafka_batch *batch);
+
+/* ---- out ---- */
+
+struct lane_item {
+    struct lane_item *next;
+    int32_t partition;
+    struct kafka_record record; /* offset INT64_MAX: behind all that was ever applied */
+};
+
+/* All that waits, in order; now the caller's, who frees it with lane_items_free. NULL: nothing. */
+struct lane_item *lane_drain(struct lane *lane);
+void lane_items_free(struct lane_item *items);
+/* What was drained and could not be applied, and all that waits behind it: each goes through `to_log`, in order, and
+ * the lanes of their partitions are shut until it is heard. But while commands of ours that were given later are under
+ * way on the log it waits in the lane again, for some seconds, unless it `must` go: false then, and those on the log
+ * must not be applied before it. `to_log` must not call the lane. Takes the items. */
+bool lane_give_back(struct lane *lane, struct lane_item *items, bool must,
+                    void (*to_log)(void *app, const struct lane_item *item), void *app);
+
+/* A thread that calls `work` whenever something waits, and after lane_poke; `work` drains. False from it: once more,
+ * but in a second. Ended by lane_stop, which shuts the lane first; what waited then has been worked off. */
+bool lane_start(struct lane *lane, bool (*work)(void *app), void *app, struct err *err);
+void lane_poke(struct lane *lane);
+void lane_stop(struct lane *lane);
+
+#endif

@@ -1,0 +1,278 @@
+/* The lane: who may pass the log, and that the order of commands stays whatever happens on either way. */
+#include "lane.h"
+#include "pending.h"
+#include "test.h"
+#include "uuid.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { PARTITIONS = 4 };
+
+/* A room of this partition. */
+static void room_in(int32_t partition, char room[UUID_TEXT_BYTES])
+{
+    do {
+        uuid_new(room);
+    } while (kafka_partition_of(view_of(room), PARTITIONS) != partition);
+}
+
+static bool take(struct lane *lane, const char *room, const char *corr, bool may_pass)
+{
+    const struct lane_command command = {.room_id = room, .payload = view_of("{}"), .corr = corr, .may_pass = may_pass};
+    return lane_take(lane, &command);
+}
+
+static size_t drain(struct lane *lane)
+{
+    struct lane_item *items = lane_drain(lane);
+    size_t count = 0;
+    for (const struct lane_item *item = items; item; item = item->next)
+        count++;
+    lane_items_free(items);
+    return count;
+}
+
+static void hear(struct lane *lane, int32_t partition, const char *corr)
+{
+    const struct kafka_record record = {.corr = corr};
+    const struct kafka_batch batch = {.partition = partition, .records = &record, .count = 1};
+    lane_heard(lane, &batch);
+}
+
+TEST(only_own_rooms_take_the_lane, "P-28 I2")
+{
+    char mine[UUID_TEXT_BYTES], other[UUID_TEXT_BYTES];
+    struct lane *lane = lane_open(true);
+    room_in(1, mine);
+    room_in(2, other);
+    EXPECT(!take(lane, mine, NULL, true)); /* nobody knows yet where rooms are */
+    lane_hold(lane, 1);
+    lane_know(lane, PARTITIONS);
+    EXPECT(!take(lane, mine, NULL, true)); /* held before that was known */
+    lane_hold(lane, 1);
+    lane_hold(lane, PARTITIONS); /* there is none */
+    EXPECT(take(lane, mine, NULL, true));
+    EXPECT(!take(lane, other, NULL, true));
+    EXPECT(!take(lane, mine, NULL, false));
+    lane_let_go(lane, 1);
+    EXPECT(!take(lane, mine, NULL, true));
+    EXPECT_I64(1, drain(lane));
+    lane_release(&lane);
+    lane = lane_open(false);
+    lane_know(lane, PARTITIONS);
+    lane_hold(lane, 1);
+    EXPECT(lane_is_known(lane));
+    EXPECT(!take(lane, mine, NULL, true));
+    lane_release(&lane);
+}
+
+TEST(a_command_on_the_log_shuts_the_lane_behind_it, "P-29 I2")
+{
+    char room[UUID_TEXT_BYTES], elsewhere[UUID_TEXT_BYTES];
+    struct lane *lane = lane_open(true);
+    room_in(0, room);
+    room_in(3, elsewhere);
+    lane_know(lane, PARTITIONS);
+    lane_hold(lane, 3);
+    EXPECT(!take(lane, room, "mine:1", true)); /* not ours yet: to the log */
+    lane_hold(lane, 0);
+    EXPECT(!take(lane, room, "mine:2", true));
+    EXPECT(take(lane, elsewhere, "mine:3", true)); /* another partition */
+    hear(lane, 0, "others:1");
+    hear(lane, 0, "mine:2");
+    EXPECT(!take(lane, room, "mine:4", true));
+    hear(lane, 0, "mine:1");
+    hear(lane, 0, "mine:4");
+    EXPECT(take(lane, room, "mine:5", true));
+    EXPECT(!take(lane, room, "mine:6", false)); /* an edit, say */
+    EXPECT(!take(lane, room, "mine:7", true));
+    lane_forget(lane, room, "mine:6"); /* Kafka could not be reached */
+    lane_forget(lane, room, "mine:7");
+    EXPECT(take(lane, room, "mine:8", true));
+    EXPECT(!take(lane, room, NULL, false)); /* nobody waits for it, so nobody minds */
+    EXPECT(take(lane, room, "mine:9", true));
+    EXPECT_I64(4, drain(lane));
+    lane_release(&lane);
+}
+
+TEST(a_full_lane_sends_to_the_log, "P-26 I9")
+{
+    char room[UUID_TEXT_BYTES];
+    struct lane *lane = lane_open(true);
+    size_t taken = 0;
+    room_in(0, room);
+    lane_know(lane, PARTITIONS);
+    lane_hold(lane, 0);
+    while (taken < 100000 && take(lane, room, "c", true))
+        taken++;
+    EXPECT(taken >= 100 && taken <= 1000);
+    EXPECT_I64(taken, drain(lane));
+    EXPECT(!take(lane, room, "d", true)); /* the one that found it full is on the log */
+    lane_release(&lane);
+}
+
+static bool count_off(void *app)
+{
+    struct lane *lane = *(struct lane **)app;
+    (void)drain(lane);
+    return true;
+}
+
+TEST(its_thread_works_off_whatever_waits_before_it_ends, "P-28")
+{
+    char room[UUID_TEXT_BYTES];
+    struct err err = {0};
+    struct lane *lane = lane_open(true);
+    room_in(0, room);
+    lane_know(lane, PARTITIONS);
+    lane_hold(lane, 0);
+    REQUIRE_OK(lane_start(lane, count_off, &lane, &err), &err);
+    EXPECT(take(lane, room, "a", true));
+    EXPECT(take(lane, room, "b", true));
+    lane_stop(lane);
+    EXPECT(!lane_drain(lane));
+    EXPECT(!take(lane, room, "c", true));
+    lane_release(&lane);
+}
+
+static bool fail_first(void *app)
+{
+    _Atomic int *calls = app;
+    return atomic_fetch_add(calls, 1) > 0;
+}
+
+TEST(work_that_failed_comes_again_without_news, "P-29")
+{
+    static _Atomic int calls;
+    struct err err = {0};
+    struct lane *lane = lane_open(true);
+    REQUIRE_OK(lane_start(lane, fail_first, &calls, &err), &err);
+    lane_poke(lane);
+    EVENTUALLY(10000, atomic_load(&calls) == 2);
+    lane_stop(lane);
+    lane_release(&lane);
+}
+
+/* ---- whatever happens, a room's commands are applied in the order in which they were given ---- */
+
+enum { ROOMS = 3, STEPS = 20000, WAITING_MAX = 4096 };
+
+struct note { /* a command, wherever it is */
+    int room, number;
+    char corr[PENDING_CORR_BYTES];
+};
+
+struct play {
+    struct lane *lane;
+    char rooms[ROOMS][UUID_TEXT_BYTES];
+    int given[ROOMS], applied[ROOMS];
+    struct note log[WAITING_MAX]; /* of one partition, oldest first */
+    size_t log_count, passed, kept, wrong;
+};
+
+static void apply_note(struct play *play, int room, int number)
+{
+    play->wrong += number != play->applied[room] + 1;
+    play->applied[room] = number;
+}
+
+static void log_note(void *app, const struct lane_item *item)
+{
+    struct play *play = app;
+    struct note *note = &play->log[play->log_count++];
+    *note = (struct note){0};
+    (void)sscanf(item->record.payload.bytes, "%d %d", &note->room, &note->number);
+    (void)snprintf(note->corr, sizeof note->corr, "%s", item->record.corr);
+}
+
+static void give(struct play *play)
+{
+    const int room = (int)(test_random() % ROOMS);
+    char payload[40], corr[PENDING_CORR_BYTES];
+    (void)snprintf(payload, sizeof payload, "%d %d", room, ++play->given[room]);
+    (void)snprintf(corr, sizeof corr, "me:%d:%d", room, play->given[room]);
+    const struct lane_command command = {.room_id = play->rooms[room],
+                                         .payload = {payload, sizeof payload},
+                                         .corr = corr,
+                                         .may_pass = test_random() % 20 != 0};
+    if (lane_take(play->lane, &command)) {
+        play->passed++;
+        return;
+    }
+    struct note *note = &play->log[play->log_count++];
+    *note = (struct note){room, play->given[room], ""};
+    (void)snprintf(note->corr, sizeof note->corr, "%s", corr);
+}
+
+/* As the owner: all of it, or it goes back. False: what is on the log has to wait. */
+static bool work_off(struct play *play, bool fails)
+{
+    struct lane_item *items = lane_drain(play->lane);
+    if (fails && items) {
+        const bool went = lane_give_back(play->lane, items, false, log_note, play);
+        play->kept += !went;
+        return went;
+    }
+    for (const struct lane_item *item = items; item; item = item->next) {
+        int room = 0, number = 0;
+        (void)sscanf(item->record.payload.bytes, "%d %d", &room, &number);
+        apply_note(play, room, number);
+    }
+    lane_items_free(items);
+    return true;
+}
+
+static void apply_log(struct play *play, bool fails)
+{
+    const size_t count = play->log_count ? 1 + test_random() % play->log_count : 0;
+    if (!work_off(play, fails))
+        return;
+    for (size_t i = 0; i < count; i++) {
+        apply_note(play, play->log[i].room, play->log[i].number);
+        hear(play->lane, 0, play->log[i].corr);
+    }
+    play->log_count -= count;
+    memmove(play->log, play->log + count, play->log_count * sizeof *play->log);
+}
+
+TEST(the_order_of_a_rooms_commands_stays, "P-29 M-52 I2")
+{
+    static struct play play;
+    play.lane = lane_open(true);
+    lane_know(play.lane, 1);
+    lane_hold(play.lane, 0);
+    for (int i = 0; i < ROOMS; i++)
+        uuid_new(play.rooms[i]);
+    for (int i = 0; i < STEPS && play.log_count < WAITING_MAX / 2; i++) {
+        switch (test_random() % 12) {
+        case 0:
+        case 1:
+        case 2:
+            (void)work_off(&play, test_random() % 10 == 0);
+            break;
+        case 3:
+        case 4:
+            apply_log(&play, test_random() % 10 == 0);
+            break;
+        case 5:
+            if (test_random() % 10 == 0)
+                lane_let_go(play.lane, 0);
+            else
+                lane_hold(play.lane, 0);
+            break;
+        default:
+            give(&play);
+        }
+    }
+    while (play.log_count)
+        apply_log(&play, false);
+    (void)work_off(&play, false);
+    EXPECT_I64(0, play.wrong);
+    EXPECT(play.passed > 100);
+    EXPECT(play.kept > 0);
+    for (int i = 0; i < ROOMS; i++)
+        EXPECT_I64(play.given[i], play.applied[i]);
+    lane_release(&play.lane);
+}
