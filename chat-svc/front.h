@@ -15,7 +15,7 @@ struct origin { /* of the request that a command comes from; members may be NULL
 bool front_send(const struct chat_app *app, const struct command *command, const char *corr,
                 const struct origin *origin, struct err *err);
 
-/* For lane_give_back: puts it on chat.inbound; one that finds no room there is answered with a verdict 503. */
+/* For lane_open: puts it on chat.inbound; one that finds no room there is answered with a verdict 503. */
 struct lane_item;
 void front_log(void *app, const struct lane_item *item);
 

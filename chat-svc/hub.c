@@ -1,6 +1,7 @@
 #include "live.h"
 
 #include "clock.h"
+#include "lane.h"
 #include "log.h"
 #include "mem.h"
 #include "shortcut.h"
@@ -105,6 +106,8 @@ void hub_give(struct hub *hub, const struct kafka_record *records, size_t count)
 void hub_hear_events(void *payload, const struct kafka_batch *batch)
 {
     struct chat_app *app = payload;
+    if (app->lane)
+        lane_answered(app->lane, batch->records, batch->count);
     hub_give(app->hub, batch->records, batch->count);
 }
 

@@ -11,23 +11,25 @@
 enum {
     ITEMS_MAX = 500,
     BYTES_MAX = 8 * 1024 * 1024,
-    PARTITIONS_MAX = 1024, /* with more of them there is no lane */
     AGAIN_MS = 1000,
     GIVE_BACK_AFTER_MS = 5000,
-    UNDER_WAY_MS = 20000, /* longer than Kafka's producer tries: what was not heard by then never will be */
+    PARTITIONS_MAX = 1024, /* with more of them there is no lane */
+    UNDER_WAY_MS = 20000,  /* longer than Kafka's producer tries: what was not heard by then never will be */
 };
 
 /* A command of ours on the log, not applied yet. */
 struct under_way {
     uint64_t name; /* of its corr */
+    uint64_t number;
     int64_t at_ms;
 };
 
-struct place {
+struct place { /* a partition */
     bool ours;
-    enum { UNTOUCHED, UNDECIDED, TO_LOG, KEPT } fate; /* of its commands, while some are given back */
-    struct under_way *log;                            /* from `first` on, oldest first */
+    struct lane_item *items, **last; /* in order; each waits for those on the log up to its `behind` */
+    struct under_way *log;           /* from `first` on, oldest first */
     size_t first, count, room;
+    uint64_t last_number;
 };
 
 struct lane {
@@ -37,18 +39,20 @@ struct lane {
     pthread_t thread;
     bool (*work)(void *app);
     void *app;
+    void (*to_log)(void *log_app, const struct lane_item *item);
+    void *log_app;
     struct place *places;
     int32_t place_count;
     bool stop, poked;
-    struct lane_item *items, **last;
-    size_t count, bytes;
+    size_t count, bytes; /* of items */
 };
 
-struct lane *lane_open(bool enabled)
+struct lane *lane_open(bool enabled, void (*to_log)(void *app, const struct lane_item *item), void *app)
 {
     struct lane *lane = MEM_NEW(lane);
     lane->enabled = enabled;
-    lane->last = &lane->items;
+    lane->to_log = to_log;
+    lane->log_app = app;
     (void)pthread_mutex_init(&lane->lock, NULL);
     pthread_condattr_t clock;
     (void)pthread_condattr_init(&clock);
@@ -64,9 +68,10 @@ void lane_release(struct lane **place)
     if (!lane)
         return;
     lane_stop(lane);
-    lane_items_free(lane->items);
-    for (int32_t i = 0; i < lane->place_count; i++)
+    for (int32_t i = 0; i < lane->place_count; i++) {
+        lane_items_free(lane->places[i].items);
         free(lane->places[i].log);
+    }
     free(lane->places);
     (void)pthread_cond_destroy(&lane->news);
     (void)pthread_mutex_destroy(&lane->lock);
@@ -80,9 +85,9 @@ static struct place *place_at(struct lane *lane, int32_t partition)
     return partition >= 0 && partition < lane->place_count ? &lane->places[partition] : NULL;
 }
 
-static int32_t partition_of(const struct lane *lane, const char *room_id)
+static int32_t partition_of(const struct lane *lane, struct view room_id)
 {
-    return lane->place_count > 0 ? kafka_partition_of(view_of(room_id), lane->place_count) : -1;
+    return lane->place_count > 0 ? kafka_partition_of(room_id, lane->place_count) : -1;
 }
 
 /* FNV-1a; two of one hash would at worst keep a lane shut a little longer or open it a little early. */
@@ -105,7 +110,8 @@ static void log_add(struct place *place, const char *corr)
             place->log = mem_grow(place->log, place->room, sizeof *place->log);
         }
     }
-    place->log[place->first + place->count++] = (struct under_way){name_of(corr), clock_monotonic_ms()};
+    place->log[place->first + place->count++] =
+        (struct under_way){name_of(corr), ++place->last_number, clock_monotonic_ms()};
 }
 
 static void log_remove(struct place *place, const char *corr)
@@ -122,6 +128,7 @@ static void log_remove(struct place *place, const char *corr)
     place->count--;
 }
 
+/* Those that will never be heard are forgotten. */
 static bool is_log_empty(struct place *place)
 {
     const int64_t now_ms = clock_monotonic_ms();
@@ -132,12 +139,84 @@ static bool is_log_empty(struct place *place)
     return place->count == 0;
 }
 
+static bool waits_for_log(struct place *place, const struct lane_item *item)
+{
+    return !is_log_empty(place) && place->log[place->first].number <= item->behind;
+}
+
+/* ---- the items of a partition; all hold the lock ---- */
+
+static void items_add(struct lane *lane, struct place *place, struct lane_item *item)
+{
+    item->next = NULL;
+    *place->last = item;
+    place->last = &item->next;
+    lane->count++;
+    lane->bytes += item->record.payload.length;
+}
+
+static struct lane_item *items_take_first(struct lane *lane, struct place *place)
+{
+    struct lane_item *item = place->items;
+    place->items = item->next;
+    if (!place->items)
+        place->last = &place->items;
+    lane->count--;
+    lane->bytes -= item->record.payload.length;
+    item->next = NULL;
+    return item;
+}
+
+static void log_item(struct lane *lane, struct place *place, struct lane_item *item)
+{
+    if (item->record.corr)
+        log_add(place, item->record.corr);
+    lane->to_log(lane->log_app, item);
+    free(item);
+}
+
+static void log_all(struct lane *lane, struct place *place)
+{
+    while (place->items)
+        log_item(lane, place, items_take_first(lane, place));
+}
+
+/* Those that wait for the log, behind those that do not. */
+static void log_waiting(struct lane *lane, struct place *place)
+{
+    struct lane_item **end = &place->items;
+    while (*end && !waits_for_log(place, *end))
+        end = &(*end)->next;
+    struct lane_item *waiting = *end;
+    *end = NULL;
+    place->last = end;
+    for (struct lane_item *next; waiting; waiting = next) {
+        next = waiting->next;
+        lane->count--;
+        lane->bytes -= waiting->record.payload.length;
+        log_item(lane, place, waiting);
+    }
+}
+
+/* Nobody here will hear what this partition's items wait for. */
+static bool waits_in_vain(const struct lane *lane, const struct place *place)
+{
+    return !place->ours || lane->stop;
+}
+
+static bool is_to_drain(const struct lane *lane, struct place *place)
+{
+    return place->items && (waits_in_vain(lane, place) || !waits_for_log(place, place->items));
+}
+
 void lane_know(struct lane *lane, int32_t partitions)
 {
     (void)pthread_mutex_lock(&lane->lock);
     if (lane->place_count == 0 && lane->enabled && partitions > 0 && partitions <= PARTITIONS_MAX) {
         lane->places = mem_new((size_t)partitions, sizeof *lane->places);
         lane->place_count = partitions;
+        for (int32_t i = 0; i < partitions; i++)
+            lane->places[i].last = &lane->places[i].items;
     }
     (void)pthread_mutex_unlock(&lane->lock);
 }
@@ -156,6 +235,8 @@ static void set_ours(struct lane *lane, int32_t partition, bool ours)
     struct place *place = place_at(lane, partition);
     if (place)
         place->ours = ours;
+    if (place && place->items)
+        (void)pthread_cond_signal(&lane->news);
     (void)pthread_mutex_unlock(&lane->lock);
 }
 
@@ -205,36 +286,62 @@ static struct lane_item *item_new(const struct lane_command *command, int32_t pa
     return item;
 }
 
-static void enqueue(struct lane *lane, struct lane_item *item)
+/* It may go behind the items of its partition. */
+static bool is_open(const struct lane *lane, const struct place *place, const struct lane_command *command)
 {
-    *lane->last = item;
-    lane->last = &item->next;
-    lane->bytes += item->record.payload.length;
-    if (lane->count++ == 0)
-        (void)pthread_cond_signal(&lane->news);
+    return place && place->ours && !lane->stop && command->may_pass && lane->count < ITEMS_MAX &&
+           lane->bytes + command->payload.length <= BYTES_MAX;
 }
 
 bool lane_take(struct lane *lane, const struct lane_command *command)
 {
     (void)pthread_mutex_lock(&lane->lock);
-    const int32_t partition = partition_of(lane, command->room_id);
+    const int32_t partition = partition_of(lane, view_of(command->room_id));
     struct place *place = place_at(lane, partition);
-    const bool open = place && place->ours && !lane->stop && command->may_pass && lane->count < ITEMS_MAX &&
-                      lane->bytes + command->payload.length <= BYTES_MAX && is_log_empty(place);
-    if (open)
-        enqueue(lane, item_new(command, partition));
-    else if (place && command->corr)
-        log_add(place, command->corr);
+    const bool open = is_open(lane, place, command);
+    if (open) {
+        struct lane_item *item = item_new(command, partition);
+        const bool first = !place->items;
+        item->behind = is_log_empty(place) ? 0 : place->last_number;
+        items_add(lane, place, item);
+        if (first && is_to_drain(lane, place))
+            (void)pthread_cond_signal(&lane->news);
+    } else if (place) {
+        log_waiting(lane, place); /* this one could pass them there */
+        if (command->corr)
+            log_add(place, command->corr);
+    }
     (void)pthread_mutex_unlock(&lane->lock);
     return open;
+}
+
+static void unlock_and_tell(struct lane *lane, struct place *place)
+{
+    if (place && is_to_drain(lane, place))
+        (void)pthread_cond_signal(&lane->news);
+    (void)pthread_mutex_unlock(&lane->lock);
 }
 
 void lane_forget(struct lane *lane, const char *room_id, const char *corr)
 {
     (void)pthread_mutex_lock(&lane->lock);
-    struct place *place = place_at(lane, partition_of(lane, room_id));
+    struct place *place = place_at(lane, partition_of(lane, view_of(room_id)));
     if (place && corr)
         log_remove(place, corr);
+    unlock_and_tell(lane, place);
+}
+
+void lane_answered(struct lane *lane, const struct kafka_record *records, size_t count)
+{
+    (void)pthread_mutex_lock(&lane->lock);
+    for (size_t i = 0; i < count; i++) {
+        struct place *place = records[i].corr ? place_at(lane, partition_of(lane, records[i].key)) : NULL;
+        if (!place || !place->count)
+            continue;
+        log_remove(place, records[i].corr);
+        if (is_to_drain(lane, place))
+            (void)pthread_cond_signal(&lane->news);
+    }
     (void)pthread_mutex_unlock(&lane->lock);
 }
 
@@ -245,24 +352,24 @@ void lane_heard(struct lane *lane, const struct kafka_batch *batch)
     for (size_t i = 0; place && place->count && i < batch->count; i++)
         if (batch->records[i].corr)
             log_remove(place, batch->records[i].corr);
-    (void)pthread_mutex_unlock(&lane->lock);
+    unlock_and_tell(lane, place);
 }
 
 /* ---- out ---- */
 
-static struct lane_item *take_all(struct lane *lane) /* holds the lock */
-{
-    struct lane_item *items = lane->items;
-    lane->items = NULL;
-    lane->last = &lane->items;
-    lane->count = lane->bytes = 0;
-    return items;
-}
-
 struct lane_item *lane_drain(struct lane *lane)
 {
+    struct lane_item *items = NULL, **end = &items;
     (void)pthread_mutex_lock(&lane->lock);
-    struct lane_item *items = take_all(lane);
+    for (int32_t i = 0; i < lane->place_count; i++) {
+        struct place *place = &lane->places[i];
+        if (place->items && waits_in_vain(lane, place) && waits_for_log(place, place->items))
+            log_all(lane, place);
+        while (place->items && !waits_for_log(place, place->items)) {
+            *end = items_take_first(lane, place);
+            end = &(*end)->next;
+        }
+    }
     (void)pthread_mutex_unlock(&lane->lock);
     return items;
 }
@@ -275,47 +382,77 @@ void lane_items_free(struct lane_item *items)
     }
 }
 
-/* Behind those of ours that are on the log already it would come too late; so it stays where it was. Not for ever: what
- * can never be applied must get to where it is put aside. */
-static bool goes_to_log(const struct lane *lane, const struct place *place, const struct lane_item *first, bool must)
+/* Those of one partition out of a list, in order. */
+static struct lane_item *take_of(struct lane_item **list, int32_t partition)
 {
-    return must || lane->stop || place->count == 0 || clock_now_ms() - first->record.timestamp_ms >= GIVE_BACK_AFTER_MS;
+    struct lane_item *taken = NULL, **end = &taken;
+    while (*list) {
+        struct lane_item *item = *list;
+        if (item->partition != partition) {
+            list = &item->next;
+            continue;
+        }
+        *list = item->next;
+        item->next = NULL;
+        *end = item;
+        end = &item->next;
+    }
+    return taken;
 }
 
-bool lane_give_back(struct lane *lane, struct lane_item *items, bool must,
-                    void (*to_log)(void *app, const struct lane_item *item), void *app)
+/* Behind those of ours that are on the log already it would come too late; so it stays where it was. Not for ever: what
+ * can never be applied must get to where it is put aside. */
+static bool goes_to_log(const struct lane *lane, struct place *place, const struct lane_item *first)
+{
+    return lane->stop || is_log_empty(place) || clock_now_ms() - first->record.timestamp_ms >= GIVE_BACK_AFTER_MS;
+}
+
+/* To the front again. */
+static void put_back(struct lane *lane, struct place *place, struct lane_item *items)
+{
+    struct lane_item *behind = place->items;
+    place->items = NULL;
+    place->last = &place->items;
+    for (struct lane_item *item = items, *next; item; item = next) {
+        next = item->next;
+        items_add(lane, place, item);
+    }
+    *place->last = behind;
+    while (*place->last)
+        place->last = &(*place->last)->next;
+}
+
+bool lane_give_back(struct lane *lane, struct lane_item *items, bool must)
 {
     bool all = true;
     (void)pthread_mutex_lock(&lane->lock);
-    for (const struct lane_item *item = items; item; item = item->next)
-        lane->places[item->partition].fate = UNDECIDED;
-    struct lane_item *behind = take_all(lane), **end = &items;
-    while (*end)
-        end = &(*end)->next;
-    *end = behind;
-    for (struct lane_item *item = items, *next; item; item = next) {
-        struct place *place = &lane->places[item->partition];
-        next = item->next;
-        if (place->fate == UNDECIDED)
-            place->fate = goes_to_log(lane, place, item, must) ? TO_LOG : KEPT;
-        all = all && place->fate != KEPT;
-        if (place->fate != TO_LOG) {
-            item->next = NULL;
-            enqueue(lane, item);
-            continue;
+    while (items) {
+        struct place *place = &lane->places[items->partition];
+        struct lane_item *back = take_of(&items, items->partition);
+        if (must || goes_to_log(lane, place, back)) {
+            for (struct lane_item *next; back; back = next) {
+                next = back->next;
+                log_item(lane, place, back);
+            }
+            log_all(lane, place);
+        } else {
+            put_back(lane, place, back);
+            all = false;
         }
-        if (item->record.corr)
-            log_add(place, item->record.corr);
-        to_log(app, item);
-        free(item);
     }
-    for (int32_t i = 0; i < lane->place_count; i++)
-        lane->places[i].fate = UNTOUCHED;
     (void)pthread_mutex_unlock(&lane->lock);
     return all;
 }
 
 /* ---- the thread ---- */
+
+static bool is_any_to_drain(struct lane *lane)
+{
+    for (int32_t i = 0; i < lane->place_count; i++)
+        if (is_to_drain(lane, &lane->places[i]))
+            return true;
+    return false;
+}
 
 /* False: it is over. */
 static bool wait_for_news(struct lane *lane, bool again)
@@ -325,9 +462,9 @@ static bool wait_for_news(struct lane *lane, bool again)
     (void)pthread_mutex_lock(&lane->lock);
     while (again && !lane->stop && pthread_cond_timedwait(&lane->news, &lane->lock, &until) == 0)
         continue;
-    while (!again && !lane->items && !lane->poked && !lane->stop)
+    while (!again && !lane->poked && !lane->stop && !is_any_to_drain(lane))
         (void)pthread_cond_wait(&lane->news, &lane->lock);
-    const bool over = lane->stop && !lane->items;
+    const bool over = lane->stop && lane->count == 0;
     lane->poked = false;
     (void)pthread_mutex_unlock(&lane->lock);
     return !over;

@@ -2,20 +2,23 @@
  * transaction (docs/decisions/019). Only what may be done twice takes it: messages, which their client_id keeps from
  * doubling, and read marks.
  *
- * What it must keep is the order in which one thread gave its commands. A partition's lane is open while it is ours
- * and none of our own commands for it is under way on the log; what waits in the lane when a batch of the log begins is
- * applied before that batch. Whoever cannot apply what he took gives it back: then it and all that waits behind it go
- * to the log, in order, under the lock that every newcomer needs, or wait once more.
+ * What it must keep is the order in which one thread gave its commands. Those that went to the log before are waited
+ * for: what comes behind them stays in the lane until the owner has heard them. What waits in the lane when a batch of
+ * the log begins, and does not wait for it, is applied before that batch. Whoever cannot apply what he took gives it
+ * back: then it and all that waits behind it go to the log, in order, under the lock that every newcomer needs, or wait
+ * once more.
  *
  * Memory only; nothing here is durable: a command of the lane is accepted when its transaction is committed, and until
- * then whoever sent it has no answer. Bounded: what finds no room goes to the log. Threads: all functions. */
+ * then whoever sent it has no answer. Bounded: when it is full all of it goes to the log. Threads: all functions. */
 #ifndef MADANG_CHAT_LANE_H
 #define MADANG_CHAT_LANE_H
 
 #include "kafka.h"
 
 struct lane;
-struct lane *lane_open(bool enabled);
+struct lane_item;
+/* `to_log` puts a command on chat.inbound; it is called under the lane's lock and must not call the lane. */
+struct lane *lane_open(bool enabled, void (*to_log)(void *app, const struct lane_item *item), void *app);
 void lane_release(struct lane **lane);
 
 /* ---- whose partitions are ---- */
@@ -35,34 +38,34 @@ struct lane_command {
     bool may_pass; /* of a kind that takes the lane */
 };
 
-/* True: copied and taken. False: it goes to the log, now, by the same thread; with a corr it shuts the lane of its
- * partition until lane_heard. */
+/* True: copied and taken. False: it goes to the log, now, by the same thread; with a corr, what comes behind it waits
+ * until lane_heard. */
 bool lane_take(struct lane *lane, const struct lane_command *command);
 /* Kafka has given it up: it is not under way any more. */
 void lane_forget(struct lane *lane, const char *room_id, const char *corr);
-/* These records of the log are applied. */
+/* These records of the log are applied: by us, or, as these events say, by whoever owned their rooms then. */
 void lane_heard(struct lane *lane, const struct kafka_batch *batch);
+void lane_answered(struct lane *lane, const struct kafka_record *events, size_t count);
 
 /* ---- out ---- */
 
 struct lane_item {
     struct lane_item *next;
     int32_t partition;
+    uint64_t behind;            /* the lane's own */
     struct kafka_record record; /* offset INT64_MAX: behind all that was ever applied */
 };
 
-/* All that waits, in order; now the caller's, who frees it with lane_items_free. NULL: nothing. */
+/* All that waits for nothing, in order; now the caller's, who frees it with lane_items_free. NULL: nothing. */
 struct lane_item *lane_drain(struct lane *lane);
 void lane_items_free(struct lane_item *items);
-/* What was drained and could not be applied, and all that waits behind it: each goes through `to_log`, in order, and
- * the lanes of their partitions are shut until it is heard. But while commands of ours that were given later are under
- * way on the log it waits in the lane again, for some seconds, unless it `must` go: false then, and those on the log
- * must not be applied before it. `to_log` must not call the lane. Takes the items. */
-bool lane_give_back(struct lane *lane, struct lane_item *items, bool must,
-                    void (*to_log)(void *app, const struct lane_item *item), void *app);
+/* What was drained and could not be applied, and all that waits behind it: each goes to the log, in order. But while
+ * commands of ours that were given later are under way there it waits in the lane again, for some seconds, unless it
+ * `must` go: false then, and those on the log must not be applied before it. Takes the items. */
+bool lane_give_back(struct lane *lane, struct lane_item *items, bool must);
 
-/* A thread that calls `work` whenever something waits, and after lane_poke; `work` drains. False from it: once more,
- * but in a second. Ended by lane_stop, which shuts the lane first; what waited then has been worked off. */
+/* A thread that calls `work` whenever something is to be drained, and after lane_poke. False from it: once more, but in
+ * a second. Ended by lane_stop, which shuts the lane first; what waited then has been worked off or is on the log. */
 bool lane_start(struct lane *lane, bool (*work)(void *app), void *app, struct err *err);
 void lane_poke(struct lane *lane);
 void lane_stop(struct lane *lane);

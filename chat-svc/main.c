@@ -4,6 +4,7 @@
 #include "app.h"
 #include "backend.h"
 #include "events.h"
+#include "front.h"
 #include "hub.h"
 #include "lane.h"
 #include "owner.h"
@@ -33,7 +34,8 @@ static bool run(void *settings, struct err *err)
     AUTO(presence) presence = app.presence = presence_open();
     AUTO(pending) pending = app.pending = files ? pending_open(WAITING_MAX, err) : NULL;
     AUTO(shortcut) shortcut = app.shortcut = pending ? shortcut_open(pending_start_id(pending)) : NULL;
-    AUTO(lane) lane = app.lane = lane_open(config->lane); /* outlives the producer, whose reports it hears */
+    AUTO(lane)
+    lane = app.lane = lane_open(config->lane, front_log, &app); /* outlives the producer, whose reports it hears */
     AUTO(backend) backend = pending ? backend_open(&options, err) : NULL;
     if (!backend)
         return false;

@@ -1,5 +1,4 @@
 #include "clock.h"
-#include "front.h"
 #include "lane.h"
 #include "log.h"
 #include "mem.h"
@@ -83,7 +82,7 @@ bool owner_work_off(const struct chat_app *app)
         log_err("lane_failed", &err);
         for (size_t b = 0; b < count; b++)
             metric_add(app->owner->given_back, (int64_t)batches[b].count);
-        return lane_give_back(app->lane, items, false, front_log, (void *)app);
+        return lane_give_back(app->lane, items, false);
     }
     for (size_t b = 0; b < count; b++) {
         kafka_trace_batch(&batches[b], "lane", began_us, !lost[b]);
@@ -92,5 +91,5 @@ bool owner_work_off(const struct chat_app *app)
             lane_let_go(app->lane, batches[b].partition);
     }
     items = not_applied(items, batches, count, lost);
-    return !items || lane_give_back(app->lane, items, true, front_log, (void *)app);
+    return !items || lane_give_back(app->lane, items, true);
 }

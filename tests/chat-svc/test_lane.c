@@ -18,6 +18,12 @@ static void room_in(int32_t partition, char room[UUID_TEXT_BYTES])
     } while (kafka_partition_of(view_of(room), PARTITIONS) != partition);
 }
 
+static void forbidden(void *app, const struct lane_item *item)
+{
+    (void)app;
+    test_check(false, __FILE__, __LINE__, "%s went to the log", item->record.corr);
+}
+
 static bool take(struct lane *lane, const char *room, const char *corr, bool may_pass)
 {
     const struct lane_command command = {.room_id = room, .payload = view_of("{}"), .corr = corr, .may_pass = may_pass};
@@ -44,7 +50,7 @@ static void hear(struct lane *lane, int32_t partition, const char *corr)
 TEST(only_own_rooms_take_the_lane, "P-28 I2")
 {
     char mine[UUID_TEXT_BYTES], other[UUID_TEXT_BYTES];
-    struct lane *lane = lane_open(true);
+    struct lane *lane = lane_open(true, forbidden, NULL);
     room_in(1, mine);
     room_in(2, other);
     EXPECT(!take(lane, mine, NULL, true)); /* nobody knows yet where rooms are */
@@ -60,7 +66,7 @@ TEST(only_own_rooms_take_the_lane, "P-28 I2")
     EXPECT(!take(lane, mine, NULL, true));
     EXPECT_I64(1, drain(lane));
     lane_release(&lane);
-    lane = lane_open(false);
+    lane = lane_open(false, forbidden, NULL);
     lane_know(lane, PARTITIONS);
     lane_hold(lane, 1);
     EXPECT(lane_is_known(lane));
@@ -68,39 +74,102 @@ TEST(only_own_rooms_take_the_lane, "P-28 I2")
     lane_release(&lane);
 }
 
-TEST(a_command_on_the_log_shuts_the_lane_behind_it, "P-29 I2")
+TEST(what_comes_behind_a_command_on_the_log_waits_for_it, "P-29 I2")
 {
     char room[UUID_TEXT_BYTES], elsewhere[UUID_TEXT_BYTES];
-    struct lane *lane = lane_open(true);
+    struct lane *lane = lane_open(true, forbidden, NULL);
     room_in(0, room);
     room_in(3, elsewhere);
     lane_know(lane, PARTITIONS);
     lane_hold(lane, 3);
     EXPECT(!take(lane, room, "mine:1", true)); /* not ours yet: to the log */
     lane_hold(lane, 0);
-    EXPECT(!take(lane, room, "mine:2", true));
+    EXPECT(take(lane, room, "mine:2", true));
+    EXPECT_I64(0, drain(lane));
     EXPECT(take(lane, elsewhere, "mine:3", true)); /* another partition */
+    EXPECT_I64(1, drain(lane));
     hear(lane, 0, "others:1");
-    hear(lane, 0, "mine:2");
-    EXPECT(!take(lane, room, "mine:4", true));
+    EXPECT_I64(0, drain(lane));
     hear(lane, 0, "mine:1");
-    hear(lane, 0, "mine:4");
+    EXPECT_I64(1, drain(lane));
     EXPECT(take(lane, room, "mine:5", true));
     EXPECT(!take(lane, room, "mine:6", false)); /* an edit, say */
-    EXPECT(!take(lane, room, "mine:7", true));
+    EXPECT(take(lane, room, "mine:7", true));
+    EXPECT_I64(1, drain(lane));        /* mine:5 does not wait for what came behind it */
     lane_forget(lane, room, "mine:6"); /* Kafka could not be reached */
-    lane_forget(lane, room, "mine:7");
-    EXPECT(take(lane, room, "mine:8", true));
+    EXPECT_I64(1, drain(lane));
     EXPECT(!take(lane, room, NULL, false)); /* nobody waits for it, so nobody minds */
-    EXPECT(take(lane, room, "mine:9", true));
-    EXPECT_I64(4, drain(lane));
+    EXPECT(take(lane, room, "mine:8", true));
+    EXPECT_I64(1, drain(lane));
+    lane_release(&lane);
+}
+
+TEST(what_another_owner_answered_is_not_waited_for, "P-29 M-52")
+{
+    char room[UUID_TEXT_BYTES];
+    struct lane *lane = lane_open(true, forbidden, NULL);
+    room_in(0, room);
+    lane_know(lane, PARTITIONS);
+    EXPECT(!take(lane, room, "mine:1", true));
+    lane_hold(lane, 0); /* its former owner has applied it, and we shall not hear it from the log */
+    EXPECT(take(lane, room, "mine:2", true));
+    const struct kafka_record events[] = {
+        {.key = view_of(room)}, {.key = view_of(room), .corr = "others:1"}, {.key = view_of(room), .corr = "mine:1"}};
+    lane_answered(lane, events, 2);
+    EXPECT_I64(0, drain(lane));
+    lane_answered(lane, events + 2, 1);
+    EXPECT_I64(1, drain(lane));
+    lane_release(&lane);
+}
+
+static void count_logged(void *app, const struct lane_item *item)
+{
+    (void)item;
+    ++*(int *)app;
+}
+
+TEST(what_waits_goes_to_the_log_before_a_command_that_would_pass_it_there, "P-29 I2")
+{
+    char room[UUID_TEXT_BYTES];
+    int logged = 0;
+    struct lane *lane = lane_open(true, count_logged, &logged);
+    room_in(0, room);
+    lane_know(lane, PARTITIONS);
+    lane_hold(lane, 0);
+    EXPECT(take(lane, room, "first", true));
+    EXPECT(!take(lane, room, "edit", false));
+    EXPECT(take(lane, room, "waits", true));
+    EXPECT(take(lane, room, "waits too", true));
+    EXPECT_I64(0, logged);
+    EXPECT(!take(lane, room, "another edit", false));
+    EXPECT_I64(2, logged);
+    EXPECT_I64(1, drain(lane));
+    lane_release(&lane);
+}
+
+TEST(what_waits_goes_to_the_log_when_the_partition_goes, "P-29 M-52")
+{
+    char room[UUID_TEXT_BYTES];
+    int logged = 0;
+    struct lane *lane = lane_open(true, count_logged, &logged);
+    room_in(0, room);
+    lane_know(lane, PARTITIONS);
+    lane_hold(lane, 0);
+    EXPECT(take(lane, room, "first", true));
+    EXPECT(!take(lane, room, "edit", false));
+    EXPECT(take(lane, room, "waits", true));
+    lane_let_go(lane, 0);
+    EXPECT_I64(1, drain(lane)); /* the first one is tried: nobody may own it yet */
+    EXPECT_I64(0, logged);
+    EXPECT_I64(0, drain(lane));
+    EXPECT_I64(1, logged);
     lane_release(&lane);
 }
 
 TEST(a_full_lane_sends_to_the_log, "P-26 I9")
 {
     char room[UUID_TEXT_BYTES];
-    struct lane *lane = lane_open(true);
+    struct lane *lane = lane_open(true, forbidden, NULL);
     size_t taken = 0;
     room_in(0, room);
     lane_know(lane, PARTITIONS);
@@ -109,7 +178,10 @@ TEST(a_full_lane_sends_to_the_log, "P-26 I9")
         taken++;
     EXPECT(taken >= 100 && taken <= 1000);
     EXPECT_I64(taken, drain(lane));
-    EXPECT(!take(lane, room, "d", true)); /* the one that found it full is on the log */
+    EXPECT(take(lane, room, "d", true));
+    EXPECT_I64(0, drain(lane)); /* the one that found it full is on the log */
+    hear(lane, 0, "c");
+    EXPECT_I64(1, drain(lane));
     lane_release(&lane);
 }
 
@@ -124,7 +196,7 @@ TEST(its_thread_works_off_whatever_waits_before_it_ends, "P-28")
 {
     char room[UUID_TEXT_BYTES];
     struct err err = {0};
-    struct lane *lane = lane_open(true);
+    struct lane *lane = lane_open(true, forbidden, NULL);
     room_in(0, room);
     lane_know(lane, PARTITIONS);
     lane_hold(lane, 0);
@@ -147,7 +219,7 @@ TEST(work_that_failed_comes_again_without_news, "P-29")
 {
     static _Atomic int calls;
     struct err err = {0};
-    struct lane *lane = lane_open(true);
+    struct lane *lane = lane_open(true, forbidden, NULL);
     REQUIRE_OK(lane_start(lane, fail_first, &calls, &err), &err);
     lane_poke(lane);
     EVENTUALLY(10000, atomic_load(&calls) == 2);
@@ -211,7 +283,7 @@ static bool work_off(struct play *play, bool fails)
 {
     struct lane_item *items = lane_drain(play->lane);
     if (fails && items) {
-        const bool went = lane_give_back(play->lane, items, false, log_note, play);
+        const bool went = lane_give_back(play->lane, items, false);
         play->kept += !went;
         return went;
     }
@@ -240,7 +312,7 @@ static void apply_log(struct play *play, bool fails)
 TEST(the_order_of_a_rooms_commands_stays, "P-29 M-52 I2")
 {
     static struct play play;
-    play.lane = lane_open(true);
+    play.lane = lane_open(true, log_note, &play);
     lane_know(play.lane, 1);
     lane_hold(play.lane, 0);
     for (int i = 0; i < ROOMS; i++)
@@ -266,9 +338,11 @@ TEST(the_order_of_a_rooms_commands_stays, "P-29 M-52 I2")
             give(&play);
         }
     }
-    while (play.log_count)
+    do {
         apply_log(&play, false);
-    (void)work_off(&play, false);
+        (void)work_off(&play, false);
+    } while (play.log_count);
+    EXPECT(!lane_drain(play.lane));
     EXPECT_I64(0, play.wrong);
     EXPECT(play.passed > 100);
     EXPECT(play.kept > 0);
