@@ -42,9 +42,10 @@ static bool run(void *settings, struct err *err)
     app.db = backend_db(backend);
     app.producer = backend_producer(backend);
     app.redis = backend_redis(backend);
-    AUTO(rounds) rounds = rounds_start(SWEEP_EVERY_MS, sweep_round, &app, err);
-    AUTO(owner) owner = app.owner = rounds ? owner_open(app.producer, err) : NULL;
-    AUTO(hub) hub = app.hub = owner ? hub_start(&app, backend, err) : NULL;
+    AUTO(owner) owner = app.owner = owner_open(app.producer, err);
+    AUTO(rounds) rounds = owner ? rounds_start(SWEEP_EVERY_MS, sweep_round, &app, err) : NULL;
+    AUTO(rounds) tidy = rounds ? rounds_start(TIDY_EVERY_MS, tidy_round, &app, err) : NULL;
+    AUTO(hub) hub = app.hub = tidy ? hub_start(&app, backend, err) : NULL;
     const struct backend_parts parts = {
         .routes = CHAT_ROUTES,
         .subscriptions = CHAT_SUBSCRIPTIONS,

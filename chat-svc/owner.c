@@ -118,6 +118,11 @@ bool owner_apply_lane(void *payload)
     return worked && told;
 }
 
+bool owner_has_indexed(struct owner *owner)
+{
+    return atomic_exchange(&owner->indexed, false);
+}
+
 static void poke(void *payload)
 {
     lane_poke(payload);

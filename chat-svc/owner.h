@@ -27,6 +27,8 @@ bool owner_apply_lane(void *payload);
 /* The lane's thread is woken when events could not be sent; NULL ends that. */
 void owner_watch(struct owner *owner, struct lane *lane);
 bool owner_assigned(void *payload, const char *topic, int32_t partition, struct err *err);
+/* True when words may have been added since the last call. */
+bool owner_has_indexed(struct owner *owner);
 void owner_revoked(void *payload, const char *topic, int32_t partition);
 
 #endif

@@ -18,9 +18,9 @@ struct batch_work {
     size_t batch_count;
     const struct owner_command *commands; /* of all batches, one after the other */
     size_t command_count;
-    int64_t *partitions, *drop_ids; /* of each batch */
-    size_t *firsts;                 /* of each batch: those before it were applied already */
-    struct arena *arena;            /* reset for each try */
+    int64_t *partitions, *gone_ids, *drop_ids; /* of each batch */
+    size_t *firsts;                            /* of each batch: those before it were applied already */
+    struct arena *arena;                       /* reset for each try */
     struct scene *scene;
     struct owner_event *events;
     size_t event_count, refused, repeated;
@@ -104,7 +104,7 @@ static bool load_all(struct pg_tx *tx, struct batch_work *work, struct err *err)
     if (!applied_post_lock(tx, work->batches, work->batch_count, &locked, err) ||
         (work->of_lane && !store_owner_ask(tx, work->batches[0].topic, work->partitions, work->batch_count,
                                            work->app->owner->id, &ours, err)) ||
-        !store_owner_begin(tx, work->partitions, work->drop_ids, work->batch_count, err) ||
+        !store_owner_begin(tx, work->partitions, work->gone_ids, work->drop_ids, work->batch_count, err) ||
         !store_owner_load(tx, work->scene, work->commands, work->command_count, err))
         return false;
     if (!applied_firsts(locked, work->batches, work->batch_count, work->firsts, err))
@@ -234,6 +234,7 @@ static bool prepare(struct batch_work *work, struct err *err)
             return false;
         const int64_t landed_id = teller_sent(teller, holding->partition);
         work->partitions[b] = holding->partition;
+        work->gone_ids[b] = holding->gone_id;
         work->drop_ids[b] = landed_id > holding->sent_id ? landed_id : holding->sent_id;
     }
     for (size_t b = 0; b < work->batch_count; b++)
@@ -257,6 +258,7 @@ bool owner_batch(const struct chat_app *app, const struct kafka_batch *batches, 
     struct owner_command *commands = arena_alloc(texts, (work->command_count + 1) * sizeof *commands);
     work->commands = commands;
     work->partitions = arena_alloc(texts, batch_count * sizeof *work->partitions);
+    work->gone_ids = arena_alloc(texts, batch_count * sizeof *work->gone_ids);
     work->drop_ids = arena_alloc(texts, batch_count * sizeof *work->drop_ids);
     work->firsts = arena_alloc(texts, batch_count * sizeof *work->firsts);
     if (!work->of_lane)
@@ -265,6 +267,9 @@ bool owner_batch(const struct chat_app *app, const struct kafka_batch *batches, 
     if (!decode_all(texts, batches, batch_count, commands, err) || !prepare(work, err) ||
         !pg_transaction(app->db, apply_all, work, err))
         return false;
+    for (size_t b = 0; b < batch_count; b++)
+        if (work->drop_ids[b] > work->gone_ids[b])
+            owner_holding(app->owner, batches[b].partition)->gone_id = work->drop_ids[b];
     count(app->owner, work);
     give(work);
     if (!tell(work, err)) {
@@ -273,6 +278,7 @@ bool owner_batch(const struct chat_app *app, const struct kafka_batch *batches, 
         log_err("events_not_told_yet", err);
         err_clear(err);
     }
+    app->owner->indexed = true;
     metric_observe_us(app->owner->batches_us, clock_monotonic_us() - began_us);
     return true;
 }

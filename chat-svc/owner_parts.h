@@ -11,6 +11,7 @@
 #include "uuid.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 enum {
     OWNER_ARENA_BYTES = 256 * 1024 * 1024, /* a bound, not a size: 500 commands of the largest kind */
@@ -23,6 +24,7 @@ struct holding {
     bool ours;
     bool clean;        /* every event in events_out is sent up to sent_id or travels; there are no others */
     int64_t sent_id;   /* rows that the next batch drops, besides what the teller knows */
+    int64_t gone_id;   /* rows that were dropped; 0: not known */
     int64_t others_ms; /* monotonic: when it came to us, or we sent what was left: others' events may be on their way */
 };
 
@@ -35,6 +37,7 @@ struct owner {
     size_t holding_count;
     struct metric_child *outcomes[2], *events, *given, *batches_us, *repeats, *passed, *given_back;
     char id[UUID_TEXT_BYTES]; /* in applied.owner */
+    _Atomic bool indexed;     /* words were added since the index was tidied (sweep.h) */
     /* One batch at a time, the worker's or the lane's, in the order of coming: a mutex alone may keep one out for long.
      */
     pthread_mutex_t lock;

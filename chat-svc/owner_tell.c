@@ -52,12 +52,12 @@ struct leftovers {
 static bool look_for_leftovers(struct pg_tx *tx, void *payload, struct err *err)
 {
     struct leftovers *work = payload;
-    const int64_t partition = work->where->partition;
+    const int64_t partition = work->where->partition, from_the_start = 0;
     size_t first;
     return applied_begin(tx, work->where, &first, err) &&
            (!work->claim_for ||
             store_owner_claim(tx, work->where->topic, work->where->partition, work->claim_for, err)) &&
-           store_owner_begin(tx, &partition, &work->sent_id, 1, err) &&
+           store_owner_begin(tx, &partition, &from_the_start, &work->sent_id, 1, err) &&
            store_owner_list_events(tx, work->arena, work->where->partition, LEFTOVERS_AT_ONCE, &work->events,
                                    &work->count, err);
 }

@@ -17,8 +17,9 @@ static const struct pg_statement PLAN_ONCE = {
     "SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true),"
     " set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)"};
 static const struct pg_statement DROP_SENT = {
-    "owner_drop_sent", "DELETE FROM events_out e USING unnest($1::int[], $2::bigint[]) AS sent (partition, upto)"
-                       " WHERE e.partition = sent.partition AND e.id <= sent.upto"};
+    "owner_drop_sent",
+    "DELETE FROM events_out e USING unnest($1::int[], $2::bigint[], $3::bigint[]) AS sent (partition, "
+    "above, upto) WHERE e.partition = sent.partition AND e.id > sent.above AND e.id <= sent.upto"};
 static const struct pg_statement LIST_EVENTS = {"owner_list_events",
                                                 "SELECT id, room_id, corr, request_id, traceparent, payload FROM "
                                                 "events_out WHERE partition = $1 ORDER BY id LIMIT $2::bigint"};
@@ -78,11 +79,13 @@ int64_t store_owner_last_id(const struct pg_result *rows, int32_t partition)
     return 0;
 }
 
-bool store_owner_begin(struct pg_tx *tx, const int64_t *partitions, const int64_t *sent_ids, size_t count,
-                       struct err *err)
+bool store_owner_begin(struct pg_tx *tx, const int64_t *partitions, const int64_t *above_ids, const int64_t *sent_ids,
+                       size_t count, struct err *err)
 {
     return pg_tx_post(tx, &PLAN_ONCE, NO_PARAMS, NULL, err) &&
-           pg_tx_post(tx, &DROP_SENT, PARAMS(PG_I64S(partitions, count), PG_I64S(sent_ids, count)), NULL, err);
+           pg_tx_post(tx, &DROP_SENT,
+                      PARAMS(PG_I64S(partitions, count), PG_I64S(above_ids, count), PG_I64S(sent_ids, count)), NULL,
+                      err);
 }
 
 bool store_owner_list_events(struct pg_tx *tx, struct arena *arena, int32_t partition, int limit,

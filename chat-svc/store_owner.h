@@ -17,9 +17,11 @@ struct owner_command {
     int64_t at_ms;
 };
 
-/* The first of a batch, posted: drops the events of these partitions that were sent, up to these rows (0: none). */
-bool store_owner_begin(struct pg_tx *tx, const int64_t *partitions, const int64_t *sent_ids, size_t count,
-                       struct err *err);
+/* The first of a batch, posted: drops the events of these partitions that were sent, up to these rows (0: none). Those
+ * up to `above` are known to be gone: without that the look-up would pass every entry of the index that waits for
+ * vacuum. */
+bool store_owner_begin(struct pg_tx *tx, const int64_t *partitions, const int64_t *above_ids, const int64_t *sent_ids,
+                       size_t count, struct err *err);
 /* ---- whose a partition is: what the lane asks, since its commands have no offset that would tell (docs/decisions/019)
  * ---- */
 

@@ -87,3 +87,10 @@ bool store_search(struct pg_pool *db, struct arena *arena, const char *viewer_id
     }
     return true;
 }
+
+bool store_search_tidy(struct pg_pool *db, struct err *err)
+{
+    static const struct pg_statement TIDY = {"search_tidy", "SELECT gin_clean_pending_list('message_search_tokens')"};
+    AUTO(pg_result) rows = pg_query(db, &TIDY, NO_PARAMS, err);
+    return rows != NULL;
+}

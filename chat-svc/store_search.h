@@ -20,4 +20,7 @@ bool store_search(struct pg_pool *db, struct arena *arena, const char *viewer_id
                   const char *query, const struct cursor *after, int64_t limit, struct candidate **out, size_t *count,
                   struct err *err);
 
+/* Takes the words that wait into the index; cheap when none do. */
+bool store_search_tidy(struct pg_pool *db, struct err *err);
+
 #endif

@@ -2,9 +2,11 @@
 
 #include "app.h"
 #include "log.h"
+#include "owner.h"
 #include "store_files.h"
 #include "store_game.h"
 #include "store_rooms.h"
+#include "store_search.h"
 
 enum { KEYS_EVERY_ROUNDS = 30, SWEEP_ARENA_BYTES = 256 * 1024 };
 
@@ -42,4 +44,13 @@ void sweep_round(void *payload, unsigned round)
     err_clear(&err);
     if (round % KEYS_EVERY_ROUNDS == 0 && !store_game_sweep(app->db, &err))
         log_err("game_sweep_failed", &err);
+}
+
+void tidy_round(void *payload, unsigned round)
+{
+    const struct chat_app *app = payload;
+    struct err err = {0};
+    (void)round;
+    if (owner_has_indexed(app->owner) && !store_search_tidy(app->db, &err))
+        log_err("search_not_tidied", &err); /* the next round tries again once something is said; so does autovacuum */
 }
