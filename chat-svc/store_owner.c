@@ -82,10 +82,13 @@ int64_t store_owner_last_id(const struct pg_result *rows, int32_t partition)
 bool store_owner_begin(struct pg_tx *tx, const int64_t *partitions, const int64_t *above_ids, const int64_t *sent_ids,
                        size_t count, struct err *err)
 {
+    bool any = false;
+    for (size_t i = 0; i < count; i++)
+        any = any || sent_ids[i] > above_ids[i];
     return pg_tx_post(tx, &PLAN_ONCE, NO_PARAMS, NULL, err) &&
-           pg_tx_post(tx, &DROP_SENT,
-                      PARAMS(PG_I64S(partitions, count), PG_I64S(above_ids, count), PG_I64S(sent_ids, count)), NULL,
-                      err);
+           (!any || pg_tx_post(tx, &DROP_SENT,
+                               PARAMS(PG_I64S(partitions, count), PG_I64S(above_ids, count), PG_I64S(sent_ids, count)),
+                               NULL, err));
 }
 
 bool store_owner_list_events(struct pg_tx *tx, struct arena *arena, int32_t partition, int limit,
