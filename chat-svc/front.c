@@ -82,10 +82,17 @@ static bool send_to_log(const struct chat_app *app, const struct lane_command *c
     return false;
 }
 
-/* What the lane may bring to the owner twice: an answer of the store that got lost makes it try again by the log. */
-static bool may_pass(const struct command *command)
+static struct lane_command sent_as(const struct command *command, const char *corr, const struct origin *origin,
+                                   struct str *payload)
 {
-    return command->kind == COMMAND_READ || (command->kind == COMMAND_SEND && command->user_id && command->client_id);
+    command_encode(payload, command);
+    return (struct lane_command){
+        .room_id = command->room_id,
+        .payload = {payload->bytes, payload->length},
+        .corr = corr,
+        .request_id = origin ? origin->request_id : NULL,
+        .traceparent = origin ? origin->traceparent : NULL,
+    };
 }
 
 bool front_send(const struct chat_app *app, const struct command *command, const char *corr,
@@ -93,18 +100,19 @@ bool front_send(const struct chat_app *app, const struct command *command, const
 {
     AUTO_STR payload;
     str_init(&payload);
-    command_encode(&payload, command);
-    const struct lane_command sent_as = {
-        .room_id = command->room_id,
-        .payload = {payload.bytes, payload.length},
-        .corr = corr,
-        .request_id = origin ? origin->request_id : NULL,
-        .traceparent = origin ? origin->traceparent : NULL,
-        .may_pass = may_pass(command),
-    };
-    if (app->lane && lane_take(app->lane, &sent_as))
+    const struct lane_command sent = sent_as(command, corr, origin, &payload);
+    return send_to_log(app, &sent, err);
+}
+
+bool front_send_live(const struct chat_app *app, const struct command *command, const char *corr,
+                     const struct origin *origin, struct err *err)
+{
+    AUTO_STR payload;
+    str_init(&payload);
+    const struct lane_command sent = sent_as(command, corr, origin, &payload);
+    if (app->lane && lane_take(app->lane, &sent))
         return true;
-    if (send_to_log(app, &sent_as, err))
+    if (send_to_log(app, &sent, err))
         return true;
     if (app->lane)
         lane_forget(app->lane, command->room_id, corr);

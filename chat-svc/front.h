@@ -9,11 +9,14 @@ struct origin { /* of the request that a command comes from; members may be NULL
     const char *request_id, *traceparent;
 };
 
-/* Gives the command to the lane (lane.h), or puts it on chat.inbound with header corr (NULL: nobody waits). When it
- * can't be stored (Kafka away for about 10 s) whoever waits by corr is answered with a verdict 503. False (unavailable)
- * when the producer's queue is full. */
+/* Puts the command on chat.inbound with header corr (NULL: nobody waits). When it can't be stored (Kafka away for about
+ * 10 s) whoever waits by corr is answered with a verdict 503. False (unavailable) when the producer's queue is full. */
 bool front_send(const struct chat_app *app, const struct command *command, const char *corr,
                 const struct origin *origin, struct err *err);
+/* The same for messages and marks of sockets, which the lane may take (lane.h). Not for requests: 202 says that the
+ * command is on the log. */
+bool front_send_live(const struct chat_app *app, const struct command *command, const char *corr,
+                     const struct origin *origin, struct err *err);
 
 /* For lane_open: puts it on chat.inbound; one that finds no room there is answered with a verdict 503. */
 struct lane_item;

@@ -289,7 +289,7 @@ static struct lane_item *item_new(const struct lane_command *command, int32_t pa
 /* It may go behind the items of its partition. */
 static bool is_open(const struct lane *lane, const struct place *place, const struct lane_command *command)
 {
-    return place && place->ours && !lane->stop && command->may_pass && lane->count < ITEMS_MAX &&
+    return place && place->ours && !lane->stop && lane->count < ITEMS_MAX &&
            lane->bytes + command->payload.length <= BYTES_MAX;
 }
 

@@ -1,6 +1,6 @@
 /* lane.h - commands of this instance for rooms that it owns itself: past chat.inbound, straight into the owner's next
- * transaction (docs/decisions/019). Only what may be done twice takes it: messages, which their client_id keeps from
- * doubling, and read marks.
+ * transaction (docs/decisions/019). Only what may be done twice takes it, and what nobody was told is stored before the
+ * verdict: messages of sockets, which their client_id keeps from doubling, and read marks.
  *
  * What it must keep is the order in which one thread gave its commands. Those that went to the log before are waited
  * for: what comes behind them stays in the lane until the owner has heard them. What waits in the lane when a batch of
@@ -35,7 +35,6 @@ struct lane_command {
     const char *room_id;
     struct view payload; /* as on chat.inbound */
     const char *corr, *request_id, *traceparent;
-    bool may_pass; /* of a kind that takes the lane */
 };
 
 /* True: copied and taken. False: it goes to the log, now, by the same thread; with a corr, what comes behind it waits

@@ -32,7 +32,7 @@ static bool send_marks(struct hub *hub, const struct hub_room *room, struct mark
 {
     struct err err = {0};
     const struct command command = {.kind = COMMAND_READ, .room_id = room->id, .marks = marks, .mark_count = count};
-    if (!front_send(hub->app, &command, NULL, NULL, &err)) {
+    if (!front_send_live(hub->app, &command, NULL, NULL, &err)) {
         log_err("marks_not_sent", &err);
         return false;
     }

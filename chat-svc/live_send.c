@@ -144,7 +144,7 @@ static bool command_go(struct hub_session *session, const struct command *comman
     const struct origin origin = {.request_id = session->signal};
     if (!hub_expect(hub, session, receipt, command->client_id, corr, err))
         return false;
-    if (front_send(hub->app, command, corr, &origin, &why))
+    if (front_send_live(hub->app, command, corr, &origin, &why))
         return true;
     AUTO_STR answer = {0};
     const struct chat_event refusal = {.kind = EVENT_VERDICT,

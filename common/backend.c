@@ -5,6 +5,7 @@
 #include "metrics.h"
 #include "token.h"
 
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -330,11 +331,13 @@ static void *keep(void *payload)
         if (!backend->lease && all_ready(backend)) {
             struct err err = {0};
             const char *address = *config->advertise ? config->advertise : config->listen;
-            if (!announce(backend, address, &err))
+            if (!announce(backend, address, &err)) {
                 log_err("announce_failed", &err);
-            else
+            } else {
                 log_event(LOG_INFO, "ready", LOG_TEXT("address", address),
                           LOG_I64("after_ms", clock_monotonic_ms() - started_ms), LOG_TEXT("profile", config->profile));
+                (void)malloc_trim(0); /* reading compacted topics leaves holes that nothing else fills for long */
+            }
         }
         slot_keep(backend);
         if (poll(&stop, 1, backend->lease ? KEEP_LOOK_MS : START_LOOK_MS) > 0)

@@ -427,7 +427,7 @@ static bool give(struct kit *kit, const struct command *command, const char *cor
     str_init(&payload);
     command_encode(&payload, command);
     const struct lane_command given = {
-        .room_id = command->room_id, .payload = {payload.bytes, payload.length}, .corr = corr, .may_pass = true};
+        .room_id = command->room_id, .payload = {payload.bytes, payload.length}, .corr = corr};
     return lane_take(kit->app.lane, &given);
 }
 
