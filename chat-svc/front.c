@@ -119,7 +119,7 @@ bool front_send_live(const struct chat_app *app, const struct command *command, 
     return false;
 }
 
-void front_log(void *payload, const struct lane_item *item)
+bool front_leave(void *payload, const struct lane_item *item, bool refused)
 {
     const struct chat_app *app = payload;
     const struct kafka_record *record = &item->record;
@@ -131,14 +131,16 @@ void front_log(void *payload, const struct lane_item *item)
         .traceparent = record->traceparent,
     };
     struct err err = {0};
-    if (send_to_log(app, &command, &err))
-        return;
-    log_err("command_not_sent", &err);
-    if (!command.corr)
-        return;
-    struct sending *sending = sending_new(app, command.room_id, command.corr);
-    answer_later(sending);
-    free(sending);
+    if (!refused && send_to_log(app, &command, &err))
+        return true;
+    if (err.problem)
+        log_err("command_not_sent", &err);
+    if (command.corr) {
+        struct sending *sending = sending_new(app, command.room_id, command.corr);
+        answer_later(sending);
+        free(sending);
+    }
+    return false;
 }
 
 /* ---- and back ---- */

@@ -18,9 +18,9 @@ bool front_send(const struct chat_app *app, const struct command *command, const
 bool front_send_live(const struct chat_app *app, const struct command *command, const char *corr,
                      const struct origin *origin, struct err *err);
 
-/* For lane_open: puts it on chat.inbound; one that finds no room there is answered with a verdict 503. */
+/* For lane_open: one that is refused, or finds no room on chat.inbound, is answered with a verdict 503. */
 struct lane_item;
-void front_log(void *app, const struct lane_item *item);
+bool front_leave(void *app, const struct lane_item *item, bool refused);
 
 /* What a verdict says, as an err: status >= 400. True when it is no refusal. */
 bool front_verdict(const struct chat_event *event, struct err *err);

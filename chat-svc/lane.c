@@ -12,9 +12,11 @@ enum {
     ITEMS_MAX = 500,
     BYTES_MAX = 8 * 1024 * 1024,
     AGAIN_MS = 1000,
-    GIVE_BACK_AFTER_MS = 5000,
     PARTITIONS_MAX = 1024, /* with more of them there is no lane */
-    UNDER_WAY_MS = 20000,  /* longer than Kafka's producer tries: what was not heard by then never will be */
+    DRAIN_MAX = 64,        /* partitions at a time */
+    PATIENCE_MS = 2000,    /* a log that is so far behind is not waited for: what comes follows it there */
+    REFUSE_AFTER_MS = 5000,
+    FORGET_MS = 600000, /* what was not heard by then never will be */
 };
 
 /* A command of ours on the log, not applied yet. */
@@ -39,7 +41,7 @@ struct lane {
     pthread_t thread;
     bool (*work)(void *app);
     void *app;
-    void (*to_log)(void *log_app, const struct lane_item *item);
+    bool (*leave)(void *log_app, const struct lane_item *item, bool refused);
     void *log_app;
     struct place *places;
     int32_t place_count;
@@ -47,11 +49,11 @@ struct lane {
     size_t count, bytes; /* of items */
 };
 
-struct lane *lane_open(bool enabled, void (*to_log)(void *app, const struct lane_item *item), void *app)
+struct lane *lane_open(bool enabled, bool (*leave)(void *app, const struct lane_item *item, bool refused), void *app)
 {
     struct lane *lane = MEM_NEW(lane);
     lane->enabled = enabled;
-    lane->to_log = to_log;
+    lane->leave = leave;
     lane->log_app = app;
     (void)pthread_mutex_init(&lane->lock, NULL);
     pthread_condattr_t clock;
@@ -99,8 +101,18 @@ static uint64_t name_of(const char *corr)
     return name;
 }
 
+static void forget_old(struct place *place)
+{
+    const int64_t now_ms = clock_monotonic_ms();
+    while (place->count && now_ms - place->log[place->first].at_ms >= FORGET_MS) {
+        place->first++;
+        place->count--;
+    }
+}
+
 static void log_add(struct place *place, const char *corr)
 {
+    forget_old(place);
     if (place->first + place->count == place->room) {
         if (place->count)
             memmove(place->log, place->log + place->first, place->count * sizeof *place->log);
@@ -128,15 +140,15 @@ static void log_remove(struct place *place, const char *corr)
     place->count--;
 }
 
-/* Those that will never be heard are forgotten. */
 static bool is_log_empty(struct place *place)
 {
-    const int64_t now_ms = clock_monotonic_ms();
-    while (place->count && now_ms - place->log[place->first].at_ms >= UNDER_WAY_MS) {
-        place->first++;
-        place->count--;
-    }
+    forget_old(place);
     return place->count == 0;
+}
+
+static bool is_log_late(struct place *place)
+{
+    return !is_log_empty(place) && clock_monotonic_ms() - place->log[place->first].at_ms >= PATIENCE_MS;
 }
 
 static bool waits_for_log(struct place *place, const struct lane_item *item)
@@ -171,7 +183,8 @@ static void log_item(struct lane *lane, struct place *place, struct lane_item *i
 {
     if (item->record.corr)
         log_add(place, item->record.corr);
-    lane->to_log(lane->log_app, item);
+    if (!lane->leave(lane->log_app, item, false) && item->record.corr)
+        log_remove(place, item->record.corr);
     free(item);
 }
 
@@ -199,14 +212,14 @@ static void log_waiting(struct lane *lane, struct place *place)
 }
 
 /* Nobody here will hear what this partition's items wait for. */
-static bool waits_in_vain(const struct lane *lane, const struct place *place)
+static bool waits_in_vain(const struct lane *lane, struct place *place)
 {
-    return !place->ours || lane->stop;
+    return !place->ours || lane->stop || is_log_late(place);
 }
 
 static bool is_to_drain(const struct lane *lane, struct place *place)
 {
-    return place->items && (waits_in_vain(lane, place) || !waits_for_log(place, place->items));
+    return place->items && (!waits_for_log(place, place->items) || waits_in_vain(lane, place));
 }
 
 void lane_know(struct lane *lane, int32_t partitions)
@@ -219,14 +232,6 @@ void lane_know(struct lane *lane, int32_t partitions)
             lane->places[i].last = &lane->places[i].items;
     }
     (void)pthread_mutex_unlock(&lane->lock);
-}
-
-bool lane_is_known(struct lane *lane)
-{
-    (void)pthread_mutex_lock(&lane->lock);
-    const bool known = lane->place_count > 0 || !lane->enabled;
-    (void)pthread_mutex_unlock(&lane->lock);
-    return known;
 }
 
 static void set_ours(struct lane *lane, int32_t partition, bool ours)
@@ -277,6 +282,7 @@ static struct lane_item *item_new(const struct lane_command *command, int32_t pa
     item->partition = partition;
     item->record.offset = INT64_MAX;
     item->record.timestamp_ms = clock_now_ms();
+    item->at_ms = clock_monotonic_ms();
     item->record.key = view_of(put(&at, command->room_id));
     item->record.corr = put(&at, command->corr);
     item->record.request_id = put(&at, command->request_id);
@@ -287,10 +293,10 @@ static struct lane_item *item_new(const struct lane_command *command, int32_t pa
 }
 
 /* It may go behind the items of its partition. */
-static bool is_open(const struct lane *lane, const struct place *place, const struct lane_command *command)
+static bool is_open(const struct lane *lane, struct place *place, const struct lane_command *command)
 {
     return place && place->ours && !lane->stop && lane->count < ITEMS_MAX &&
-           lane->bytes + command->payload.length <= BYTES_MAX;
+           lane->bytes + command->payload.length <= BYTES_MAX && !is_log_late(place);
 }
 
 bool lane_take(struct lane *lane, const struct lane_command *command)
@@ -304,7 +310,7 @@ bool lane_take(struct lane *lane, const struct lane_command *command)
         const bool first = !place->items;
         item->behind = is_log_empty(place) ? 0 : place->last_number;
         items_add(lane, place, item);
-        if (first && is_to_drain(lane, place))
+        if (first) /* also one that waits: somebody has to look whether it waits too long */
             (void)pthread_cond_signal(&lane->news);
     } else if (place) {
         log_waiting(lane, place); /* this one could pass them there */
@@ -361,9 +367,10 @@ struct lane_item *lane_drain(struct lane *lane)
 {
     struct lane_item *items = NULL, **end = &items;
     (void)pthread_mutex_lock(&lane->lock);
-    for (int32_t i = 0; i < lane->place_count; i++) {
+    for (int32_t i = 0, places = 0; i < lane->place_count && places < DRAIN_MAX; i++) {
         struct place *place = &lane->places[i];
-        if (place->items && waits_in_vain(lane, place) && waits_for_log(place, place->items))
+        places += place->items != NULL;
+        if (place->items && waits_for_log(place, place->items) && waits_in_vain(lane, place))
             log_all(lane, place);
         while (place->items && !waits_for_log(place, place->items)) {
             *end = items_take_first(lane, place);
@@ -400,11 +407,15 @@ static struct lane_item *take_of(struct lane_item **list, int32_t partition)
     return taken;
 }
 
-/* Behind those of ours that are on the log already it would come too late; so it stays where it was. Not for ever: what
- * can never be applied must get to where it is put aside. */
-static bool goes_to_log(const struct lane *lane, struct place *place, const struct lane_item *first)
+/* Whoever waits for it repeats it; a mark is as good later as now. */
+static void refuse_item(struct lane *lane, struct place *place, struct lane_item *item)
 {
-    return lane->stop || is_log_empty(place) || clock_now_ms() - first->record.timestamp_ms >= GIVE_BACK_AFTER_MS;
+    if (item->record.corr) {
+        (void)lane->leave(lane->log_app, item, true);
+        free(item);
+    } else {
+        log_item(lane, place, item);
+    }
 }
 
 /* To the front again. */
@@ -422,6 +433,8 @@ static void put_back(struct lane *lane, struct place *place, struct lane_item *i
         place->last = &(*place->last)->next;
 }
 
+/* Behind those of ours that are on the log already an item would come too late: it waits once more, and when that took
+ * too long it is refused. So is what waits behind it, or it would pass. */
 bool lane_give_back(struct lane *lane, struct lane_item *items, bool must)
 {
     bool all = true;
@@ -429,19 +442,29 @@ bool lane_give_back(struct lane *lane, struct lane_item *items, bool must)
     while (items) {
         struct place *place = &lane->places[items->partition];
         struct lane_item *back = take_of(&items, items->partition);
-        if (must || goes_to_log(lane, place, back)) {
-            for (struct lane_item *next; back; back = next) {
-                next = back->next;
-                log_item(lane, place, back);
-            }
-            log_all(lane, place);
-        } else {
+        const bool passed = !is_log_empty(place);
+        if (passed && !must && place->ours && !lane->stop && clock_monotonic_ms() - back->at_ms < REFUSE_AFTER_MS) {
             put_back(lane, place, back);
             all = false;
+            continue;
         }
+        for (struct lane_item *next; back; back = next) {
+            next = back->next;
+            (passed ? refuse_item : log_item)(lane, place, back);
+        }
+        log_all(lane, place);
     }
     (void)pthread_mutex_unlock(&lane->lock);
     return all;
+}
+
+bool lane_is_first(struct lane *lane, int32_t partition)
+{
+    (void)pthread_mutex_lock(&lane->lock);
+    struct place *place = place_at(lane, partition);
+    const bool first = place && place->items && !waits_for_log(place, place->items);
+    (void)pthread_mutex_unlock(&lane->lock);
+    return first;
 }
 
 /* ---- the thread ---- */
@@ -462,8 +485,12 @@ static bool wait_for_news(struct lane *lane, bool again)
     (void)pthread_mutex_lock(&lane->lock);
     while (again && !lane->stop && pthread_cond_timedwait(&lane->news, &lane->lock, &until) == 0)
         continue;
-    while (!again && !lane->poked && !lane->stop && !is_any_to_drain(lane))
-        (void)pthread_cond_wait(&lane->news, &lane->lock);
+    while (!again && !lane->poked && !lane->stop && !is_any_to_drain(lane)) {
+        if (lane->count == 0)
+            (void)pthread_cond_wait(&lane->news, &lane->lock);
+        else if (pthread_cond_timedwait(&lane->news, &lane->lock, &until) != 0)
+            break; /* what waits may wait in vain by now */
+    }
     const bool over = lane->stop && lane->count == 0;
     lane->poked = false;
     (void)pthread_mutex_unlock(&lane->lock);

@@ -17,15 +17,16 @@
 
 struct lane;
 struct lane_item;
-/* `to_log` puts a command on chat.inbound; it is called under the lane's lock and must not call the lane. */
-struct lane *lane_open(bool enabled, void (*to_log)(void *app, const struct lane_item *item), void *app);
+/* `leave` puts a command on chat.inbound, false: it could not, and whoever waits was told; or, `refused`, only tells
+ * whoever waits to repeat it. It is called under the lane's lock and must not call the lane. */
+struct lane *lane_open(bool enabled, bool (*leave)(void *app, const struct lane_item *item, bool refused), void *app);
 void lane_release(struct lane **lane);
 
 /* ---- whose partitions are ---- */
 
-/* The topic has so many partitions; before that, and with 0, everything goes to the log. */
+/* The topic has so many partitions; before that everything goes to the log. What goes there then is not waited for: so
+ * before the first command. */
 void lane_know(struct lane *lane, int32_t partitions);
-bool lane_is_known(struct lane *lane);
 void lane_hold(struct lane *lane, int32_t partition);
 void lane_let_go(struct lane *lane, int32_t partition);
 
@@ -52,16 +53,20 @@ struct lane_item {
     struct lane_item *next;
     int32_t partition;
     uint64_t behind;            /* the lane's own */
+    int64_t at_ms;              /* monotonic */
     struct kafka_record record; /* offset INT64_MAX: behind all that was ever applied */
 };
 
 /* All that waits for nothing, in order; now the caller's, who frees it with lane_items_free. NULL: nothing. */
 struct lane_item *lane_drain(struct lane *lane);
 void lane_items_free(struct lane_item *items);
-/* What was drained and could not be applied, and all that waits behind it: each goes to the log, in order. But while
- * commands of ours that were given later are under way there it waits in the lane again, for some seconds, unless it
- * `must` go: false then, and those on the log must not be applied before it. Takes the items. */
+/* What was drained and could not be applied, and all that waits behind it: each goes to the log, in order. But when
+ * commands of ours that were given later are under way there it waits in the lane again, unless it `must` go: false
+ * then, and those on the log must not be applied before it; what must go, or has waited for seconds, is refused. Takes
+ * the items. */
 bool lane_give_back(struct lane *lane, struct lane_item *items, bool must);
+/* Something of this partition waits that was given before all that is on the log. */
+bool lane_is_first(struct lane *lane, int32_t partition);
 
 /* A thread that calls `work` whenever something is to be drained, and after lane_poke. False from it: once more, but in
  * a second. Ended by lane_stop, which shuts the lane first; what waited then has been worked off or is on the log. */

@@ -15,7 +15,7 @@
 
 extern const struct migration CHAT_MIGRATIONS[];
 
-enum { WAITING_MAX = 16384 };
+enum { WAITING_MAX = 16384, PARTITIONS_MS = 10000 };
 
 static bool run(void *settings, struct err *err)
 {
@@ -35,13 +35,17 @@ static bool run(void *settings, struct err *err)
     AUTO(pending) pending = app.pending = files ? pending_open(WAITING_MAX, err) : NULL;
     AUTO(shortcut) shortcut = app.shortcut = pending ? shortcut_open(pending_start_id(pending)) : NULL;
     AUTO(lane)
-    lane = app.lane = lane_open(config->lane, front_log, &app); /* outlives the producer, whose reports it hears */
+    lane = app.lane = lane_open(config->lane, front_leave, &app); /* outlives the producer, whose reports it hears */
     AUTO(backend) backend = pending ? backend_open(&options, err) : NULL;
     if (!backend)
         return false;
     app.db = backend_db(backend);
     app.producer = backend_producer(backend);
     app.redis = backend_redis(backend);
+    int32_t partitions;
+    if (!kafka_partition_count(app.producer, TOPIC_CHAT_INBOUND, PARTITIONS_MS, &partitions, err))
+        return false;
+    lane_know(lane, partitions);
     AUTO(owner) owner = app.owner = owner_open(app.producer, err);
     AUTO(rounds) rounds = owner ? rounds_start(SWEEP_EVERY_MS, sweep_round, &app, err) : NULL;
     AUTO(rounds) tidy = rounds ? rounds_start(TIDY_EVERY_MS, tidy_round, &app, err) : NULL;

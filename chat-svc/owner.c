@@ -92,30 +92,47 @@ bool owner_assigned(void *payload, const char *topic, int32_t partition, struct 
     *holding = (struct holding){.partition = partition, .others_ms = clock_monotonic_ms()};
     const bool done = holding->ours = owner_send_leftovers(app, holding, topic, app->owner->id, err);
     owner_leave(app->owner);
-    if (done)
-        owner_open_lane(app, topic, partition);
+    if (done && app->lane)
+        lane_hold(app->lane, partition);
     return done;
 }
 
-/* What waits in the lane still goes its way: it is applied, unless the next owner was faster. */
+/* The partition goes when we return: until then nobody else applies what is on the log, so what waits in the lane still
+ * comes before that. */
 void owner_revoked(void *payload, const char *topic, int32_t partition)
 {
     const struct chat_app *app = payload;
-    (void)topic;
     if (app->lane)
         lane_let_go(app->lane, partition);
     owner_enter(app->owner);
-    owner_holding(app->owner, partition)->ours = false;
+    (void)owner_work_off(app);
+    struct holding *holding = owner_holding(app->owner, partition);
+    owner_drop_told(app, holding, topic);
+    holding->ours = holding->clean = false;
     owner_leave(app->owner);
+}
+
+static bool mend_all(const struct chat_app *app)
+{
+    bool done = true;
+    for (size_t i = 0; done; i++) {
+        owner_enter(app->owner); /* for each anew: others may go on */
+        const bool last = i >= app->owner->holding_count;
+        done = last || owner_mend(app, &app->owner->holdings[i]);
+        owner_leave(app->owner);
+        if (last)
+            break;
+    }
+    return done;
 }
 
 bool owner_apply_lane(void *payload)
 {
     const struct chat_app *app = payload;
     owner_enter(app->owner);
-    const bool worked = owner_work_off(app), told = owner_mend(app);
+    const bool worked = owner_work_off(app);
     owner_leave(app->owner);
-    return worked && told;
+    return mend_all(app) && worked;
 }
 
 bool owner_has_indexed(struct owner *owner)
@@ -139,12 +156,17 @@ bool owner_apply_together(void *payload, const struct kafka_batch *batches, size
 {
     const struct chat_app *app = payload;
     owner_enter(app->owner);
-    /* What waits in the lane was given before what comes now. */
-    const bool done = owner_work_off(app) ? owner_batch(app, batches, batch_count, NULL, err)
-                                          : err_set_internal(err, &ERR_UNAVAILABLE, "commands of the lane come first");
-    owner_leave(app->owner);
+    (void)owner_work_off(app); /* what waits in the lane was given before what comes now */
+    bool done = true;
     for (size_t b = 0; done && app->lane && b < batch_count; b++)
+        done = !lane_is_first(app->lane, batches[b].partition) ||
+               err_set_internal(err, &ERR_UNAVAILABLE, "commands of the lane come first");
+    done = done && owner_batch(app, batches, batch_count, NULL, err);
+    owner_leave(app->owner);
+    for (size_t b = 0; done && app->lane && b < batch_count; b++) {
         lane_heard(app->lane, &batches[b]);
+        lane_hold(app->lane, batches[b].partition); /* it may have been let go for a claim that came late */
+    }
     return done;
 }
 

@@ -3,8 +3,8 @@
  *
  * A batch is one transaction: lock applied(topic, partition); load the rooms, members, people and relations that the
  * commands name (a few statements); decide by the rules of room.c; write by unnest; put the events into events_out and
- * push requests into the outbox; commit. Then the events are sent to chat.events by kafka_send_all in order, with
- * header corr, and their rows are deleted (with the next batch, or by owner_assigned). A new owner first sends what it
+ * push requests into the outbox; commit. Then the events leave for chat.events in order (teller.h), with
+ * header corr, and their rows are deleted some time after they were acknowledged. A new owner first sends what it
  * finds (owner_assigned). A paused former owner changes nothing: its offset is behind `applied`. Commands
  * of this instance for its own rooms come by the lane (lane.h) and are treated alike; instead of an offset it is
  * applied.owner that keeps a former owner from applying them. Threads: the worker's and the lane's.

@@ -30,6 +30,7 @@ struct batch_work {
     size_t event_count, refused, repeated;
     struct pg_result *added; /* which rows the events got; there after the commit */
     bool of_lane, *lost;     /* of the lane: which batches are another owner's by now; nothing of them is applied */
+    bool *foreign;           /* another owner has claimed it, though the log gives it to us: his events may be untold */
 };
 
 static void batch_work_release(struct batch_work **work)
@@ -106,16 +107,18 @@ static bool load_all(struct pg_tx *tx, struct batch_work *work, struct err *err)
     AUTO(pg_result) locked = NULL;
     AUTO(pg_result) ours = NULL;
     if (!applied_post_lock(tx, work->batches, work->batch_count, &locked, err) ||
-        (work->of_lane && !store_owner_ask(tx, work->batches[0].topic, work->partitions, work->batch_count,
-                                           work->app->owner->id, &ours, err)) ||
+        !store_owner_ask(tx, work->batches[0].topic, work->partitions, work->batch_count, work->app->owner->id, &ours,
+                         err) ||
         !store_owner_begin(tx, work->partitions, work->gone_ids, work->drop_ids, work->batch_count, err) ||
         !store_owner_load(tx, work->scene, work->commands, work->command_count, err))
         return false;
     if (!applied_firsts(locked, work->batches, work->batch_count, work->firsts, err))
         return false;
-    for (size_t b = 0; ours && b < work->batch_count; b++) {
-        work->lost[b] = !store_owner_has(ours, work->batches[b].partition);
-        work->firsts[b] = work->lost[b] ? work->batches[b].count : 0;
+    for (size_t b = 0; b < work->batch_count; b++) {
+        work->foreign[b] = !store_owner_has(ours, work->batches[b].partition);
+        work->lost[b] = work->of_lane && work->foreign[b];
+        if (work->of_lane)
+            work->firsts[b] = work->lost[b] ? work->batches[b].count : 0;
     }
     return true;
 }
@@ -128,7 +131,9 @@ static bool post_all(struct pg_tx *tx, struct batch_work *work, struct err *err)
         !store_owner_add_events(tx, work->events, work->event_count, &work->added, err))
         return false;
     for (size_t b = 0; b < work->batch_count && !work->of_lane; b++)
-        if (work->firsts[b] < work->batches[b].count && !applied_end(tx, &work->batches[b], err))
+        if ((work->firsts[b] < work->batches[b].count && !applied_end(tx, &work->batches[b], err)) ||
+            (work->foreign[b] &&
+             !store_owner_claim(tx, work->batches[b].topic, work->batches[b].partition, app->owner->id, err)))
             return false;
     return true;
 }
@@ -178,6 +183,12 @@ static bool goes_short(struct batch_work *work, struct lookup *long_way, const s
     return false;
 }
 
+/* What stands in events_out before ours may be another's, and untold: all of it is told from there. */
+static bool is_mixed(const struct batch_work *work, size_t batch)
+{
+    return work->firsts[batch] > 0 || work->foreign[batch];
+}
+
 static void give(struct batch_work *work)
 {
     const struct chat_app *app = work->app;
@@ -192,7 +203,7 @@ static void give(struct batch_work *work)
         struct owner_event *event = &work->events[i];
         while (work->batches[b].partition != event->partition)
             b++;
-        if (work->firsts[b] > 0)
+        if (is_mixed(work, b))
             continue; /* told with what is left over */
         const bool is_short = goes_short(work, long_way, event, open && is_ours_alone(work, b, now_ms));
         event->given = shortcut_header(app->shortcut, is_short);
@@ -216,10 +227,10 @@ static bool tell(struct batch_work *work, struct err *err)
             end++;
         if (work->lost[b])
             continue; /* what stands there is another's to tell */
-        holding->clean = work->firsts[b] == 0;
+        holding->clean = !is_mixed(work, b);
         if (!holding->clean && !owner_send_leftovers(app, holding, work->batches[b].topic, NULL, err))
             return false;
-        if (work->firsts[b] == 0) {
+        if (!is_mixed(work, b)) {
             teller_send(app->owner->teller, holding->partition, messages + first, end - first,
                         store_owner_last_id(work->added, holding->partition));
             metric_add(app->owner->events, (int64_t)(end - first));
@@ -269,6 +280,7 @@ bool owner_batch(const struct chat_app *app, const struct kafka_batch *batches, 
     if (!work->of_lane)
         work->lost = arena_alloc(texts, batch_count * sizeof *work->lost);
     memset(work->lost, 0, batch_count * sizeof *work->lost);
+    work->foreign = arena_alloc(texts, batch_count * sizeof *work->foreign);
     if (!decode_all(texts, batches, batch_count, commands, err) || !prepare(work, err) ||
         !pg_transaction(app->db, apply_all, work, err))
         return false;

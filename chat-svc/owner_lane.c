@@ -4,22 +4,7 @@
 #include "mem.h"
 #include "owner_parts.h"
 
-enum {
-    PARTITIONS_MAX = 64, /* of one batch; items of others go to the log */
-    COUNT_MS = 2000,
-};
-
-void owner_open_lane(const struct chat_app *app, const char *topic, int32_t partition)
-{
-    struct err err = {0};
-    int32_t count = 0;
-    if (!app->lane)
-        return;
-    if (!lane_is_known(app->lane) && !kafka_partition_count(app->producer, topic, COUNT_MS, &count, &err))
-        log_err("lane_stays_shut", &err); /* until the next partition comes to us */
-    lane_know(app->lane, count);
-    lane_hold(app->lane, partition);
-}
+enum { PARTITIONS_MAX = 64 /* lane_drain brings no more at a time */ };
 
 /* The items of each partition behind one another, in their order. Returns how many batches that is. */
 static size_t batches_of(struct arena *arena, const struct lane_item *items, struct kafka_batch *batches)
@@ -46,25 +31,58 @@ static size_t batches_of(struct arena *arena, const struct lane_item *items, str
     return batch_count;
 }
 
-/* Those whose batch was applied leave the list. */
-static struct lane_item *not_applied(struct lane_item *items, const struct kafka_batch *batches, size_t batch_count,
-                                     const bool *lost)
+enum fate { APPLIED, FAILED, LOST };
+
+/* Takes the items of these partitions out of the list. */
+static struct lane_item *items_of(struct lane_item **items, const struct kafka_batch *batches, size_t batch_count,
+                                  const enum fate *fates, enum fate fate)
 {
-    struct lane_item *left = NULL, **end = &left;
-    for (struct lane_item *item = items, *next; item; item = next) {
+    struct lane_item *taken = NULL, **end = &taken;
+    for (struct lane_item **at = items; *at;) {
+        struct lane_item *item = *at;
         size_t b = 0;
-        next = item->next;
-        item->next = NULL;
         while (b < batch_count && batches[b].partition != item->partition)
             b++;
-        if (b < batch_count && !lost[b]) {
-            lane_items_free(item);
+        if (b == batch_count || fates[b] != fate) {
+            at = &item->next;
             continue;
         }
+        *at = item->next;
+        item->next = NULL;
         *end = item;
         end = &item->next;
     }
-    return left;
+    return taken;
+}
+
+static bool apply_these(const struct chat_app *app, const struct kafka_batch *batches, size_t count, enum fate *fates,
+                        struct err *err)
+{
+    bool lost[PARTITIONS_MAX];
+    const int64_t began_us = clock_now_us();
+    const bool done = owner_batch(app, batches, count, lost, err);
+    if (!done)
+        log_err("lane_failed", err);
+    for (size_t b = 0; b < count; b++) {
+        fates[b] = !done ? FAILED : lost[b] ? LOST : APPLIED;
+        kafka_trace_batch(&batches[b], "lane", began_us, fates[b] == APPLIED);
+    }
+    return done;
+}
+
+/* A partition whose events could not be told keeps no other waiting: what it has goes the way of the log, and mending
+ * is the thread's. Returns how many can be applied; they come first. */
+static size_t ready_first(const struct chat_app *app, struct kafka_batch *batches, size_t count)
+{
+    size_t ready = 0;
+    for (size_t b = 0; b < count; b++) {
+        if (!owner_is_clean(app->owner, batches[b].partition))
+            continue;
+        const struct kafka_batch batch = batches[b];
+        batches[b] = batches[ready];
+        batches[ready++] = batch;
+    }
+    return ready;
 }
 
 bool owner_work_off(const struct chat_app *app)
@@ -74,22 +92,24 @@ bool owner_work_off(const struct chat_app *app)
         return true;
     AUTO(arena) arena = arena_open(OWNER_ARENA_BYTES);
     struct kafka_batch batches[PARTITIONS_MAX];
-    bool lost[PARTITIONS_MAX];
+    enum fate fates[PARTITIONS_MAX];
+    const size_t count = batches_of(arena, items, batches), ready = ready_first(app, batches, count);
+    for (size_t b = ready; b < count; b++)
+        fates[b] = FAILED;
     struct err err = {0};
-    const size_t count = batches_of(arena, items, batches);
-    const int64_t began_us = clock_now_us();
-    if (!owner_batch(app, batches, count, lost, &err)) {
-        log_err("lane_failed", &err);
-        for (size_t b = 0; b < count; b++)
-            metric_add(app->owner->given_back, (int64_t)batches[b].count);
-        return lane_give_back(app->lane, items, false);
-    }
+    const bool done = ready == 0 || apply_these(app, batches, ready, fates, &err);
+    if (!done && ready > 1 &&
+        !err_is(&err, &ERR_UNAVAILABLE)) /* the one that can't be applied keeps no other waiting */
+        for (size_t b = 0; b < ready; b++)
+            (void)apply_these(app, &batches[b], 1, &fates[b], &(struct err){0});
     for (size_t b = 0; b < count; b++) {
-        kafka_trace_batch(&batches[b], "lane", began_us, !lost[b]);
-        metric_add(lost[b] ? app->owner->given_back : app->owner->passed, (int64_t)batches[b].count);
-        if (lost[b])
+        metric_add(fates[b] == APPLIED ? app->owner->passed : app->owner->given_back, (int64_t)batches[b].count);
+        if (fates[b] == LOST)
             lane_let_go(app->lane, batches[b].partition);
     }
-    items = not_applied(items, batches, count, lost);
-    return !items || lane_give_back(app->lane, items, true);
+    lane_items_free(items_of(&items, batches, count, fates, APPLIED));
+    struct lane_item *lost = items_of(&items, batches, count, fates, LOST);
+    if (lost)
+        (void)lane_give_back(app->lane, lost, true);
+    return !items || lane_give_back(app->lane, items, false);
 }

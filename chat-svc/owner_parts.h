@@ -61,13 +61,15 @@ struct kafka_message *owner_messages(const struct owner *owner, struct arena *ar
 /* What stands in events_out and does not travel; claim_for: the partition becomes this owner's first. Waits. */
 bool owner_send_leftovers(const struct chat_app *app, struct holding *holding, const char *topic, const char *claim_for,
                           struct err *err);
-/* What could not be told, though no batch comes that would begin with it. False: not yet. */
-bool owner_mend(const struct chat_app *app);
+/* What could not be told of one partition, though no batch comes that would begin with it. False: not yet. */
+bool owner_mend(const struct chat_app *app, struct holding *holding);
+/* Rows of what was told, when that is known soon: the next owner need not tell it again. */
+void owner_drop_told(const struct chat_app *app, struct holding *holding, const char *topic);
 
-/* The lane of this partition opens. */
-void owner_open_lane(const struct chat_app *app, const char *topic, int32_t partition);
+/* Nothing of this partition has to be told before the next batch. */
+bool owner_is_clean(struct owner *owner, int32_t partition);
 /* Applies what waits in the lane. What cannot be applied goes to the log: there it waits, is tried again, or is put
- * aside when it never can be. False: it still waits in the lane, and what is on the log must not pass it. */
+ * aside when it never can be. False: some of it waits in the lane again (lane_is_first). */
 bool owner_work_off(const struct chat_app *app);
 
 #endif

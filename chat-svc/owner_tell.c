@@ -4,7 +4,7 @@
 #include "mem.h"
 #include "owner_parts.h"
 
-enum { LEFTOVERS_AT_ONCE = 500, HEADERS_MAX = 5 };
+enum { LEFTOVERS_AT_ONCE = 500, HEADERS_MAX = 5, DROP_MS = 500 };
 
 static void fill_headers(const struct owner_event *event, struct kafka_header headers[HEADERS_MAX])
 {
@@ -76,6 +76,7 @@ bool owner_send_leftovers(const struct chat_app *app, struct holding *holding, c
         struct leftovers work = {.arena = arena, .where = &where, .claim_for = claim_for, .sent_id = holding->sent_id};
         if (!pg_transaction(app->db, look_for_leftovers, &work, err))
             return false;
+        claim_for = NULL; /* once: a partition that was taken from us meanwhile is not taken back */
         holding->sent_id = 0;
         holding->clean = work.count == 0;
         if (holding->clean)
@@ -90,27 +91,52 @@ bool owner_send_leftovers(const struct chat_app *app, struct holding *holding, c
     return true;
 }
 
-/* A partition that was ours: what stands in its table is the next owner's to tell. */
-static bool mend_one(const struct chat_app *app, struct holding *holding, struct err *err)
+bool owner_is_clean(struct owner *owner, int32_t partition)
+{
+    return owner_holding(owner, partition)->clean && !teller_is_broken(owner->teller, partition);
+}
+
+/* Of a partition that was ours: what stands in its table is the next owner's to tell. */
+bool owner_mend(const struct chat_app *app, struct holding *holding)
 {
     struct teller *teller = app->owner->teller;
     const bool broken = teller_is_broken(teller, holding->partition);
+    struct err err = {0};
     int64_t sent_id;
+    bool done = true;
     if (holding->ours && (broken || !holding->clean))
-        return owner_send_leftovers(app, holding, TOPIC_CHAT_INBOUND, NULL, err);
-    return !broken || teller_settle(teller, holding->partition, OWNER_SEND_MS, &sent_id, err);
+        done = owner_send_leftovers(app, holding, TOPIC_CHAT_INBOUND, NULL, &err);
+    else if (broken)
+        done = teller_settle(teller, holding->partition, OWNER_SEND_MS, &sent_id, &err);
+    if (!done)
+        log_err("events_not_told_yet", &err);
+    return done;
 }
 
-bool owner_mend(const struct chat_app *app)
+struct told {
+    const struct kafka_batch *where;
+    int64_t gone_id, sent_id;
+};
+
+static bool drop_told(struct pg_tx *tx, void *payload, struct err *err)
 {
-    bool all = true;
-    for (size_t i = 0; i < app->owner->holding_count; i++) {
-        struct holding *holding = &app->owner->holdings[i];
-        struct err err = {0};
-        if (mend_one(app, holding, &err))
-            continue;
-        log_err("events_not_told_yet", &err);
-        all = false;
-    }
-    return all;
+    const struct told *told = payload;
+    const int64_t partition = told->where->partition;
+    size_t first;
+    return applied_begin(tx, told->where, &first, err) &&
+           store_owner_begin(tx, &partition, &told->gone_id, &told->sent_id, 1, err);
+}
+
+void owner_drop_told(const struct chat_app *app, struct holding *holding, const char *topic)
+{
+    struct err err = {0};
+    int64_t landed_id;
+    if (!holding->clean || !teller_settle(app->owner->teller, holding->partition, DROP_MS, &landed_id, &err))
+        return;
+    const struct kafka_batch where = {.topic = topic, .partition = holding->partition};
+    struct told told = {.where = &where,
+                        .gone_id = holding->gone_id,
+                        .sent_id = landed_id > holding->sent_id ? landed_id : holding->sent_id};
+    if (told.sent_id > told.gone_id && !pg_transaction(app->db, drop_told, &told, &err))
+        log_err("told_events_stay", &err);
 }

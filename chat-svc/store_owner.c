@@ -31,7 +31,7 @@ static const struct pg_statement ASK = {
 
 bool store_owner_claim(struct pg_tx *tx, const char *topic, int32_t partition, const char *owner, struct err *err)
 {
-    return pg_tx_exec(tx, &CLAIM, PARAMS(PG_TEXT(topic), PG_I64(partition), PG_TEXT(owner)), NULL, err);
+    return pg_tx_post(tx, &CLAIM, PARAMS(PG_TEXT(topic), PG_I64(partition), PG_TEXT(owner)), NULL, err);
 }
 
 bool store_owner_ask(struct pg_tx *tx, const char *topic, const int64_t *partitions, size_t count, const char *owner,

@@ -25,7 +25,7 @@ bool store_owner_begin(struct pg_tx *tx, const int64_t *partitions, const int64_
 /* ---- whose a partition is: what the lane asks, since its commands have no offset that would tell (docs/decisions/019)
  * ---- */
 
-/* From now on `owner`'s; under the lock of the partition. */
+/* From now on `owner`'s; under the lock of the partition. Posted. */
 bool store_owner_claim(struct pg_tx *tx, const char *topic, int32_t partition, const char *owner, struct err *err);
 /* Posted behind the lock: once *rows are there, store_owner_has says which of the partitions are still `owner`'s. */
 bool store_owner_ask(struct pg_tx *tx, const char *topic, const int64_t *partitions, size_t count, const char *owner,

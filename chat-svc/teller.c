@@ -23,7 +23,7 @@ struct track { /* a partition */
     int32_t partition;
     struct flight *first, **last;
     int64_t sent_id;
-    bool broken;
+    bool broken, hole; /* hole: one could not be handed over; nothing more is, until it is settled */
 };
 
 struct teller {
@@ -155,7 +155,7 @@ void teller_send(struct teller *teller, int32_t partition, const struct kafka_me
     track->last = &flight->next;
     teller->travelling += count;
     teller->references += (int)count;
-    const bool refuses = teller->refuses;
+    const bool refuses = teller->refuses || track->hole;
     (void)pthread_mutex_unlock(&teller->lock);
     struct err err = {0};
     size_t handed = 0;
@@ -166,6 +166,7 @@ void teller_send(struct teller *teller, int32_t partition, const struct kafka_me
     teller->travelling -= count - handed;
     teller->references -= (int)(count - handed);
     flight->failed = flight->failed || handed < count;
+    track->hole = track->hole || handed < count;
     flight->complete = true;
     land(teller, track);
     (void)pthread_mutex_unlock(&teller->lock);
@@ -189,7 +190,8 @@ void teller_refuse(struct teller *teller, bool refuse)
 bool teller_is_broken(struct teller *teller, int32_t partition)
 {
     (void)pthread_mutex_lock(&teller->lock);
-    const bool broken = track_of(teller, partition)->broken;
+    const struct track *track = track_of(teller, partition);
+    const bool broken = track->broken || track->hole;
     (void)pthread_mutex_unlock(&teller->lock);
     return broken;
 }
@@ -204,7 +206,7 @@ bool teller_settle(struct teller *teller, int32_t partition, int within_ms, int6
     const bool settled = !track->first;
     if (settled) {
         *sent_id = track->sent_id;
-        track->broken = false;
+        track->broken = track->hole = false;
         track->sent_id = 0;
     }
     (void)pthread_mutex_unlock(&teller->lock);

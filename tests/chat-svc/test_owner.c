@@ -399,10 +399,12 @@ TEST(what_could_not_be_told_together_is_told_one_by_one, "P-29 I1")
 /* ---- past the log: the lane ---- */
 
 static int logged;
-static void count_logged(void *app, const struct lane_item *item)
+static bool count_logged(void *app, const struct lane_item *item, bool refused)
 {
     (void)app, (void)item;
+    EXPECT(!refused);
     logged++;
+    return true;
 }
 
 static struct lane *lane_of(struct kit *kit)
@@ -508,6 +510,70 @@ TEST(a_former_owner_applies_nothing_of_its_lane, "P-29 M-52 I2")
     EXPECT_I64(1, answer.seq);
     owner_release(&next.owner);
     no_lane(kit);
+}
+
+/* It read its offset from the log, was paused, and commits when the next owner has begun: the next one tells that
+ * before it counts anything as told. */
+TEST(what_a_paused_former_owner_commits_between_batches_of_the_lane_is_told, "P-29 M-52 I1")
+{
+    struct kit *kit = kit_open();
+    const struct three three = three_of(kit);
+    (void)lane_of(kit);
+    const struct command late = kit_send(kit, three.room, three.people[0], "committed late"),
+                         first = kit_send(kit, three.room, three.people[1], "by the lane"),
+                         then = kit_send(kit, three.room, three.people[2], "by the log");
+    struct chat_event answer;
+    EXPECT(give(kit, &first, "lane-before"));
+    EXPECT(owner_apply_lane(&kit->app));
+    EXPECT(kit_answer(kit, "lane-before", &answer));
+    const char *corr = kit_add(kit, &late);
+    struct kafka_batch batch = kit_batch(kit);
+    struct err err = {0};
+    struct chat_app former = kit->app;
+    former.owner = kit_owner(kit);
+    former.lane = NULL;
+    owner_mute(former.owner, true);
+    REQUIRE_OK(owner_apply(&former, &batch, &err), &err); /* dies before Kafka has it */
+    const struct command next = kit_send(kit, three.room, three.people[1], "too soon");
+    EXPECT(give(kit, &next, "lane-too-soon"));
+    EXPECT(owner_apply_lane(&kit->app)); /* the partition was claimed: to the log */
+    EXPECT_I64(1, logged);
+    EXPECT_I64(2, messages_of(three.room));
+    (void)kit_add(kit, &then);
+    EXPECT(kit_apply(kit)); /* both records: the first one was applied by the former */
+    EXPECT(kit_answer(kit, corr, &answer));
+    EXPECT_I64(2, answer.seq);
+    EXPECT_I64(3, messages_of(three.room));
+    int64_t last;
+    EXPECT_I64(0, first_hole(kit, three.room, &last));
+    owner_release(&former.owner);
+    no_lane(kit);
+}
+
+TEST(rows_of_told_events_go_while_it_runs, "P-29")
+{
+    struct kit *kit = kit_open();
+    const struct three three = three_of(kit);
+    (void)lane_of(kit);
+    for (int round = 0; round < 12; round++) {
+        for (int i = 0; i < 50; i++) {
+            const struct command send = kit_send(kit, three.room, three.people[i % 3], "many");
+            (void)kit_add(kit, &send);
+        }
+        REQUIRE(kit_apply(kit));
+    }
+    const size_t events = 1 + 600 + 599;
+    EVENTUALLY(10000, events_of(kit, three.room) == events);
+    const int64_t waiting = kit_number("SELECT count(*) FROM events_out WHERE room_id = '%s'", three.room, "");
+    EXPECT(waiting < 600); /* about half of them, were nothing dropped: all */
+    owner_revoked(&kit->app, "chat.inbound", 0);
+    EXPECT_I64(0, kit_number("SELECT count(*) FROM events_out WHERE room_id = '%s'", three.room, ""));
+    int64_t last;
+    EXPECT_I64(0, first_hole(kit, three.room, &last));
+    EXPECT_I64((int64_t)events, last);
+    no_lane(kit);
+    struct err err = {0};
+    REQUIRE_OK(owner_assigned(&kit->app, "chat.inbound", 0, &err), &err);
 }
 
 TEST(what_the_store_refuses_goes_to_the_log, "P-28 I1 I9")
