@@ -98,7 +98,7 @@ $(BUILD)/tests/$(1)/test_%: $(BUILD)/tests/$(1)/test_%.o $(SUPPORT) $(if $(filte
 endef
 $(foreach room,$(C_TEST_ROOMS),$(eval $(call test_rules,$(room))))
 # Its sends are the test's: what becomes of records that can't leave.
-$(BUILD)/tests/match-svc/test_depth: LDFLAGS += -Wl,--wrap=kafka_send
+$(BUILD)/tests/match-svc/test_depth $(BUILD)/tests/chat-svc/test_teller: LDFLAGS += -Wl,--wrap=kafka_send
 # The slow second form of the order book, which its tests compare the engine with.
 $(patsubst %,$(BUILD)/tests/match-svc/test_book_%,bounds random rules): $(patsubst %,$(BUILD)/tests/match-svc/%.o,model model_state)
 # The tests of settlement settle what the real engine tells.

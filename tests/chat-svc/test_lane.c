@@ -354,9 +354,8 @@ static void give(struct play *play)
 static bool work_off(struct play *play, bool fails)
 {
     struct lane_item *items = lane_drain(play->lane);
-    if (fails && items) {
+    if (fails && items)
         return lane_give_back(play->lane, items, test_random() % 4 == 0);
-    }
     for (const struct lane_item *item = items; item; item = item->next) {
         int room = 0, number = 0;
         (void)sscanf(item->record.payload.bytes, "%d %d", &room, &number);
