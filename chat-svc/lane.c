@@ -26,8 +26,8 @@ struct under_way {
     int64_t at_ms;
 };
 
-struct place { /* a partition */
-    bool ours;
+struct place {                       /* a partition */
+    bool ours, first_again;          /* first_again: its items were put back, before all that is on the log */
     struct lane_item *items, **last; /* in order; each waits for those on the log up to its `behind` */
     struct under_way *log;           /* from `first` on, oldest first */
     size_t first, count, room;
@@ -372,6 +372,7 @@ struct lane_item *lane_drain(struct lane *lane)
         places += place->items != NULL;
         if (place->items && waits_for_log(place, place->items) && waits_in_vain(lane, place))
             log_all(lane, place);
+        place->first_again = false;
         while (place->items && !waits_for_log(place, place->items)) {
             *end = items_take_first(lane, place);
             end = &(*end)->next;
@@ -431,6 +432,7 @@ static void put_back(struct lane *lane, struct place *place, struct lane_item *i
     *place->last = behind;
     while (*place->last)
         place->last = &(*place->last)->next;
+    place->first_again = true;
 }
 
 /* Behind those of ours that are on the log already an item would come too late: it waits once more, and when that took
@@ -452,6 +454,8 @@ bool lane_give_back(struct lane *lane, struct lane_item *items, bool must)
             next = back->next;
             (passed ? refuse_item : log_item)(lane, place, back);
         }
+        while (passed && place->items && !waits_for_log(place, place->items))
+            refuse_item(lane, place, items_take_first(lane, place));
         log_all(lane, place);
     }
     (void)pthread_mutex_unlock(&lane->lock);
@@ -462,7 +466,7 @@ bool lane_is_first(struct lane *lane, int32_t partition)
 {
     (void)pthread_mutex_lock(&lane->lock);
     struct place *place = place_at(lane, partition);
-    const bool first = place && place->items && !waits_for_log(place, place->items);
+    const bool first = place && place->first_again;
     (void)pthread_mutex_unlock(&lane->lock);
     return first;
 }

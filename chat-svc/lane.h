@@ -65,7 +65,7 @@ void lane_items_free(struct lane_item *items);
  * then, and those on the log must not be applied before it; what must go, or has waited for seconds, is refused. Takes
  * the items. */
 bool lane_give_back(struct lane *lane, struct lane_item *items, bool must);
-/* Something of this partition waits that was given before all that is on the log. */
+/* Something of this partition was given back and waits: it comes before all that is on the log. */
 bool lane_is_first(struct lane *lane, int32_t partition);
 
 /* A thread that calls `work` whenever something is to be drained, and after lane_poke. False from it: once more, but in

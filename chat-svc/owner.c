@@ -115,13 +115,10 @@ void owner_revoked(void *payload, const char *topic, int32_t partition)
 static bool mend_all(const struct chat_app *app)
 {
     bool done = true;
-    for (size_t i = 0; done; i++) {
-        owner_enter(app->owner); /* for each anew: others may go on */
-        const bool last = i >= app->owner->holding_count;
-        done = last || owner_mend(app, &app->owner->holdings[i]);
-        owner_leave(app->owner);
-        if (last)
-            break;
+    for (size_t i = 0; done && i < app->owner->holding_count; i++) {
+        done = owner_mend(app, &app->owner->holdings[i]);
+        owner_leave(app->owner); /* it may have taken long: others first */
+        owner_enter(app->owner);
     }
     return done;
 }
@@ -130,9 +127,9 @@ bool owner_apply_lane(void *payload)
 {
     const struct chat_app *app = payload;
     owner_enter(app->owner);
-    const bool worked = owner_work_off(app);
+    const bool worked = owner_work_off(app), told = !owner_must_mend(app->owner) || mend_all(app);
     owner_leave(app->owner);
-    return mend_all(app) && worked;
+    return worked && told;
 }
 
 bool owner_has_indexed(struct owner *owner)

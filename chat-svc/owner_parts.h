@@ -61,6 +61,8 @@ struct kafka_message *owner_messages(const struct owner *owner, struct arena *ar
 /* What stands in events_out and does not travel; claim_for: the partition becomes this owner's first. Waits. */
 bool owner_send_leftovers(const struct chat_app *app, struct holding *holding, const char *topic, const char *claim_for,
                           struct err *err);
+/* Some partition has to be mended. */
+bool owner_must_mend(struct owner *owner);
 /* What could not be told of one partition, though no batch comes that would begin with it. False: not yet. */
 bool owner_mend(const struct chat_app *app, struct holding *holding);
 /* Rows of what was told, when that is known soon: the next owner need not tell it again. */

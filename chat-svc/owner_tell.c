@@ -96,6 +96,16 @@ bool owner_is_clean(struct owner *owner, int32_t partition)
     return owner_holding(owner, partition)->clean && !teller_is_broken(owner->teller, partition);
 }
 
+bool owner_must_mend(struct owner *owner)
+{
+    bool must = false;
+    for (size_t i = 0; i < owner->holding_count; i++) {
+        const struct holding *holding = &owner->holdings[i];
+        must = must || (holding->ours && !holding->clean) || teller_is_broken(owner->teller, holding->partition);
+    }
+    return must;
+}
+
 /* Of a partition that was ours: what stands in its table is the next owner's to tell. */
 bool owner_mend(const struct chat_app *app, struct holding *holding)
 {

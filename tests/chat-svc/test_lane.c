@@ -226,12 +226,23 @@ TEST(what_is_given_back_never_comes_behind_later_ones, "P-29 M-52 I2")
     EXPECT(take(lane, room, "c"));
     struct lane_item *items = lane_drain(lane);
     log_one(lane, room, "later");
+    EXPECT(!lane_is_first(lane, 0));
     EXPECT(!lane_give_back(lane, items, false)); /* "later" is there already: once more */
     EXPECT(lane_is_first(lane, 0));
     EXPECT(lane_give_back(lane, lane_drain(lane), true)); /* another owner has it: who waits repeats it */
     EXPECT(!lane_is_first(lane, 0));
     EXPECT_I64(2, back.logged);
     EXPECT_I64(1, back.refused);
+    hear(lane, 0, "later");
+    EXPECT(take(lane, room, "d"));
+    EXPECT(!lane_is_first(lane, 0)); /* what has just come keeps no batch of the log waiting */
+    items = lane_drain(lane);
+    EXPECT(take(lane, room, "e"));
+    log_one(lane, room, "later still");
+    EXPECT(take(lane, room, "f")); /* waits for that */
+    EXPECT(lane_give_back(lane, items, true));
+    EXPECT_I64(3, back.refused); /* d and e; f follows to the log */
+    EXPECT_I64(3, back.logged);
     lane_release(&lane);
 }
 
