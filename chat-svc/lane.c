@@ -12,9 +12,8 @@ enum {
     ITEMS_MAX = 500,
     BYTES_MAX = 8 * 1024 * 1024,
     AGAIN_MS = 1000,
-    PARTITIONS_MAX = 1024, /* with more of them there is no lane */
-    DRAIN_MAX = 64,        /* partitions at a time */
-    PATIENCE_MS = 2000,    /* a log that is so far behind is not waited for: what comes follows it there */
+    PARTITIONS_MAX = 64, /* with more of them there is no lane */
+    PATIENCE_MS = 2000,  /* a log that is so far behind is not waited for: what comes follows it there */
     REFUSE_AFTER_MS = 5000,
     FORGET_MS = 600000, /* what was not heard by then never will be */
 };
@@ -308,7 +307,8 @@ bool lane_take(struct lane *lane, const struct lane_command *command)
     if (open) {
         struct lane_item *item = item_new(command, partition);
         const bool first = !place->items;
-        item->behind = is_log_empty(place) ? 0 : place->last_number;
+        item->after = place->last_number;
+        item->behind = is_log_empty(place) ? 0 : item->after;
         items_add(lane, place, item);
         if (first) /* also one that waits: somebody has to look whether it waits too long */
             (void)pthread_cond_signal(&lane->news);
@@ -367,9 +367,8 @@ struct lane_item *lane_drain(struct lane *lane)
 {
     struct lane_item *items = NULL, **end = &items;
     (void)pthread_mutex_lock(&lane->lock);
-    for (int32_t i = 0, places = 0; i < lane->place_count && places < DRAIN_MAX; i++) {
+    for (int32_t i = 0; i < lane->place_count; i++) {
         struct place *place = &lane->places[i];
-        places += place->items != NULL;
         if (place->items && waits_for_log(place, place->items) && waits_in_vain(lane, place))
             log_all(lane, place);
         place->first_again = false;
@@ -444,7 +443,8 @@ bool lane_give_back(struct lane *lane, struct lane_item *items, bool must)
     while (items) {
         struct place *place = &lane->places[items->partition];
         struct lane_item *back = take_of(&items, items->partition);
-        const bool passed = !is_log_empty(place);
+        /* Also by one that another owner has applied meanwhile. */
+        const bool passed = !is_log_empty(place) || back->after < place->last_number;
         if (passed && !must && place->ours && !lane->stop && clock_monotonic_ms() - back->at_ms < REFUSE_AFTER_MS) {
             put_back(lane, place, back);
             all = false;

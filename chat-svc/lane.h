@@ -52,7 +52,7 @@ void lane_answered(struct lane *lane, const struct kafka_record *events, size_t 
 struct lane_item {
     struct lane_item *next;
     int32_t partition;
-    uint64_t behind;            /* the lane's own */
+    uint64_t behind, after;     /* the lane's own */
     int64_t at_ms;              /* monotonic */
     struct kafka_record record; /* offset INT64_MAX: behind all that was ever applied */
 };

@@ -115,8 +115,8 @@ void owner_revoked(void *payload, const char *topic, int32_t partition)
 static bool mend_all(const struct chat_app *app)
 {
     bool done = true;
-    for (size_t i = 0; done && i < app->owner->holding_count; i++) {
-        done = owner_mend(app, &app->owner->holdings[i]);
+    for (size_t i = 0; i < app->owner->holding_count; i++) {
+        done = owner_mend(app, &app->owner->holdings[i]) && done;
         owner_leave(app->owner); /* it may have taken long: others first */
         owner_enter(app->owner);
     }

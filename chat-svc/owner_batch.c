@@ -131,9 +131,10 @@ static bool post_all(struct pg_tx *tx, struct batch_work *work, struct err *err)
         !store_owner_add_events(tx, work->events, work->event_count, &work->added, err))
         return false;
     for (size_t b = 0; b < work->batch_count && !work->of_lane; b++)
-        if ((work->firsts[b] < work->batches[b].count && !applied_end(tx, &work->batches[b], err)) ||
-            (work->foreign[b] &&
-             !store_owner_claim(tx, work->batches[b].topic, work->batches[b].partition, app->owner->id, err)))
+        if (work->firsts[b] < work->batches[b].count && /* else it was all another's, whose it is */
+            (!applied_end(tx, &work->batches[b], err) ||
+             (work->foreign[b] &&
+              !store_owner_claim(tx, work->batches[b].topic, work->batches[b].partition, app->owner->id, err))))
             return false;
     return true;
 }

@@ -4,7 +4,7 @@
 #include "mem.h"
 #include "owner_parts.h"
 
-enum { PARTITIONS_MAX = 64 /* lane_drain brings no more at a time */ };
+enum { PARTITIONS_MAX = 64 /* as many as a lane has */ };
 
 /* The items of each partition behind one another, in their order. Returns how many batches that is. */
 static size_t batches_of(struct arena *arena, const struct lane_item *items, struct kafka_batch *batches)
@@ -107,6 +107,8 @@ bool owner_work_off(const struct chat_app *app)
         if (fates[b] == LOST)
             lane_let_go(app->lane, batches[b].partition);
     }
+    if (ready < count || !done)
+        lane_poke(app->lane); /* its thread mends, and looks again */
     lane_items_free(items_of(&items, batches, count, fates, APPLIED));
     struct lane_item *lost = items_of(&items, batches, count, fates, LOST);
     if (lost)

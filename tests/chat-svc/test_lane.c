@@ -246,6 +246,24 @@ TEST(what_is_given_back_never_comes_behind_later_ones, "P-29 M-52 I2")
     lane_release(&lane);
 }
 
+TEST(what_was_passed_by_a_command_that_another_owner_applied_is_refused, "P-29 M-52 I2")
+{
+    char room[UUID_TEXT_BYTES];
+    struct back back = {0};
+    struct lane *lane = lane_open(true, note_back, &back);
+    room_in(0, room);
+    lane_know(lane, PARTITIONS);
+    lane_hold(lane, 0);
+    EXPECT(take(lane, room, "x"));
+    log_one(lane, room, "y");
+    const struct kafka_record event = {.key = view_of(room), .corr = "y"};
+    lane_answered(lane, &event, 1);
+    EXPECT(lane_give_back(lane, lane_drain(lane), true));
+    EXPECT_I64(1, back.refused);
+    EXPECT_I64(0, back.logged);
+    lane_release(&lane);
+}
+
 TEST(what_finds_no_room_on_the_log_is_not_waited_for, "P-29 I9")
 {
     char room[UUID_TEXT_BYTES];

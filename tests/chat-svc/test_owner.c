@@ -135,8 +135,10 @@ TEST(a_paused_former_owner_changes_nothing, "M-52")
     const struct kafka_batch batch = kit_batch(kit);
     REQUIRE(kit_apply(kit)); /* the new owner was faster */
     struct err err = {0};
+    const char *owner = arena_text(kit->arena, test_sql("SELECT owner FROM applied WHERE partition = 0"));
     REQUIRE_OK(owner_apply(&former, &batch, &err), &err);
     EXPECT_I64(1, messages_of(three.room));
+    EXPECT_TEXT(owner, test_sql("SELECT owner FROM applied WHERE partition = 0"));
     send = kit_send(kit, three.room, three.people[1], "and it goes on");
     EXPECT_TEXT("", kit_do(kit, &send, NULL));
     EXPECT_I64(2, last_seq(three.room));
