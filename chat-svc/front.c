@@ -100,8 +100,8 @@ bool front_send(const struct chat_app *app, const struct command *command, const
 {
     AUTO_STR payload;
     str_init(&payload);
-    const struct lane_command sent = sent_as(command, corr, origin, &payload);
-    return send_to_log(app, &sent, err);
+    const struct lane_command given = sent_as(command, corr, origin, &payload);
+    return send_to_log(app, &given, err);
 }
 
 bool front_send_live(const struct chat_app *app, const struct command *command, const char *corr,
@@ -109,10 +109,10 @@ bool front_send_live(const struct chat_app *app, const struct command *command, 
 {
     AUTO_STR payload;
     str_init(&payload);
-    const struct lane_command sent = sent_as(command, corr, origin, &payload);
-    if (app->lane && lane_take(app->lane, &sent))
+    const struct lane_command given = sent_as(command, corr, origin, &payload);
+    if (app->lane && lane_take(app->lane, &given))
         return true;
-    if (send_to_log(app, &sent, err))
+    if (send_to_log(app, &given, err))
         return true;
     if (app->lane)
         lane_forget(app->lane, command->room_id, corr);

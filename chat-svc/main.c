@@ -34,8 +34,8 @@ static bool run(void *settings, struct err *err)
     AUTO(presence) presence = app.presence = presence_open();
     AUTO(pending) pending = app.pending = files ? pending_open(WAITING_MAX, err) : NULL;
     AUTO(shortcut) shortcut = app.shortcut = pending ? shortcut_open(pending_start_id(pending)) : NULL;
-    AUTO(lane)
-    lane = app.lane = lane_open(config->lane, front_leave, &app); /* outlives the producer, whose reports it hears */
+    /* Outlives the producer, whose reports it hears. */
+    AUTO(lane) lane = app.lane = lane_open(config->lane, front_leave, &app);
     AUTO(backend) backend = pending ? backend_open(&options, err) : NULL;
     if (!backend)
         return false;

@@ -46,7 +46,7 @@ struct owner *owner_open(struct kafka_producer *producer, struct err *err)
     owner->given = METRIC_CHILD(metric_counter("madang_chat_events_given_total",
                                                "Events that went from the commit to this instance's sockets", NULL));
     owner->batches_us = METRIC_CHILD(metric_histogram(
-        "madang_chat_batch_seconds", "One batch of commands, from the first look to the last event sent", NULL));
+        "madang_chat_batch_seconds", "One batch of commands, from the first look to the last event handed over", NULL));
     return owner;
 }
 

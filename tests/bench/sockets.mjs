@@ -103,7 +103,7 @@ try {
       const shares = result.max_share_of_core;
       rows[`${rate}/s`] = { batches: result.batches, 'ms a batch': result.batchMs, 'SQL trips': result.trips, 'ms a trip': result.tripMs, sent: result.sent, receipts: result.receipts, delivered: result.delivered, 'p50 ms': result.p50_ms, 'p99 ms': result.p99_ms, 'share of a core': shares['chat-svc'], kafka: shares.kafka, postgres: shares.postgres, errors: result.errors };
     }
-    console.log('from SEND to MESSAGE in direct rooms: two Kafka hops and a commit (aim at 1,000/s: p50 at most 5, p99 below 30)');
+    console.log('from SEND to MESSAGE in direct rooms: a commit (CHAT_LANE=off: and a Kafka hop before it; aim at 1,000/s: p50 at most 5, p99 below 30)');
     console.table(rows);
   }
 } finally {

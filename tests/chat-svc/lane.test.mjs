@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { readBytes } from '../support/topics.mjs';
-import { eventually } from '../support/wait.mjs';
+import { eventually, pause } from '../support/wait.mjs';
 import { connectRaw, room, to } from './stomp_kit.mjs';
 import { World, clientId } from './world.mjs';
 
@@ -14,7 +14,6 @@ after(() => world.stop(), { timeout: 60000 });
 const APPLIED = 'madang_chat_lane_total{outcome="applied"}';
 const inbound = async (ids) => (await readBytes('chat.inbound')).filter(({ bytes }) => ids.some((id) => bytes?.includes(id))).length;
 const receipts = (raw, ids) => raw.frames.filter(({ command, headers }) => command === 'RECEIPT' && ids.includes(headers['receipt-id'])).length;
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 test('[P-28][P-29] messages for own rooms are not on the log, those for others are, and all are told everywhere', async () => {
   const [ann, bob] = await world.friends(2);
@@ -64,7 +63,7 @@ test('[P-29][M-52][I2] what one socket says stands in its order while rooms chan
       const id = clientId();
       ids.push(id);
       raw.send('SEND', { destination: to(talks[i >> 1]), receipt: id }, JSON.stringify({ client_id: id, content: `${n}` }));
-      await pause(60); // below the limit of messages a second; the order is what counts
+      await pause(60); // a person's pace, below the limit of messages a second; nothing is decided by it
     }
     await eventually(60000, () => raw.frames.filter(({ headers }) => ids.includes(headers['receipt-id'])).length === ids.length, 'each send is answered');
     acknowledged.set(person.id, receipts(raw, ids));
