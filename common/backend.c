@@ -379,6 +379,7 @@ static bool parts_start(struct backend *backend, const struct backend_parts *par
         return false;
     backend->http = http_server_start(&(struct http_options){.listen = config->listen,
                                                              .routes = parts->routes,
+                                                             .quick = parts->quick,
                                                              .app = parts->app,
                                                              .tokens = backend->tokens,
                                                              .gateway_addresses = config->gateway_addresses,

@@ -56,6 +56,7 @@ bool backend_announce(struct backend *backend, const char *service, const char *
 
 struct backend_parts {
     const struct route *routes;
+    const handler_fn *quick;                 /* http_options.quick; may be NULL */
     const struct kafka_listening *listening; /* topics that every instance hears; may be NULL */
     void (*draining)(
         void *app); /* after the registry says so, before HTTP ends: sockets stop taking new ones; may be NULL */

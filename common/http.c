@@ -88,7 +88,14 @@ static void give_memory_back(struct http_server *server)
     if (server->in_flight)
         return;
     server->peak = 0;
+    http_spare_shrink(server, HTTP_SPARE_EXCHANGES);
     (void)malloc_trim(0);
+}
+
+static bool has_news(struct http_server *server)
+{
+    return atomic_load(&server->answered) || atomic_load(&server->stirred) || atomic_load(&server->ready_count) ||
+           (atomic_load(&server->draining) && !server->streams_ended);
 }
 
 /* Says that it sleeps before it looks a last time for work, so that no waker is missed. */
@@ -99,7 +106,7 @@ static void loop_wait(struct http_server *server)
     if (wait_ms == 0)
         return;
     atomic_store(&server->asleep, true);
-    if (!atomic_load(&server->answered) && !atomic_load(&server->stirred)) {
+    if (!has_news(server)) {
         bool rush = server->peak > HTTP_SPARE_EXCHANGES;
         wait_ms = loop_timeout_ms(server, http_work_due(server));
         wait_ms = rush && (wait_ms < 0 || wait_ms > QUIET_MS) ? QUIET_MS : wait_ms;
@@ -127,6 +134,7 @@ static void *loop(void *payload)
             server->streams_ended = true;
             http_streams_end(server, false);
         }
+        http_work_run_ready(server);
         http_work_resume(server);
         http_streams_resume(server);
         (void)MHD_run(server->daemon);
@@ -261,7 +269,7 @@ struct http_server *http_server_start_owning(const struct http_options *options,
     (void)pthread_cond_init(&server->ready, NULL);
     if (!check_options(options, err) || !http_networks_parse(&server->gateways, options->gateway_addresses, err))
         return NULL;
-    server->router = router_open(options->routes, err);
+    server->router = router_open(options->routes, options->quick, err);
     int listener = server->router ? listen_on(options->listen, &server->port, err) : -1;
     if (listener < 0 || !daemon_start(server, listener, err))
         return NULL;
@@ -312,11 +320,7 @@ void http_server_release(struct http_server **place)
         MHD_stop_daemon(server->daemon);
     http_work_stop(server);
     metric_forget(server);
-    while (server->spare) {
-        struct http_exchange *exchange = server->spare;
-        server->spare = exchange->next;
-        http_exchange_free(exchange);
-    }
+    http_spare_shrink(server, 0);
     if (server->epoll_fd >= 0)
         (void)close(server->epoll_fd);
     if (server->wake_fd >= 0)

@@ -88,6 +88,7 @@ struct http_options {
     const char *gateway_addresses; /* whose X-Forwarded-For is believed */
     int workers, queue;
     int connections_max;        /* 0: 4096 */
+    const handler_fn *quick;    /* NULL-ended; may be NULL: handlers that the loop runs, see http_must_hand_over() */
     const char *metrics_prefix; /* "madang_auth" */
 };
 
@@ -123,11 +124,19 @@ bool reply_redirect(struct request *req, struct reply *reply, const char *locati
 /* Strong ETag of the body; answers 304 by itself when If-None-Match has it. */
 void reply_etag(struct request *req, struct reply *reply);
 
-/* Ends this run of the handler without a reply; it runs again (from the start, on any worker) in `after_ms`, and
+/* Ends this run of the handler without a reply; it runs again (from the start, on any thread) in `after_ms`, and
  * req->waited_ms tells how long it has waited. No worker waits meanwhile. At most 4096 requests wait, then 503.
  *     if (!found) { if (req->waited_ms < 1000) return http_try_again(req, 50); return err_set(...); }
  * Always returns false; the err is ignored. */
 bool http_try_again(struct request *req, int after_ms);
+
+/* For handlers in http_options.quick: microseconds of work that waits for nothing is done by the loop itself, first run
+ * and later ones, without a change of threads. Before what may wait (a store, a network) or takes longer, such a
+ * handler asks; on true it returns false at once, and the same run begins again on a worker, where this says false. It
+ * asks before it begins anything that waits for an answer (pending_begin) and before it changes anything. To other
+ * handlers it always says false, so helpers may ask for all who call them. A token that is not in the cache is checked
+ * on a worker without the handler's doing. docs/decisions/020. */
+bool http_must_hand_over(struct request *req);
 
 /* Prints a problem as the body of RFC 9457: for http.c, the gateway and tests. */
 void problem_print(struct str *out, const struct err *err, bool korean, const char *request_id);

@@ -41,6 +41,16 @@ void http_exchange_free(struct http_exchange *exchange)
     free(exchange);
 }
 
+void http_spare_shrink(struct http_server *server, int keep)
+{
+    while (server->spare_count > keep) {
+        struct http_exchange *exchange = server->spare;
+        server->spare = exchange->next;
+        server->spare_count--;
+        http_exchange_free(exchange);
+    }
+}
+
 static void exchange_give_back(struct http_server *server, struct http_exchange *exchange)
 {
     server->body_bytes -= exchange->body.length;
@@ -51,7 +61,7 @@ static void exchange_give_back(struct http_server *server, struct http_exchange 
         MHD_destroy_response(exchange->response);
     exchange->response = NULL;
     exchange->stream = NULL;
-    if (server->spare_count >= HTTP_SPARE_EXCHANGES || exchange->uri.capacity > KEPT_URI_BYTES) {
+    if (server->spare_count >= HTTP_SPARE_MAX || exchange->uri.capacity > KEPT_URI_BYTES) {
         http_exchange_free(exchange);
         return;
     }
@@ -67,7 +77,8 @@ static void exchange_give_back(struct http_server *server, struct http_exchange 
     exchange->peer = NULL;
     exchange->state = EXCHANGE_NEW;
     exchange->counted = exchange->working = exchange->reading = exchange->refused = exchange->declared =
-        exchange->again = exchange->authorized = exchange->identified = exchange->answered = exchange->parked = false;
+        exchange->again = exchange->authorized = exchange->identified = exchange->answered = exchange->parked =
+            exchange->on_loop = exchange->handing_over = exchange->workers_only = false;
     exchange->first_run_ms = 0;
     exchange->discarded = 0;
     exchange->compiled = NULL;
@@ -235,7 +246,7 @@ static enum MHD_Result take_body(struct http_exchange *exchange, const char *byt
     return MHD_YES;
 }
 
-static void tell_overload(struct http_server *server)
+void http_tell_overload(struct http_server *server)
 {
     int64_t now_ms = clock_monotonic_ms();
     if (server->overloaded)
@@ -246,13 +257,13 @@ static void tell_overload(struct http_server *server)
     log_event(LOG_WARN, "overloaded", LOG_I64("queue", server->options.queue));
 }
 
-/* The request is complete: to a worker, or refused here. */
+/* The request is complete: to whoever runs its handler, or refused here. What is quick needs no place in a queue. */
 static enum MHD_Result dispatch(struct http_exchange *exchange)
 {
     struct http_server *server = exchange->server;
     body_end(exchange);
-    if (!exchange->refused && http_work_full(server)) {
-        tell_overload(server);
+    if (!exchange->refused && !exchange->compiled->quick && http_work_full(server)) {
+        http_tell_overload(server);
         err_set_retry(&exchange->err, &ERR_OVERLOADED, 1, "The queue is full");
         exchange->refused = true;
     }

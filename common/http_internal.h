@@ -14,7 +14,8 @@
  *     http_admin.c    /healthz, /readyz, /metrics
  *
  * An exchange is one request and its reply. The loop thread owns it, but for the time between http_work_push() and
- * http_work_resume(), when a worker does: nothing needs a lock in it. */
+ * http_work_resume(), when whoever runs its handler does: a worker, or the loop for a quick handler. Nothing needs
+ * a lock in it. */
 #ifndef MADANG_HTTP_INTERNAL_H
 #define MADANG_HTTP_INTERNAL_H
 
@@ -38,8 +39,9 @@ enum {
     HTTP_WAITING_MAX = 4096, /* of http_try_again */
     HTTP_REQUEST_ID_BYTES = 65,
     HTTP_TRACEPARENT_BYTES = 56,
-    HTTP_SPARE_EXCHANGES = 32,
-    HTTP_IDLE_SECONDS = 75, /* of a connection; longer than the gateway keeps one */
+    HTTP_SPARE_EXCHANGES = 32, /* kept for good */
+    HTTP_SPARE_MAX = 512,      /* kept while it is busy: some 10 kB each */
+    HTTP_IDLE_SECONDS = 75,    /* of a connection; longer than the gateway keeps one */
 };
 
 /* ---- http_path.c ---- */
@@ -72,6 +74,7 @@ struct compiled_route {
     const char *segments[HTTP_SEGMENTS_MAX]; /* NULL: a parameter */
     const char *names[HTTP_SEGMENTS_MAX];    /* its name */
     bool rest;                               /* the last parameter takes the rest of the path */
+    bool quick;                              /* the loop runs it */
     struct metric_child *seconds;            /* NULL without metrics */
     _Atomic(struct metric_child *) counted[HTTP_COUNTED];
 };
@@ -82,7 +85,8 @@ struct router {
     char **owned; /* texts the compiled routes point into */
 };
 
-struct router *router_open(const struct route *routes, struct err *err);
+/* `quick`: NULL-ended, or NULL. */
+struct router *router_open(const struct route *routes, const handler_fn *quick, struct err *err);
 void router_release(struct router **router);
 /* The route, or NULL with not_found or method_not_allowed; `allow` then lists the methods (64 bytes). */
 struct compiled_route *router_find(const struct router *router, const char *method, const struct http_path *path,
@@ -133,6 +137,9 @@ struct http_exchange {
     bool refused;                /* err tells why; the body is not wanted */
     bool declared;               /* a body was announced */
     bool again;                  /* the handler called http_try_again */
+    bool on_loop;                /* this run is the loop's own */
+    bool handing_over;           /* the handler wants to begin this run again on a worker */
+    bool workers_only;           /* the next run is a worker's */
     bool authorized, identified; /* an earlier run was let in, and with an identity */
     int64_t due_ms, first_run_ms, arrived_us;
     struct pending_entry *awaited; /* what pending_begin made in this run */
@@ -179,13 +186,15 @@ struct http_server {
     pthread_mutex_t lock; /* of the queue and the waiting list */
     pthread_cond_t ready;
     struct http_exchange *queue_first, **queue_last, *waiting, *waiting_last; /* waiting: by due_ms */
-    _Atomic int queued, waiting_count, idle; /* changed under the lock; idle: workers that sleep */
-    bool waking;                             /* one of them was told, and did not run yet; under the lock */
-    bool closed;                             /* workers end when the queue is empty */
+    _Atomic int queued, waiting_count, idle;         /* changed under the lock; idle: workers that sleep */
+    bool waking;                                     /* one of them was told, and did not run yet; under the lock */
+    struct http_exchange *ready_first, **ready_last; /* what the loop itself shall run; under the lock */
+    _Atomic int ready_count;
+    bool closed; /* workers end when the queue is empty */
 
     /* loop thread only */
     struct http_exchange *spare, *pending; /* pending: read in this turn of the loop, not yet in the queue */
-    int spare_count, pending_count;
+    int spare_count, pending_count;        /* of pending: those that need a worker */
     struct http_stream *streams;
     bool streams_ended;   /* those that were there when draining began */
     int reading, working; /* exchanges whose body is on its way; those that are suspended */
@@ -212,6 +221,8 @@ void http_on_completed(void *payload, struct MHD_Connection *connection, void **
 void http_on_connection(void *payload, struct MHD_Connection *connection, void **context,
                         enum MHD_ConnectionNotificationCode code);
 void http_exchange_free(struct http_exchange *exchange);
+void http_spare_shrink(struct http_server *server, int keep);
+void http_tell_overload(struct http_server *server); /* counted; logged once a second */
 
 /* ---- http_work.c ---- */
 
@@ -223,6 +234,8 @@ void http_work_push(struct http_server *server, struct http_exchange *exchange);
 void http_work_flush(struct http_server *server);
 /* On the loop thread: hands what workers have answered back to libmicrohttpd. */
 void http_work_resume(struct http_server *server);
+/* On the loop thread: runs what it shall run itself. */
+void http_work_run_ready(struct http_server *server);
 /* Moves what is due to the queue; milliseconds until the next one, -1 for none. */
 int http_work_due(struct http_server *server);
 void http_server_wake(struct http_server *server);

@@ -95,6 +95,13 @@ void reply_etag(struct request *req, struct reply *reply)
         (void)reply_empty(reply, 304);
 }
 
+bool http_must_hand_over(struct request *req)
+{
+    struct http_exchange *exchange = req->exchange;
+    exchange->handing_over = exchange->on_loop;
+    return exchange->on_loop;
+}
+
 bool http_try_again(struct request *req, int after_ms)
 {
     struct http_exchange *exchange = req->exchange;

@@ -63,7 +63,14 @@ static int compare(const void *left, const void *right)
     return strcmp(a->route->method, b->route->method);
 }
 
-struct router *router_open(const struct route *routes, struct err *err)
+static bool is_in(handler_fn handler, const handler_fn *list)
+{
+    while (list && *list && *list != handler)
+        list++;
+    return list && *list;
+}
+
+struct router *router_open(const struct route *routes, const handler_fn *quick, struct err *err)
 {
     AUTO(router) router = MEM_NEW(router);
     while (routes[router->count].method)
@@ -74,6 +81,7 @@ struct router *router_open(const struct route *routes, struct err *err)
         router->owned[i] = mem_text(routes[i].path ? routes[i].path : "");
         if (!compile(&router->routes[i], &routes[i], router->owned[i], err))
             return NULL;
+        router->routes[i].quick = is_in(routes[i].handler, quick);
     }
     qsort(router->routes, router->count, sizeof *router->routes, compare);
     for (size_t i = 1; i < router->count; i++) {

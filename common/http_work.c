@@ -41,9 +41,16 @@ bool http_work_full(struct http_server *server)
     return waiting >= server->options.queue + atomic_load_explicit(&server->idle, memory_order_relaxed);
 }
 
+/* Holds the lock. Who runs it next: the loop, or a worker. */
 static void queue_add(struct http_server *server, struct http_exchange *exchange)
 {
     exchange->next = NULL;
+    if (exchange->compiled->quick && !exchange->workers_only) {
+        *server->ready_last = exchange;
+        server->ready_last = &exchange->next;
+        server->ready_count++;
+        return;
+    }
     *server->queue_last = exchange;
     server->queue_last = &exchange->next;
     server->queued++;
@@ -65,17 +72,19 @@ static bool shall_wake(struct http_server *server)
 
 static void unlock_and_wake(struct http_server *server)
 {
-    const bool wake = shall_wake(server);
+    const bool wake = shall_wake(server), ready = server->ready_first;
     (void)pthread_mutex_unlock(&server->lock);
     if (wake)
         (void)pthread_cond_signal(&server->ready);
+    if (ready)
+        http_server_wake(server);
 }
 
 void http_work_push(struct http_server *server, struct http_exchange *exchange)
 {
     exchange->next = server->pending;
     server->pending = exchange;
-    server->pending_count++;
+    server->pending_count += !exchange->compiled->quick;
 }
 
 /* Everything that one turn of the loop has read goes over at once. */
@@ -263,6 +272,18 @@ static bool authorized(struct http_exchange *exchange, struct err *err)
     return exchange->authorized;
 }
 
+/* What this run begins with; one that begins again on a worker has it from before. */
+static void take_answer(struct http_exchange *exchange)
+{
+    struct request *req = &exchange->req;
+    if (exchange->handing_over) {
+        exchange->handing_over = false;
+        return;
+    }
+    req->asked = exchange->awaited != NULL;
+    req->answer = end_pending(exchange);
+}
+
 static bool run_handler(struct http_exchange *exchange)
 {
     struct request *req = &exchange->req;
@@ -271,8 +292,7 @@ static bool run_handler(struct http_exchange *exchange)
     if (!exchange->first_run_ms)
         exchange->first_run_ms = now_ms;
     req->waited_ms = now_ms - exchange->first_run_ms;
-    req->asked = exchange->awaited != NULL;
-    req->answer = end_pending(exchange);
+    take_answer(exchange);
     err_clear(err);
     reset_reply(&exchange->reply);
     exchange->again = false;
@@ -281,9 +301,34 @@ static bool run_handler(struct http_exchange *exchange)
     return ok && authorized(exchange, err) && req->route->handler(req, &exchange->reply, err);
 }
 
+/* The run begins again where it may wait. False when there are too many already, unless something was sent on in an
+ * earlier run: that is not refused any more. */
+static bool hand_over(struct http_server *server, struct http_exchange *exchange)
+{
+    if (!exchange->req.asked && http_work_full(server)) {
+        http_tell_overload(server);
+        return false;
+    }
+    exchange->workers_only = true;
+    if (!exchange->req.asked && exchange->req.waited_ms == 0)
+        exchange->first_run_ms = 0; /* its first run is still to come */
+    (void)pthread_mutex_lock(&server->lock);
+    queue_add(server, exchange);
+    unlock_and_wake(server);
+    return true;
+}
+
 static void run(struct http_exchange *exchange)
 {
     bool ok = run_handler(exchange);
+    if (!ok && exchange->handing_over) {
+        if (hand_over(exchange->server, exchange))
+            return; /* not ours any more */
+        err_set_retry(&exchange->err, &ERR_OVERLOADED, 1, "The queue is full");
+    }
+    exchange->handing_over = false;
+    /* Who looks again and again on a worker goes on there; an answer that is waited for finds the loop. */
+    exchange->workers_only = exchange->workers_only && exchange->again && !exchange->awaited;
     if (!ok && exchange->again) {
         if (wait_again(exchange->server, exchange))
             return;                                   /* not ours any more */
@@ -300,10 +345,28 @@ static void run(struct http_exchange *exchange)
     answer_push(exchange->server, exchange);
 }
 
+void http_work_run_ready(struct http_server *server)
+{
+    if (atomic_load_explicit(&server->ready_count, memory_order_relaxed) == 0)
+        return;
+    (void)pthread_mutex_lock(&server->lock);
+    struct http_exchange *exchange = TAKE(server->ready_first), *next;
+    server->ready_last = &server->ready_first;
+    server->ready_count = 0;
+    (void)pthread_mutex_unlock(&server->lock);
+    for (; exchange; exchange = next) {
+        next = exchange->next;
+        exchange->on_loop = true;
+        run(exchange);
+        log_set_request(NULL, NULL);
+    }
+}
+
 static void *work(void *payload)
 {
     struct http_server *server = payload;
     for (struct http_exchange *exchange; (exchange = queue_take(server));) {
+        exchange->on_loop = false;
         run(exchange);
         log_set_request(NULL, NULL);
     }
@@ -313,6 +376,7 @@ static void *work(void *payload)
 bool http_work_start(struct http_server *server, struct err *err)
 {
     server->queue_last = &server->queue_first;
+    server->ready_last = &server->ready_first;
     server->workers = mem_new((size_t)server->options.workers, sizeof *server->workers);
     while (server->worker_count < server->options.workers) {
         int reason = pthread_create(&server->workers[server->worker_count], NULL, work, server);

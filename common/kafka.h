@@ -94,7 +94,8 @@ struct kafka_subscription {
     /* Fetches of a busy topic are at least so far apart, at most 100 ms: what needs no hurry costs the broker a request
      * for many records instead of one for a few. A lone record is not held. One worker has one pace, the smallest of
      * its subscriptions: 0 in one of them is 0 for all. Where both are set and busy_gather_ms is the longer one it is
-     * the pace of what brings 4 kB or more, some ten records: fewer, larger batches when there is much to do. */
+     * the pace of what brings 4 kB or more, some ten records, up to 256 kB, which are a backlog: fewer, larger batches
+     * when there is much to do. */
     int gather_ms, busy_gather_ms;
     enum {
         POISON_DEAD_LETTER, /* a batch that fails with ERR_BAD_INPUT is tried record by record; the bad one goes to
@@ -128,8 +129,9 @@ struct kafka_listening {
     void (*hear)(void *app, const struct kafka_batch *batch); /* memory only: cannot fail, must not block */
     enum { LISTEN_FROM_NOW, LISTEN_FROM_START } from;         /* FROM_START: compacted topics */
     void (*ready)(void *app); /* once, when kafka_listener_ready becomes true; may be NULL */
-    int gather_ms; /* as in a subscription; but topics of different paces do not hold up each other (they have different
-                      consumers), up to four paces. `hear` and `ready` still run one at a time */
+    int gather_ms; /* as in a subscription, with five times as much (100 ms at most) when there is much to hear; but
+                      topics of different paces do not hold up each other (they have different consumers), up to four
+                      paces. `hear` and `ready` still run one at a time */
 };
 struct kafka_listener;
 struct kafka_listener *kafka_listener_start(const char *brokers, const char *client_id,

@@ -25,6 +25,7 @@ enum {
     ASK_MS = 2000,
     ASK_PAUSE_MS = 100,
     HEADS_MAX = 4,
+    BUSY_PACES = 5, /* the pace when there is much, in paces when there is little */
 };
 
 static const struct kafka_setting LISTENER[] = {
@@ -334,7 +335,8 @@ static bool consumer_open(struct head *head, const char *brokers, struct err *er
     if (!conf)
         return false;
     if (!kafka_conf_set(conf, "group.id", head->listener->name, err) || /* never joined: librdkafka wants a name */
-        !kafka_conf_pace(conf, (struct kafka_pace){.gather_ms = head->gather_ms})) {
+        !kafka_conf_pace(
+            conf, (struct kafka_pace){.gather_ms = head->gather_ms, .busy_gather_ms = head->gather_ms * BUSY_PACES})) {
         rd_kafka_conf_destroy(conf);
         return err->problem ? false : err_set_internal(err, &ERR_INTERNAL, "no pace for a kafka consumer");
     }

@@ -8,7 +8,8 @@ enum { API_FETCH = 1, BUSY_SHIFT = 8 /* both paces go into one pointer */ };
 
 int kafka_pace_ms(struct kafka_pace pace, size_t answer_bytes)
 {
-    const bool busy = answer_bytes >= KAFKA_BUSY_BYTES && pace.busy_gather_ms > pace.gather_ms;
+    const bool busy =
+        answer_bytes >= KAFKA_BUSY_BYTES && answer_bytes < KAFKA_BACKLOG_BYTES && pace.busy_gather_ms > pace.gather_ms;
     return busy ? pace.busy_gather_ms : pace.gather_ms;
 }
 

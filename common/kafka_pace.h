@@ -5,7 +5,8 @@
  * (fetch.min.bytes), which either polls a quiet topic all the time or makes a lone record late. So the pace is kept
  * here: the answer of a fetch is held until `gather_ms` after the one before, and only then taken and followed by the
  * next fetch. A topic that is quiet answers later than that anyway: a lone record is not held at all. Whoever can wait
- * longer when there is much to do has a second, longer pace for answers of KAFKA_BUSY_BYTES or more. */
+ * longer when there is much to do has a second, longer pace for answers of KAFKA_BUSY_BYTES or more; so many that they
+ * are a backlog (KAFKA_BACKLOG_BYTES) are worked off at the short one. */
 #ifndef MADANG_KAFKA_PACE_H
 #define MADANG_KAFKA_PACE_H
 
@@ -16,6 +17,7 @@
 enum {
     KAFKA_GATHER_MAX_MS = 100, /* other requests to that broker wait as long */
     KAFKA_BUSY_BYTES = 4096,
+    KAFKA_BACKLOG_BYTES = 256 * 1024,
 };
 
 struct kafka_pace {

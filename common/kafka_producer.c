@@ -72,7 +72,7 @@ struct kafka_producer {
     int clients;            /* alive, retired ones included */
     int waiting_for_room;
     _Atomic int64_t answered_ms;
-    struct kafka_sender *sender; /* of kafka_send; made at its first call */
+    _Atomic(struct kafka_sender *) sender; /* of kafka_send; made at its first call, under the mutex */
     struct metric_child *sent, *failures, *restarts;
 };
 
@@ -238,7 +238,8 @@ void kafka_producer_release(struct kafka_producer **producer)
     struct kafka_producer *dead = *producer;
     if (!dead)
         return;
-    kafka_sender_release(&dead->sender);
+    struct kafka_sender *sender = dead->sender;
+    kafka_sender_release(&sender);
     int64_t deadline_ms = clock_monotonic_ms() + FLUSH_MS;
     pthread_mutex_lock(&dead->mutex);
     if (dead->current) {
@@ -547,10 +548,13 @@ bool kafka_send_all(struct kafka_producer *producer, const struct kafka_message 
 
 static struct kafka_sender *find_sender(struct kafka_producer *producer, struct err *err)
 {
+    struct kafka_sender *sender = atomic_load_explicit(&producer->sender, memory_order_acquire);
+    if (sender) /* without the mutex, which is held while batches are handed over */
+        return sender;
     pthread_mutex_lock(&producer->mutex);
-    if (!producer->sender)
-        producer->sender = kafka_sender_open(producer->brokers, producer->client_id, err);
-    struct kafka_sender *sender = producer->sender;
+    sender = producer->sender;
+    if (!sender)
+        producer->sender = sender = kafka_sender_open(producer->brokers, producer->client_id, err);
     pthread_mutex_unlock(&producer->mutex);
     return sender;
 }

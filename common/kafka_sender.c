@@ -18,6 +18,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +32,8 @@ enum {
     DELIVERY_MS = 10000,
     GROUP_BUSY = 4, /* messages: behind a group of so many the next leaves PACE_MS later, not sooner */
     PACE_MS = 5,
-    TURN_MS = 100, /* at most so long until a fatal error or a full queue is looked at again */
+    STEP_ASIDE = 64, /* messages */
+    TURN_MS = 100,   /* at most so long until a fatal error or a full queue is looked at again */
     FLUSH_MS = 5000,
     PURGE_MS = 2000, /* a broken client reports what it had at once */
     LEARN_MS = 1000,
@@ -297,10 +299,13 @@ static void give_up(struct kafka_sender *sender, struct send *send, rd_kafka_res
     pthread_mutex_lock(&sender->mutex);
 }
 
-/* Others put their messages behind, meanwhile. */
+/* Others put their messages behind, meanwhile. Who unlocks and locks is faster than who sleeps for it, so now and then
+ * it steps aside. */
 static void let_others(struct kafka_sender *sender)
 {
     pthread_mutex_unlock(&sender->mutex);
+    if (sender->group_size % STEP_ASIDE == STEP_ASIDE - 1)
+        (void)sched_yield();
     pthread_mutex_lock(&sender->mutex);
 }
 

@@ -27,7 +27,7 @@ void pending_release(struct pending **pending);
 /* HTTP: registers the request and writes its corr. False (unavailable) when too many wait. Registered ones that end
  * otherwise (the handler fails before pending_wait) are forgotten with the request. */
 bool pending_begin(struct pending *pending, struct request *req, char corr[PENDING_CORR_BYTES], struct err *err);
-/* Ends this run of the handler; it runs again, on any worker, when the answer is there (at once if it is there already)
+/* Ends this run of the handler; it runs again, on any thread, when the answer is there (at once if it is there already)
  * or `within_ms` is over. Always returns false; the err is ignored. */
 bool pending_wait(struct pending *pending, struct request *req, int within_ms);
 

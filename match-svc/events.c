@@ -36,7 +36,7 @@ static void hear_events(void *payload, const struct kafka_batch *batch)
     feed_hear_events(app->feed, batch);
 }
 
-/* What viewers are shown: trades of a few milliseconds in one frame. */
+/* What viewers are shown: trades of some milliseconds in one frame, of up to 100 when there are many. */
 enum { GATHER_MS = 20 };
 
 const struct kafka_listening MATCH_LISTENING[] = {

@@ -24,7 +24,7 @@ bool market_of_company(struct request *req, const char *company_id, const struct
         return err_set(err, problem, "there is no company %s", company_id);
     if (catalog_of_company(app->catalog, &company, market, index))
         return true;
-    if (!store_market_of_company(app->db, company_id, market, &found, err))
+    if (http_must_hand_over(req) || !store_market_of_company(app->db, company_id, market, &found, err))
         return false;
     if (found) {
         catalog_learn(app->catalog, market);
@@ -43,7 +43,7 @@ bool market_of_id(struct request *req, const struct uuid *id, struct catalog_mar
     if (catalog_of_id(app->catalog, id, market))
         return true;
     uuid_format(id, text);
-    if (!store_market_of_id(app->db, text, market, &found, err))
+    if (http_must_hand_over(req) || !store_market_of_id(app->db, text, market, &found, err))
         return false;
     if (found)
         catalog_learn(app->catalog, market);

@@ -1,5 +1,6 @@
 /* Orders in: POST, PATCH, DELETE. Each handler runs twice: the first run checks and sends the command, the second one
- * answers from what the market's owner said. No worker waits in between, and an order touches no database. */
+ * answers from what the market's owner said. No worker waits in between, and an order touches no database: so POST,
+ * PATCH and DELETE of one run on the server's loop, and go to a worker when the schema must be asked after all. */
 #include "api.h"
 
 #include "api_common.h"
@@ -15,11 +16,20 @@
 #include <string.h>
 
 enum {
+    LONG_BODY = 4096,
+    LONG_ANSWER = 16384,
     CLOSED_WAIT_MS = 1000,
     LONG_CLOSED_MS = 60000, /* more than clocks differ */
     CANCEL_LAG = 2,
     ELSEWHERE_MAX = 8, /* markets beside the running one that cancel-all reaches, newest first */
 };
+
+/* A body of many kilobytes, or an order that took hundreds of others, is no matter of microseconds: true when this run
+ * shall begin again on a worker. */
+static bool is_long_work(struct request *req)
+{
+    return (req->body.length > LONG_BODY || req->answer.length > LONG_ANSWER) && http_must_hand_over(req);
+}
 
 /* ---- what the owner said ---- */
 
@@ -83,7 +93,8 @@ static bool reply_verdict(struct request *req, struct reply *reply, int status, 
     struct market_events events;
     struct verdict verdict;
     struct catalog_market market;
-    if (!market_events_decode(req->arena, req->answer, &events, err) || !verdict_of(&events, &verdict, err))
+    if (is_long_work(req) || !market_events_decode(req->arena, req->answer, &events, err) ||
+        !verdict_of(&events, &verdict, err))
         return false;
     const char *order_id = id_text(req->arena, &verdict.order_id);
     if (verdict.refused)
@@ -152,7 +163,7 @@ static bool order_ask(struct request *req, const struct order_wish *wish, struct
     if (!take_key(req, order, err) ||
         !market_of_company(req, wish->company_id, &ERR_UNKNOWN_COMPANY, &market, &index, err) ||
         !codec_price_fits(order->price, &market.rules, err) ||
-        !fresh_keeps_up(app->fresh, market.partition, app->config->max_lag, err))
+        !fresh_keeps_up(app->fresh, req, market.partition, app->config->max_lag, err))
         return false;
     if (!uuid_parse(caller_of(req), &order->account))
         return err_set_internal(err, &ERR_INTERNAL, "a caller without an id");
@@ -190,7 +201,7 @@ bool order_create(struct request *req, struct reply *reply, struct err *err)
         return reply_verdict(req, reply, 201, err);
     if (req->asked && outcome == ENTRY_UNKNOWN)
         return nothing_certain(err);
-    if (!codec_order_wish(req->arena, req->body, &wish, &order, err))
+    if (is_long_work(req) || !codec_order_wish(req->arena, req->body, &wish, &order, err))
         return false;
     return req->asked ? order_stored(req, reply, &wish, err) : order_ask(req, &wish, &order, err);
 }
@@ -207,7 +218,7 @@ static bool market_of_order(struct request *req, const char *order_id, struct ca
         return err_set(err, &ERR_NOT_FOUND, "no such order");
     if (catalog_of_order(app_of(req)->catalog, &id, market) && market->phase != PHASE_CLOSED)
         return true;
-    if (!fresh_for_order(req, order_id, err) ||
+    if (http_must_hand_over(req) || !fresh_for_order(req, order_id, err) ||
         !store_order(app_of(req)->db, req->arena, order_id, caller_of(req), &row, err))
         return false;
     if (!row)
@@ -224,7 +235,7 @@ static bool change_ask(struct request *req, const char *order_id, struct market_
     const int64_t max_lag = app->config->max_lag * (command->kind == MARKET_AMEND ? 1 : CANCEL_LAG);
     struct catalog_market market = {0};
     if (!market_of_order(req, order_id, &market, err) || !codec_price_fits(command->order.price, &market.rules, err) ||
-        !fresh_keeps_up(app->fresh, market.partition, max_lag, err))
+        !fresh_keeps_up(app->fresh, req, market.partition, max_lag, err))
         return false;
     if (!uuid_parse(order_id, &command->order.order_id) || !uuid_parse(caller_of(req), &command->order.account))
         return err_set_internal(err, &ERR_INTERNAL, "ids that are none");
@@ -254,7 +265,7 @@ bool order_amend(struct request *req, struct reply *reply, struct err *err)
         return false;
     if (req->asked)
         return change_answered(req, reply, order_id, err);
-    if (!codec_amend_wish(req->arena, req->body, &wish, err))
+    if (is_long_work(req) || !codec_amend_wish(req->arena, req->body, &wish, err))
         return false;
     struct market_command command = {.kind = MARKET_AMEND, .order = {.price = wish.price, .quantity = wish.quantity}};
     return change_ask(req, order_id, &command, err);
@@ -331,7 +342,7 @@ bool order_cancel_all(struct request *req, struct reply *reply, struct err *err)
         return false;
     if (!found || market.phase == PHASE_CLOSED)
         return reply_count(reply, 0); /* a close has ended all there was */
-    if (!fresh_keeps_up(app->fresh, market.partition, app->config->max_lag * CANCEL_LAG, err))
+    if (!fresh_keeps_up(app->fresh, req, market.partition, app->config->max_lag * CANCEL_LAG, err))
         return false;
     req->kept = entry_ticket(app->entry);
     return ask(req, &market, &command, err);

@@ -9,7 +9,7 @@ const char *const ORDER_TOPICS[] = {TOPIC_ACCOUNTS, TOPIC_MARKET_COMMANDS, TOPIC
                                     NULL};
 
 /* Settlement in fewer, larger transactions when there is much to settle. */
-enum { ACCOUNTS_BATCH = 200, GAME_BATCH = 200, SETTLE_BATCH = 2000, GATHER_MS = 5, BUSY_GATHER_MS = 20 };
+enum { ACCOUNTS_BATCH = 200, GAME_BATCH = 200, SETTLE_BATCH = 2000, GATHER_MS = 5, BUSY_GATHER_MS = 60 };
 
 static bool accounts_apply(void *payload, const struct kafka_batch *batch, struct err *err)
 {

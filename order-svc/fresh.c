@@ -187,15 +187,27 @@ void fresh_heard(struct fresh *fresh, int32_t partition, int64_t next_offset, co
     pthread_mutex_unlock(&fresh->lock);
 }
 
-bool fresh_keeps_up(struct fresh *fresh, int32_t partition, int64_t max_lag, struct err *err)
+/* In req->kept, from the run that moved the time to the same run on a worker. */
+#define ASKS_FOR_LAG INT64_C(-1)
+
+bool fresh_keeps_up(struct fresh *fresh, struct request *req, int32_t partition, int64_t max_lag, struct err *err)
 {
     struct part *part = part_of(fresh, partition, err);
     if (!part)
         return false;
     const int64_t now_ms = clock_monotonic_ms();
     int64_t asked_ms = part->lag_ms, applied = 0;
-    /* Who moves the time asks; the others go on with the figure of before. */
-    if (now_ms - asked_ms >= FRESH_LAG_MS && atomic_compare_exchange_strong(&part->lag_ms, &asked_ms, now_ms)) {
+    /* Who moves the time asks, and remembers on the way to a worker that it does; the others go on with the figure of
+     * before. */
+    bool asks = req->kept == ASKS_FOR_LAG;
+    if (!asks && now_ms - asked_ms >= FRESH_LAG_MS)
+        asks = atomic_compare_exchange_strong(&part->lag_ms, &asked_ms, now_ms);
+    if (asks && http_must_hand_over(req)) {
+        req->kept = ASKS_FOR_LAG;
+        return false;
+    }
+    if (asks) {
+        req->kept = 0;
         struct err ignored = {0}; /* without the schema the figure stays, and the lag grows */
         (void)fresh_applied(fresh, partition, &applied, &ignored);
     }

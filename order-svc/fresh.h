@@ -31,11 +31,12 @@ void fresh_release(struct fresh **fresh);
 bool fresh_wait(struct fresh *fresh, struct request *req, int32_t partition, struct err *err);
 
 /* Before an order is sent: ERR_OVERLOADED with Retry-After while more than max_lag records wait for settlement. The end
- * is what this instance heard; how far the schema is, is asked once in FRESH_LAG_MS, by one caller. */
+ * is what this instance heard; how far the schema is, is asked once in FRESH_LAG_MS, by one caller on a worker
+ * (http_must_hand_over); req->kept is used on the way there. */
 enum { FRESH_LAG_MS = 100 };
 /* On the listener's thread; `last`: the head of the newest record, which says what command it answers. */
 void fresh_heard(struct fresh *fresh, int32_t partition, int64_t next_offset, const struct market_events *last);
-bool fresh_keeps_up(struct fresh *fresh, int32_t partition, int64_t max_lag, struct err *err);
+bool fresh_keeps_up(struct fresh *fresh, struct request *req, int32_t partition, int64_t max_lag, struct err *err);
 
 /* For an order that the schema has not got: *answered when it can't come any more, because the owner of the market has
  * answered all commands that stood in the log after the request came, and the schema holds these answers; or because he

@@ -41,6 +41,7 @@ static bool run(void *settings, struct err *err)
     AUTO(rounds) rounds = rounds_start(UPKEEP_EVERY_MS, upkeep_round, &app, err);
     const struct backend_parts parts = {
         .routes = ORDER_ROUTES,
+        .quick = ORDER_QUICK,
         .subscriptions = ORDER_SUBSCRIPTIONS,
         .listening = ORDER_LISTENING,
         .metrics_prefix = "madang_order",

@@ -21,6 +21,8 @@ const struct route ORDER_ROUTES[] = {
     {0},
 };
 
+const handler_fn ORDER_QUICK[] = {order_create, order_amend, order_cancel, NULL};
+
 /* Whose verdict it is, and which markets there are: cheap for all that is others'. */
 static void hear_market_events(void *app, const struct kafka_batch *batch)
 {

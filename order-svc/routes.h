@@ -6,6 +6,7 @@
 #include "kafka.h"
 
 extern const struct route ORDER_ROUTES[];
+extern const handler_fn ORDER_QUICK[];                 /* orders: mostly microseconds, no store */
 extern const struct kafka_listening ORDER_LISTENING[]; /* verdicts */
 
 #endif

@@ -24,7 +24,9 @@ TEST(much_at_once_is_held_by_the_longer_pace, "I1")
     const struct kafka_pace patient = {.gather_ms = 5, .busy_gather_ms = 20}, plain = {.gather_ms = 5};
     EXPECT_I64(5, kafka_pace_ms(patient, KAFKA_BUSY_BYTES - 1));
     EXPECT_I64(20, kafka_pace_ms(patient, KAFKA_BUSY_BYTES));
-    EXPECT_I64(5, kafka_pace_ms(plain, KAFKA_BUSY_BYTES)); /* the other is the shorter one */
+    EXPECT_I64(20, kafka_pace_ms(patient, KAFKA_BACKLOG_BYTES - 1));
+    EXPECT_I64(5, kafka_pace_ms(patient, KAFKA_BACKLOG_BYTES)); /* is worked off */
+    EXPECT_I64(5, kafka_pace_ms(plain, KAFKA_BUSY_BYTES));      /* the other is the shorter one */
 }
 
 /* What a listener of two paces hears of each topic. */
