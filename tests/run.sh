@@ -108,7 +108,7 @@ node_files() { # node_files <room> <alone|beside>: its *.test.mjs
 }
 node_room() { # node_room <room> <alone|beside>: one after the other
     local file
-    for file in $(node_files "$1" "$2"); do node_suite "node ${file%.test.mjs}" 900 "tests/$file"; done
+    for file in $(node_files "$1" "$2"); do node_suite "node ${file%.test.mjs}" "$((${SOAK:-0} ? 900 : 400))" "tests/$file"; done
 }
 beside_room() { # a room in a lane of its own
     stage "black-box tests of $1"
@@ -305,11 +305,12 @@ sanitizers_silent() { ! grep -aHE 'ERROR: [A-Za-z]+Sanitizer|WARNING: ThreadSani
 # Every daemon with a sanitizer inside, under the end-to-end tests and a minute of chaos.
 soak_stack() { # soak_stack <sanitizer>
     export SAN=$1
+    export HASH_MEMORY_KIB=1024 HASH_PASSES=1 # under the thread sanitizer log-ins end in 504 else; hashes have tests of their own
     compile "build with $1 sanitizer" build && plain_tools "build/gcc-$1" && whole_stack 60 # the daemons are what is looked at
     [ ! -e "$STACK_DIR" ] || step "the $1 sanitizer is in the daemons" 10 sanitizers_inside
     stack_make down >"$OUT/down.log" 2>&1 # leaks are told at the end
     [ ! -e "$STACK_DIR" ] || step "the $1 sanitizer found nothing in the daemons" 10 sanitizers_silent
-    unset SAN
+    unset SAN HASH_MEMORY_KIB HASH_PASSES
 }
 
 # The pages, looked at by Debian's Chromium.

@@ -405,7 +405,8 @@ static void apply_log(struct play *play, bool fails)
         hear(play->lane, 0, play->log[i].corr);
     }
     play->log_count -= count;
-    memmove(play->log, play->log + count, play->log_count * sizeof *play->log);
+    for (size_t i = 0; i < play->log_count; i++) /* valgrind takes a checked memmove for a memcpy that overlaps */
+        play->log[i] = play->log[i + count];
 }
 
 TEST(the_order_of_a_rooms_commands_stays, "P-29 M-52 I2")
