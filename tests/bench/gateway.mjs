@@ -1,8 +1,8 @@
 // gateway.mjs - the gateway with tokens checked, beside HAProxy 2.6 (jwt_verify) and nginx (no tokens), in one run.
-//     node tests/bench/gateway.mjs build/gcc [--seconds 3] [--rounds 3] [--connections 1,64,512] [--only NAME,NAME]   (proxies whose names hold one of these)
+//     node tests/bench/gateway.mjs build/gcc [--seconds 3] [--rounds 3] [--connections 1,64,512] [--only NAME,NAME] [--schedules real]   (those whose names hold one of these)
 // One core for the proxy, the other for load generator and upstream; each round runs every proxy in turn (A B C A B C), the table
 // shows medians. Ratios and CPU per request count; absolute figures are this machine's.
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { es256, file, folder, freePort, gateway, hmacSecret, hs256, keys, load, machine, median, pidOf, start, stop, tokenFile, version } from './rig.mjs';
 
@@ -108,18 +108,31 @@ for (const connections of list('connections', ['1', '64', '512']).map(Number)) {
     `${ratio('nginx, no token check', 'madang ES256, cached')}x nginx without tokens (aim 1.3)`);
 }
 
-// What each adds at half of our own load, against the upstream alone at the same rate. Load generator and upstream share a core: what is woken waits for
-// the other's time slice (3 ms by default) to end, and that is no proxy's doing. So it is measured with slices of 0.1 ms for these two as well.
+// What each adds at half of our own load, against the upstream alone at the same rate. Load generator and upstream share a core: by the system's time slices
+// (3 ms) what is woken waits for the other's to end, and that is no proxy's doing. So it is measured in real time as well (SCHED_FIFO, as root): who is woken
+// runs at once, the upstream before the generator, and nothing else of the machine takes the proxy's core.
 const slice = path.resolve(build, 'bench/slice');
 const full = await measure(proxies[0], 64);
 const rate = Math.floor(full.rate / 2);
 const contenders = [{ name: 'upstream alone', port: upstreamPort, pid: pidOf(ours.child), tokens: es }, ...proxies.filter(({ name }) => AT_HALF.includes(name))];
-for (const microseconds of [0, 100]) {
-  execFileSync(slice, [String(microseconds), String(pidOf(upstreamProcess))]);
+const inRealTime = () => {
+  const wanted = [[30, upstreamProcess], ...[nginx, haproxy, floor, ours.child, logging.child].map((child) => [10, child])];
+  return wanted.every(([priority, child]) => spawnSync('chrt', ['-a', '-f', '-p', String(priority), String(pidOf(child))]).status === 0);
+};
+const schedules = [
+  { name: "time slices of the system's length", begin: () => true, before: [] },
+  { name: 'time slices of 0.1 ms', begin: () => spawnSync(slice, ['100', String(pidOf(upstreamProcess))]).status === 0, before: [slice, '100'] },
+  { name: 'real time', begin: inRealTime, before: ['chrt', '-f', '20'] },
+].filter(({ name }) => list('schedules', ['']).some((text) => name.includes(text)));
+for (const { name: schedule, begin, before } of schedules) {
+  if (!begin()) {
+    console.log(`\nhalf load, ${schedule}: not allowed here`);
+    continue;
+  }
   const latencies = new Map(contenders.map((each) => [each, []]));
   for (let round = 0; round < rounds; round++)
-    for (const each of contenders) latencies.get(each).push(await measure(each, 64, ['--rate', rate], [slice, String(microseconds)]));
-  console.log(`\nhalf load (${rate}/s, open loop, 64 connections); generator and upstream on one core, time slices ${microseconds ? `${microseconds / 1000} ms` : "the system's"}`);
+    for (const each of contenders) latencies.get(each).push(await measure(each, 64, ['--rate', rate], before));
+  console.log(`\nhalf load (${rate}/s, open loop, 64 connections); generator and upstream on one core, ${schedule}`);
   const middle = (each, key) => median(latencies.get(each).map((figures) => figures[key]));
   const added = (each, key) => Number((middle(each, key) - middle(contenders[0], key)).toFixed(3));
   console.table(contenders.map((each) => ({ proxy: each.name, 'p50 ms': middle(each, 'p50_ms'), 'p95 ms': middle(each, 'p95_ms'), 'p99 ms': middle(each, 'p99_ms'),

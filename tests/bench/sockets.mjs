@@ -10,6 +10,7 @@ import { EVERYBODY, World } from '../chat-svc/world.mjs';
 
 const build = process.argv[2] ?? 'build/gcc';
 const parts = process.argv.length > 3 ? process.argv.slice(3) : ['idle', 'fan', 'latency'];
+const SPEAKERS = 2.5; // for a message a second: a person has five in ten seconds in a room for everybody
 const run = promisify(execFile);
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'madang-sockets-'));
 const world = new World();
@@ -71,15 +72,20 @@ try {
 
   if (parts.includes('fan')) {
     const rows = {};
-    const speakers = people.slice(0, 500);
     for (const [subscribers, rate] of (process.env.FAN ?? '1000x20,1000x100,1000x200,5000x20,5000x60').split(',').map((one) => one.split('x').map(Number))) {
+      while (people.length < SPEAKERS * rate) people.push(...(await crowd(1000)));
+      const speakers = people.slice(0, Math.max(500, SPEAKERS * rate));
       const lines = [
         ...Array.from({ length: subscribers }, (_, i) => `${people[i % 1000].token} ${EVERYBODY} ${i % 50 === 0 ? 'sl' : 's'}`),
         ...speakers.map(({ token }) => `${token} ${EVERYBODY} p`),
       ];
+      const names = ['madang_chat_ws_frames_out_total', 'madang_chat_ws_writes_total'];
+      const look = () => Promise.all(names.map((name) => world.instances[0].metric(name)));
+      const before = await look();
       const result = await load(lines, { rate, seconds: 8 });
+      const [frames, writes] = (await look()).map((value, i) => value - before[i]);
       rows[`${subscribers} x ${rate}/s`] = {
-        'delivered/s': result.delivered_a_second, 'CPU us each': result.cpu_us_per_delivered['chat-svc'], 'share of a core': result.max_share_of_core['chat-svc'], p50: result.p50_ms, p99: result.p99_ms, errors: result.errors,
+        'delivered/s': result.delivered_a_second, 'CPU us each': result.cpu_us_per_delivered['chat-svc'], 'frames a write': Math.round((frames / writes) * 100) / 100, 'share of a core': result.max_share_of_core['chat-svc'], p50: result.p50_ms, p99: result.p99_ms, errors: result.errors,
       };
     }
     console.log('fan-out of 200 B in the common room');
