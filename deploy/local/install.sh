@@ -40,6 +40,7 @@ test    npm                         npm
 test    jq                          jq
 test    kcat                        kcat
 test    redis-tools                 redis-cli
+test    gdb                         gdb
 test    iproute2                    ss
 test    python3-aiosmtpd            -
 test    prometheus                  promtool

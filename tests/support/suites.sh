@@ -92,17 +92,37 @@ hurry() {
     done
 }
 
+# Where the threads of a session's programs stand, which is what can still be learnt of a suite that hangs.
+stacks() { # stacks <process group>
+    local pid
+    for pid in $(ps -o pid= -s "$1"); do
+        echo "---- where $(ps -o pid=,etime=,args= -p "$pid" | cut -c1-200) stands"
+        case $(ps -o comm= -p "$pid") in
+        bash | sh | timeout) ;;
+        node) ss -Htnp | grep "pid=$pid," ;;
+        *) timeout 20 gdb -p "$pid" -batch -nx -ex 'thread apply all bt 20' 2>/dev/null </dev/null | grep -E '^(Thread|#)' | cut -c1-200 ;;
+        esac
+    done
+}
+stacks_before() { # stacks_before <seconds> <process group>
+    trap 'kill "$!" 2>/dev/null; exit 0' TERM
+    sleep "$1" &
+    wait "$!" && stacks "$2"
+}
+
 # run_group <seconds> <output> <command...>: a program or function of ours, in a session of its own, so that nothing of it survives. Its
 # exit status; 124 after a time-out.
 run_group() {
-    local limit=$1 output=$2 status=0
+    local limit=$1 output=$2 status=0 watcher=
     shift 2
     [ "$(type -t "$1")" != function ] || { export -f "${1?}" && set -- bash -c '"$@"' run "$@"; }
     [ "$LOW" = no ] || [ -e "$RESULTS.hurry" ] || set -- bash -c 'background "$@"' run "$@"
     setsid timeout --foreground -k 10 "$limit" "$@" >"$output" 2>&1 </dev/null 9>&- &
     RUNNING=$!
     [ "$LOW" = no ] || echo "$RUNNING" >>"$RESULTS.low"
+    [ "$limit" -lt 60 ] || { stacks_before $((limit - 20)) "$RUNNING" >>"$output" 2>&1 9>&- & watcher=$!; }
     wait "$RUNNING" || status=$?
+    [ -z "$watcher" ] || { kill -TERM "$watcher" && wait "$watcher"; } 2>/dev/null
     kill -KILL -- "-$RUNNING" 2>/dev/null
     RUNNING=
     return "$status"
