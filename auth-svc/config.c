@@ -37,7 +37,8 @@ const struct setting AUTH_SETTINGS[] = {
 
     NUMBER(hash_memory_kib, "HASH_MEMORY_KIB", "19456", 8, 1048576, "Argon2id memory"),
     NUMBER(hash_passes, "HASH_PASSES", "2", 1, 16, "Argon2id passes"),
-    NUMBER(hash_lanes, "HASH_LANES", "2", 1, 64, "passwords hashed at a time"),
+    NUMBER(hash_lanes, "HASH_LANES", "0", 0, 64,
+           "passwords hashed at a time; 0: half as many as there are cores, 1 to 4"),
     NUMBER(hash_queue, "HASH_QUEUE", "256", 1, 4096, "requests that may wait for that; more get 503"),
 
     NUMBER(login_failures, "LOGIN_FAILURES", "10", 1, 1000, "failed log-ins per account and address (or known device)"),

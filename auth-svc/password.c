@@ -8,10 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     SALT_BYTES = 16,
     HASH_BYTES = 32,
+    LANES_MOST = 4,
     COME_AGAIN_MS = 10,
     FORGOTTEN_MS = 3000, /* who did not come again within this has gone */
 };
@@ -37,11 +39,18 @@ struct password_turn {
     struct passwords *passwords;
 };
 
+static int lanes_of_machine(void)
+{
+    const long half = sysconf(_SC_NPROCESSORS_ONLN) / 2;
+    return half < 1 ? 1 : half > LANES_MOST ? LANES_MOST : (int)half;
+}
+
 struct passwords *passwords_open(const struct passwords_options *options, struct err *err)
 {
     AUTO(passwords) passwords = MEM_NEW(passwords);
     passwords->options = *options;
-    passwords->capacity = options->workers / 2 > options->lanes ? options->workers / 2 : options->lanes;
+    const int lanes = passwords->options.lanes = options->lanes > 0 ? options->lanes : lanes_of_machine();
+    passwords->capacity = options->workers / 2 > lanes ? options->workers / 2 : lanes;
     passwords->waiters = mem_new((size_t)options->queue, sizeof *passwords->waiters);
     (void)pthread_mutex_init(&passwords->mutex, NULL);
     (void)pthread_cond_init(&passwords->lane_free, NULL);

@@ -16,7 +16,8 @@ enum { PASSWORD_HASH_BYTES = 160 };
 struct passwords;
 struct passwords_options {
     int64_t memory_kib, passes; /* of new hashes */
-    int lanes, queue;
+    int lanes; /* 0: half as many as there are cores, 1 to 4, so that a storm of log-ins leaves as much to the rest */
+    int queue;
     int workers; /* threads that run handlers: at most half of them get past the first gate, but `lanes` always */
 };
 struct passwords *passwords_open(const struct passwords_options *options, struct err *err);

@@ -1,8 +1,9 @@
 // stack.mjs - the local stack as scripts may rely on it: .run/env, one .pid, .log, .url and .admin per instance. It is started by
 // `make up` (tests/run.sh does so); RUN_DIR says where.
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { fileURLToPath } from 'node:url';
 import { request } from './http.mjs';
 import { eventually } from './wait.mjs';
@@ -116,10 +117,8 @@ export function redis(...words) {
   }).trim();
 }
 
-function kcatAnswers() {
-  execFileSync('kcat', ['-L', '-b', env.KAFKA_BROKERS, '-m', '5'], { timeout: 10000, stdio: 'ignore' });
-  return true;
-}
+/** Others go on meanwhile: it takes seconds while there is no broker. */
+const kcatAnswers = () => promisify(execFile)('kcat', ['-L', '-b', env.KAFKA_BROKERS, '-m', '5'], { timeout: 10000, maxBuffer: 1 << 26 }).then(() => true);
 
 /** Resident bytes of a process. */
 export function memoryOf(pid) {
