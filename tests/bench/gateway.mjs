@@ -5,6 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { es256, file, folder, freePort, gateway, hmacSecret, hs256, keys, load, machine, median, pidOf, start, stop, tokenFile, version } from './rig.mjs';
+import { calm, stolenSince } from './stolen.mjs';
 
 const build = process.argv[2] ?? 'build/gcc';
 const option = (name, value) => Number(process.argv[process.argv.indexOf(`--${name}`) + 1] || value) || value;
@@ -80,19 +81,25 @@ const proxies = [
 ].filter(({ name }) => only.some((text) => name.includes(text)));
 
 async function measure(proxy, connections, more = [], before = []) {
+  const stolen = stolenSince();
   const figures = await load(build, LOAD_CORE, ['--url', `http://127.0.0.1:${proxy.port}/api/friends`, '--connections', connections,
     '--seconds', seconds, '--warmup', 1, '--tokens', proxy.tokens, '--rotate', '--pid', `proxy=${proxy.pid}`, ...more], before);
   if (figures.errors || figures.not_2xx)
     throw new Error(`${proxy.name}: ${figures.errors} errors, ${figures.not_2xx} replies that are not 2xx`);
-  return figures;
+  return { ...figures, stolen: stolen() };
 }
 
 console.log(`${machine()}; HAProxy ${version('/usr/sbin/haproxy', ['-v'], /version (\S+)/)}, nginx ${version('/usr/sbin/nginx', ['-v'], /nginx\/(\S+)/)}`);
 console.log(`one core a proxy, ${rounds} rounds of ${seconds} s, medians; 200-byte replies`);
 for (const connections of list('connections', ['1', '64', '512']).map(Number)) {
   const results = new Map(proxies.map((proxy) => [proxy, []]));
-  for (let round = 0; round < rounds; round++)
+  const shares = [];
+  for (let round = 0; round < rounds; round++) {
+    await calm();
+    const stolen = stolenSince();
     for (const proxy of proxies) results.get(proxy).push(await measure(proxy, connections));
+    shares.push(stolen());
+  }
   const rows = proxies.map((proxy) => {
     const all = results.get(proxy), pick = (key) => median(all.map((figures) => figures[key]));
     return { proxy: proxy.name, 'requests/s': pick('rate'), 'CPU us/request': pick('cpu_us_proxy'), 'of it user': pick('user_us_proxy'), 'p50 ms': pick('p50_ms'), 'p99 ms': pick('p99_ms') };
@@ -100,7 +107,7 @@ for (const connections of list('connections', ['1', '64', '512']).map(Number)) {
   // Round by round, since the machine changes between rounds: the median of the ratios.
   const cpu = (name) => [...results].find(([proxy]) => proxy.name === name)?.[1].map((figures) => figures.cpu_us_proxy);
   const ratio = (peer, mine) => (cpu(peer) && cpu(mine) ? median(cpu(peer).map((each, round) => each / cpu(mine)[round])).toFixed(2) : '-');
-  console.log(`\n${connections} connection${connections > 1 ? 's' : ''}`);
+  console.log(`\n${connections} connection${connections > 1 ? 's' : ''}; stolen in each round: ${shares.join(', ')} %`);
   console.table(rows);
   console.log(`what is left when a proxy does nothing of its own: HAProxy HS256 takes ${ratio('haproxy HS256', FLOOR)} times the floor, nginx ${ratio('nginx, no token check', FLOOR)}, ours ${ratio('madang ES256, cached', FLOOR)}`);
   console.log(`per core (CPU per request): ${ratio('haproxy HS256', 'madang ES256, cached')}x HAProxy HS256 (aim 2), ` +
@@ -130,13 +137,17 @@ for (const { name: schedule, begin, before } of schedules) {
     continue;
   }
   const latencies = new Map(contenders.map((each) => [each, []]));
-  for (let round = 0; round < rounds; round++)
-    for (const each of contenders) latencies.get(each).push(await measure(each, 64, ['--rate', rate], before));
+  for (let round = 0; round < rounds; round++) {
+    for (const each of contenders) {
+      await calm();
+      latencies.get(each).push(await measure(each, 64, ['--rate', rate], before));
+    }
+  }
   console.log(`\nhalf load (${rate}/s, open loop, 64 connections); generator and upstream on one core, ${schedule}`);
   const middle = (each, key) => median(latencies.get(each).map((figures) => figures[key]));
   const added = (each, key) => Number((middle(each, key) - middle(contenders[0], key)).toFixed(3));
   console.table(contenders.map((each) => ({ proxy: each.name, 'p50 ms': middle(each, 'p50_ms'), 'p95 ms': middle(each, 'p95_ms'), 'p99 ms': middle(each, 'p99_ms'),
-    'p50 added': added(each, 'p50_ms'), 'p99 added': added(each, 'p99_ms') })));
+    'p50 added': added(each, 'p50_ms'), 'p99 added': added(each, 'p99_ms'), 'stolen %': middle(each, 'stolen') })));
 }
 console.log('p99 added by the gateway: aim below 1 ms');
 for (const child of [nginx, haproxy, floor, ours.child, uncached.child, logging.child]) await stop(child);

@@ -7,6 +7,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { EVERYBODY, World } from '../chat-svc/world.mjs';
+import { calm, stolenSince } from './stolen.mjs';
 
 const build = process.argv[2] ?? 'build/gcc';
 const parts = process.argv.length > 3 ? process.argv.slice(3) : ['idle', 'fan', 'latency'];
@@ -82,10 +83,13 @@ try {
       const names = ['madang_chat_ws_frames_out_total', 'madang_chat_ws_writes_total'];
       const look = () => Promise.all(names.map((name) => world.instances[0].metric(name)));
       const before = await look();
+      await calm();
+      const stolen = stolenSince();
       const result = await load(lines, { rate, seconds: 8 });
+      const share = stolen();
       const [frames, writes] = (await look()).map((value, i) => value - before[i]);
       rows[`${subscribers} x ${rate}/s`] = {
-        'delivered/s': result.delivered_a_second, 'CPU us each': result.cpu_us_per_delivered['chat-svc'], 'frames a write': Math.round((frames / writes) * 100) / 100, 'share of a core': result.max_share_of_core['chat-svc'], p50: result.p50_ms, p99: result.p99_ms, errors: result.errors,
+        'delivered/s': result.delivered_a_second, 'CPU us each': result.cpu_us_per_delivered['chat-svc'], 'frames a write': Math.round((frames / writes) * 100) / 100, 'share of a core': result.max_share_of_core['chat-svc'], p50: result.p50_ms, p99: result.p99_ms, errors: result.errors, 'stolen %': share,
       };
     }
     console.log('fan-out of 200 B in the common room');
@@ -105,9 +109,12 @@ try {
     for (let i = 0; i < pairs.length; i += 20) rooms.push(...(await Promise.all(pairs.slice(i, i + 20).map(([a, b]) => world.dm(a, b)))));
     for (const rate of (process.env.RATES ?? '100,1000,5000').split(',').map(Number)) {
       const lines = pairs.flatMap(([a, b], i) => [`${a.token} ${rooms[i].id} p`, `${b.token} ${rooms[i].id} sl`]);
+      await calm();
+      const stolen = stolenSince();
       const result = await batches(() => load(lines, { rate, seconds: 8 }));
+      const share = stolen();
       const shares = result.max_share_of_core;
-      rows[`${rate}/s`] = { batches: result.batches, 'ms a batch': result.batchMs, 'SQL trips': result.trips, 'ms a trip': result.tripMs, sent: result.sent, receipts: result.receipts, delivered: result.delivered, 'p50 ms': result.p50_ms, 'p99 ms': result.p99_ms, 'share of a core': shares['chat-svc'], kafka: shares.kafka, postgres: shares.postgres, errors: result.errors };
+      rows[`${rate}/s`] = { batches: result.batches, 'ms a batch': result.batchMs, 'SQL trips': result.trips, 'ms a trip': result.tripMs, sent: result.sent, receipts: result.receipts, delivered: result.delivered, 'p50 ms': result.p50_ms, 'p99 ms': result.p99_ms, 'share of a core': shares['chat-svc'], kafka: shares.kafka, postgres: shares.postgres, errors: result.errors, 'stolen %': share };
     }
     console.log('from SEND to MESSAGE in direct rooms: a commit (CHAT_LANE=off: and a Kafka hop before it; aim at 1,000/s: p50 at most 5, p99 below 30)');
     console.table(rows);

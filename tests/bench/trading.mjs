@@ -15,6 +15,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { file, folder, freePort, machine, median } from './rig.mjs';
+import { calm, stolenSince } from './stolen.mjs';
 
 const build = process.argv[2] ?? 'build/gcc';
 const option = (name, value) => (process.argv.includes(`--${name}`) ? process.argv[process.argv.indexOf(`--${name}`) + 1] : value);
@@ -198,9 +199,10 @@ async function load(name, n, kind, { rejecting = false } = {}) {
   const { tokens, signUp, logIn } = await crowd(users);
   const count = n * users, out = path.join(folder, 'outcomes');
   const args = ['--gateway', gateway, '--tokens', file('tokens', tokens.join('\n') + '\n'), '--orders', orderFile(count, current.companies, kind), '--out', out];
-  const before = cpu(), began = performance.now();
+  await calm();
+  const stolen = stolenSince(), before = cpu(), began = performance.now();
   const figures = await run('trade_load', args);
-  const settledMs = await untilSettled();
+  const share = stolen(), settledMs = await untilSettled();
   const wall = (performance.now() - began) / 1000, after = cpu();
   await check(out);
   const logOutS = await logOut(tokens);
@@ -208,7 +210,7 @@ async function load(name, n, kind, { rejecting = false } = {}) {
     figures,
     row: {
       run: name, orders: count, '/s': figures.rate, 'mean ms': figures.mean_ms, p50: figures.p50_ms, p95: figures.p95_ms, p99: figures.p99_ms, max: figures.max_ms, taken: figures.accepted, refused: figures.refused,
-      errors: figures.errors + figures.other, 'last settled ms': Math.round(settledMs), 'settled/s': Math.round(count / wall), 'sign-up s': signUp.toFixed(1), 'log-in s': logIn.toFixed(1), 'log-out s': logOutS.toFixed(1),
+      errors: figures.errors + figures.other, 'last settled ms': Math.round(settledMs), 'settled/s': Math.round(count / wall), 'sign-up s': signUp.toFixed(1), 'log-in s': logIn.toFixed(1), 'log-out s': logOutS.toFixed(1), 'stolen %': share,
     },
     cost: { run: name, ...spent(before, after, count) },
   };
@@ -271,16 +273,16 @@ if (parts.includes('viewers')) {
       watch = run('trade_watch', ['--gateway', gateway, '--company', current.companies[0].id, '--viewers', String(watching), '--seconds', String(seconds + 2)]);
       await new Promise((resolve) => (run.last.onReady = resolve));
     }
-    const [before, began] = [cpu(), performance.now()];
+    const [stolen, before, began] = [stolenSince(), cpu(), performance.now()];
     const figures = await run('trade_load', args);
-    const seen = await watch;
+    const share = stolen(), seen = await watch;
     const [after, lasted] = [cpu(), (performance.now() - began) / 1000];
     await untilSettled();
     await check(path.join(folder, 'outcomes'));
     const feeding = (after.gateway + after['match-svc'] - before.gateway - before['match-svc']) / lasted; // microseconds a second
     if (!watching) quiet = feeding;
     table.push({
-      viewers: watching, '/s': figures.rate, p50: figures.p50_ms, p99: figures.p99_ms, max: figures.max_ms, errors: figures.errors + figures.other,
+      viewers: watching, '/s': figures.rate, p50: figures.p50_ms, p99: figures.p99_ms, max: figures.max_ms, errors: figures.errors + figures.other, 'stolen %': share,
       'cores (gateway, match-svc)': (feeding / 1e6).toFixed(2),
       ...(seen && { frames: seen.frames, 'us of CPU a frame': (((feeding - quiet) * lasted) / seen.frames).toFixed(2), 'late p50 ms': seen.late_p50_ms, 'late p99': seen.late_p99_ms, 'late max': seen.late_max_ms, 'later than 1 s': seen.later_than_1_s, gone: seen.gone }),
     });

@@ -300,6 +300,9 @@ static void dial(struct socket_of *one, size_t index)
     if (one->fd < 0)
         die("socket");
     (void)setsockopt(one->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    /* The port at connect(): bind() would look for one that no other socket has, for milliseconds where most are in
+     * TIME_WAIT. */
+    (void)setsockopt(one->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &(int){1}, sizeof(int));
     (void)bind(one->fd, (struct sockaddr *)&from, sizeof from);
     if (connect(one->fd, (struct sockaddr *)&to, sizeof to) != 0 && errno != EINPROGRESS)
         die("connect");
