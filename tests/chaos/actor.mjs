@@ -8,6 +8,9 @@ import { pause, random } from '../support/wait.mjs';
 export const PARK_MS = 8000;
 // Only ends what hangs: a broker that is killed takes most of a minute to come back while everything else takes the processors.
 export const STUCK_MS = 180000;
+// As docs/errors.md asks of clients: not before Retry-After, and less and less often while there is no answer. Who repeats at once keeps the machine
+// from bringing back what everybody waits for.
+const AGAIN_MS = 100, AGAIN_MOST_MS = 2000;
 
 /** What all clients saw together. */
 export const seen = { requests: 0, acknowledged: 0, unclear: 0, statuses: new Map(), internal: [], stuck: [], surprises: [] };
@@ -18,6 +21,7 @@ export class Actor {
     this.chance = random(seed);
     this.doors = doors;
     this.turn = 0;
+    this.notBefore = 0; // what the last answer asked for, in ms
   }
 
   pick(list) {
@@ -31,6 +35,7 @@ export class Actor {
   /** One attempt through any gateway. Undefined: no answer, or one that leaves the outcome open. */
   async attempt(method, path, options) {
     seen.requests++;
+    this.notBefore = 0;
     let reply;
     try {
       reply = await request(method, this.doors[this.turn++ % this.doors.length] + path, { timeout: 30000, ...options });
@@ -39,6 +44,7 @@ export class Actor {
       return undefined;
     }
     count(reply.status);
+    this.notBefore = 1000 * Number(reply.headers['retry-after'] ?? 0);
     if (reply.status === 500) seen.internal.push(`${method} ${path.replace(/[0-9a-f-]{36}/g, '*')}: ${reply.text.slice(0, 200)}`);
     if (reply.status >= 500 || reply.status === 429 || reply.problem === 'still_running') return undefined;
     if (reply.status < 300 && method !== 'GET') seen.acknowledged++;
@@ -57,7 +63,8 @@ export class Actor {
         seen.stuck.push(`${this.name}: ${method} ${path}`);
         throw new Error('stuck');
       }
-      await pause(100 + this.chance() * 200);
+      const least = Math.max(this.notBefore, Math.min(AGAIN_MS * 2 ** Math.min(unclear, 10), AGAIN_MOST_MS));
+      await pause(least * (1 + this.chance()));
     }
   }
 
