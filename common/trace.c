@@ -48,10 +48,22 @@ static struct {
 
 /* ---- keeping ---- */
 
+/* The lowest bit of two hexadecimal digits: "sampled". */
+static bool is_sampled(const char *flags)
+{
+    const char digit = flags[1];
+    return digit <= '9' ? digit & 1 : !(digit & 1); /* 'a' is odd, ten is not */
+}
+
+bool trace_wants_flags(const char *flags)
+{
+    return atomic_load_explicit(&trace.on, memory_order_acquire) && is_sampled(flags);
+}
+
 bool trace_wants(const char *traceparent)
 {
-    return traceparent && atomic_load_explicit(&trace.on, memory_order_acquire) &&
-           strlen(traceparent) == TRACE_PARENT_BYTES - 1 && (traceparent[54] & 1);
+    return traceparent && strlen(traceparent) == TRACE_PARENT_BYTES - 1 &&
+           trace_wants_flags(traceparent + TRACE_PARENT_BYTES - 3);
 }
 
 static void copy_text(char *out, size_t size, const char *text)

@@ -33,6 +33,7 @@ bool trace_open(const char *service, const char *instance, const char *url, stru
 void trace_close(void); /* sends what there is, up to 2 s */
 /* Spans of this trace are wanted here: ask before making one. */
 bool trace_wants(const char *traceparent);
+bool trace_wants_flags(const char *flags); /* the same, for whoever has no text of it yet: its last two digits */
 void trace_add(const struct trace_span *span);
 /* A child of `traceparent` in the same trace, with a new span id; `out` has room for TRACE_PARENT_BYTES. */
 void trace_child(const char *traceparent, char out[TRACE_PARENT_BYTES]);

@@ -97,9 +97,9 @@ void exchange_uncount(struct exchange *x)
 static void add_span(const struct exchange *x, int64_t took_us)
 {
     char traceparent[TRACE_PARENT_BYTES], name[128], status[12];
-    (void)snprintf(traceparent, sizeof traceparent, "00-%.32s-%.16s-%.2s", x->trace_id, x->span, x->trace_flags);
-    if (!trace_wants(traceparent))
+    if (!trace_wants_flags(x->trace_flags))
         return;
+    (void)snprintf(traceparent, sizeof traceparent, "00-%.32s-%.16s-%.2s", x->trace_id, x->span, x->trace_flags);
     (void)snprintf(name, sizeof name, "gateway %s", x->route ? x->route->prefix : "none");
     (void)snprintf(status, sizeof status, "%d", x->status);
     trace_add(&(struct trace_span){.name = name,

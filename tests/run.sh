@@ -347,7 +347,7 @@ soak_stage() {
     stack-*) soak_stack "${1#stack-}" ;;
     chaos)
         whole_stack 600
-        suite "chaos of the trading game" 1000 node tests/chaos/trading.mjs --seconds 300
+        suite "chaos of the trading game" 1800 node tests/chaos/trading.mjs --seconds 600
         ;;
     rolling) whole_up && suite "rolling restarts" 1800 node tests/chaos/rolling.mjs ;;
     book) suite "the order book and its model, 100,000,000 commands" 10800 env COMMANDS=100000000 build/gcc/tests/match-svc/test_book_random ;;

@@ -148,6 +148,9 @@ for (const { name: schedule, begin, before } of schedules) {
   const added = (each, key) => Number((middle(each, key) - middle(contenders[0], key)).toFixed(3));
   console.table(contenders.map((each) => ({ proxy: each.name, 'p50 ms': middle(each, 'p50_ms'), 'p95 ms': middle(each, 'p95_ms'), 'p99 ms': middle(each, 'p99_ms'),
     'p50 added': added(each, 'p50_ms'), 'p99 added': added(each, 'p99_ms'), 'stolen %': middle(each, 'stolen') })));
+  // A pause of the host that is longer than a hundredth of a run is that run's p99, whoever is measured: so each run stands here with what was stolen from it.
+  console.log('p99 ms of each run (stolen %), in turn:');
+  for (const each of contenders) console.log(`  ${each.name}: ${latencies.get(each).map(({ p99_ms: p99, stolen }) => `${p99} (${stolen})`).join(', ')}`);
 }
 console.log('p99 added by the gateway: aim below 1 ms');
 for (const child of [nginx, haproxy, floor, ours.child, uncached.child, logging.child]) await stop(child);

@@ -31,6 +31,9 @@ TEST(a_sampled_span_reaches_the_collector_and_another_does_not, "D-54")
     EXPECT(!trace_wants(UNSAMPLED));
     EXPECT(!trace_wants(NULL));
     EXPECT(!trace_wants("00-short-01"));
+    EXPECT(trace_wants_flags("01") && trace_wants_flags("03") && trace_wants_flags("0b") && trace_wants_flags("ff"));
+    EXPECT(!trace_wants_flags("00") && !trace_wants_flags("02") && !trace_wants_flags("0a") &&
+           !trace_wants_flags("fe"));
     add("GET /wanted", SAMPLED);
     add("GET /unwanted", UNSAMPLED);
     EXPECT(EVENTUALLY(10000, got("GET /wanted")));
