@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -274,6 +275,27 @@ static void on_waker(struct source *source, uint32_t events)
         loop->stop = true;
 }
 
+static void on_alarm(struct source *source, uint32_t events)
+{
+    (void)events;
+    struct loop *loop = (struct loop *)((char *)source - offsetof(struct loop, alarm));
+    uint64_t ignored;
+    (void)!read(loop->alarm_fd, &ignored, sizeof ignored);
+    loop->alarm_ms = 0;
+}
+
+/* Rings no later than the next timer is due, and within ROUND_MAX_WAIT_MS: an epoll_wait without a time limit sets no
+ * timer of the kernel's, and cancels none, each time that it sleeps. */
+static void set_alarm(struct loop *loop)
+{
+    const int64_t due_ms = loop->now_ms + wheel_wait_ms(&loop->wheel, loop->now_ms, ROUND_MAX_WAIT_MS);
+    if (loop->alarm_ms && loop->alarm_ms <= due_ms)
+        return;
+    const struct itimerspec at = {.it_value = {due_ms / 1000, due_ms % 1000 * 1000000}};
+    (void)timerfd_settime(loop->alarm_fd, TFD_TIMER_ABSTIME, &at, NULL);
+    loop->alarm_ms = due_ms;
+}
+
 void loop_ask(struct loop *loop, int what)
 {
     atomic_fetch_or(&loop->asked, what);
@@ -350,8 +372,9 @@ static void *loop_run(void *payload)
     struct epoll_event events[LOOP_EVENTS];
     read_clock(loop);
     while (!loop->stop) {
-        int wait_ms = loop->ready ? 0 : wheel_wait_ms(&loop->wheel, loop->now_ms, ROUND_MAX_WAIT_MS);
-        int count = epoll_wait(loop->epoll_fd, events, LOOP_EVENTS, wait_ms);
+        if (!loop->ready)
+            set_alarm(loop);
+        int count = epoll_wait(loop->epoll_fd, events, LOOP_EVENTS, loop->ready ? 0 : -1);
         read_clock(loop);
         each_second(loop);
         for (int i = 0; i < count; i++) {
@@ -379,12 +402,16 @@ static bool open_descriptors(struct loop *loop, struct err *err)
 {
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    loop->alarm_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     loop->waker.on_event = on_waker;
+    loop->alarm.on_event = on_alarm;
     loop->listener.on_event = on_listener;
     struct epoll_event wake = {.events = EPOLLIN, .data.ptr = &loop->waker};
+    struct epoll_event ringing = {.events = EPOLLIN, .data.ptr = &loop->alarm};
     struct epoll_event listening = {.events = EPOLLIN, .data.ptr = &loop->listener};
     loop->accepting = true;
     return (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->wake_fd, &wake) == 0 &&
+            epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->alarm_fd, &ringing) == 0 &&
             epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->listen_fd, &listening) == 0) ||
            err_set_internal(err, &ERR_INTERNAL, "epoll: %s", strerror(errno));
 }
@@ -413,7 +440,7 @@ struct loop *loop_open(struct gateway *gateway, int index, struct err *err)
     struct loop *loop = MEM_NEW(loop);
     loop->gateway = gateway;
     loop->index = index;
-    loop->epoll_fd = loop->wake_fd = -1;
+    loop->epoll_fd = loop->wake_fd = loop->alarm_fd = -1;
     loop->ready_end = &loop->ready;
     str_init(&loop->log);
     crypto_random(&loop->random, sizeof loop->random);
@@ -457,7 +484,7 @@ void loop_release(struct loop **loop)
     token_verifier_release(&old->tickets);
     loop_stats_close(old);
     str_free(&old->log);
-    int fds[] = {old->listen_fd, old->wake_fd, old->epoll_fd};
+    int fds[] = {old->listen_fd, old->wake_fd, old->alarm_fd, old->epoll_fd};
     for (size_t i = 0; i < ARRAY_LENGTH(fds); i++)
         if (fds[i] >= 0)
             (void)close(fds[i]);

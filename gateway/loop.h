@@ -47,8 +47,9 @@ struct loop {
     struct gateway *gateway;
     int index;
     pthread_t thread;
-    int epoll_fd, listen_fd, wake_fd;
-    struct source listener, waker;
+    int epoll_fd, listen_fd, wake_fd, alarm_fd;
+    struct source listener, waker, alarm;
+    int64_t alarm_ms; /* when alarm_fd rings; 0: not set */
     atomic_int asked;
     bool accepting; /* the listener is in the epoll set */
     bool finishing; /* idle connections are closed, no new ones are taken */
