@@ -86,11 +86,27 @@ bool fresh_for_company(struct request *req, const char *company_id, struct err *
     return fresh_for_current(req, err);
 }
 
-bool fresh_for_order(struct request *req, const char *order_id, struct err *err)
+static bool fresh_for_order(struct request *req, const char *order_id, struct err *err)
 {
     struct catalog_market market;
     struct uuid order;
     if (uuid_parse(order_id, &order) && catalog_of_order(app_of(req)->catalog, &order, &market))
         return fresh_wait(app_of(req)->fresh, req, market.partition, err);
     return fresh_for_current(req, err);
+}
+
+static bool has_ended(const struct order_row *row)
+{
+    return row && row->order.status != ORDER_OPEN && row->order.status != ORDER_PARTIAL;
+}
+
+bool fresh_order(struct request *req, const char *order_id, const struct order_row **row, struct err *err)
+{
+    struct pg_pool *db = app_of(req)->db;
+    /* Once, not in each of the runs that wait. */
+    if (!req->waited_ms && !store_order(db, req->arena, order_id, caller_of(req), row, err))
+        return false;
+    if (!req->waited_ms && has_ended(*row))
+        return true;
+    return fresh_for_order(req, order_id, err) && store_order(db, req->arena, order_id, caller_of(req), row, err);
 }

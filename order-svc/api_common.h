@@ -31,6 +31,9 @@ bool market_current(struct request *req, struct catalog_market *market, bool *fo
 /* For what one did oneself: waits until the schema has all that stood in the log of this market's partition when the
  * request came. `company_id` NULL: of the current market. False as fresh_wait(). */
 bool fresh_for_company(struct request *req, const char *company_id, struct err *err);
-bool fresh_for_order(struct request *req, const char *order_id, struct err *err);
+struct order_row;
+/* One's own order, the same way; *row NULL: there is none. What is filled, cancelled or refused stays so, and is not
+ * waited for: it is told while Kafka is away, too. */
+bool fresh_order(struct request *req, const char *order_id, const struct order_row **row, struct err *err);
 
 #endif

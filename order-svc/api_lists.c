@@ -59,8 +59,7 @@ bool order_view(struct request *req, struct reply *reply, struct err *err)
 {
     const char *order_id = http_param_uuid(req, "id", err);
     const struct order_row *row;
-    if (!order_id || !fresh_for_order(req, order_id, err) ||
-        !store_order(app_of(req)->db, req->arena, order_id, caller_of(req), &row, err))
+    if (!order_id || !fresh_order(req, order_id, &row, err))
         return false;
     if (!row)
         return view_missing(req, reply, order_id, err);

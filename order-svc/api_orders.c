@@ -218,8 +218,7 @@ static bool market_of_order(struct request *req, const char *order_id, struct ca
         return err_set(err, &ERR_NOT_FOUND, "no such order");
     if (catalog_of_order(app_of(req)->catalog, &id, market) && market->phase != PHASE_CLOSED)
         return true;
-    if (http_must_hand_over(req) || !fresh_for_order(req, order_id, err) ||
-        !store_order(app_of(req)->db, req->arena, order_id, caller_of(req), &row, err))
+    if (http_must_hand_over(req) || !fresh_order(req, order_id, &row, err))
         return false;
     if (!row)
         return may_come(req, order_id) ? http_try_again(req, SOON_LOOK_MS)

@@ -8,7 +8,12 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-enum { ASK_MS = 500 };
+enum {
+    /* An answer that comes late still serves everybody who came before the question; a question that is given up is
+     * asked again, and a broker that is slow for want of processors gets slower. */
+    ASK_MS = 2500,
+    ASKING_MAX = 2, /* workers that wait for the broker at one time */
+};
 
 /* A figure that somebody else knows and that only grows. One asks, the others use what it brings. */
 struct figure {
@@ -33,6 +38,7 @@ struct fresh {
     struct pg_pool *db;
     struct kafka_producer *producer;
     pthread_mutex_t lock;  /* of all below; never held while asking */
+    int asking;            /* the broker */
     struct figure applied; /* of all partitions; value not used */
     struct part parts[FRESH_PARTITIONS_MAX];
 };
@@ -82,12 +88,27 @@ static void finish(struct figure *figure, bool ok)
         figure->asked_us = figure->began_us;
 }
 
+/* The same for what the broker is asked, which may take long: most workers stay for others. */
+static bool begin_at_broker(struct fresh *fresh, struct figure *figure, int64_t after_us, int64_t now_us)
+{
+    if (fresh->asking == ASKING_MAX || !begin(figure, after_us, now_us))
+        return false;
+    fresh->asking++;
+    return true;
+}
+
+static void finish_at_broker(struct fresh *fresh, struct figure *figure, bool ok)
+{
+    fresh->asking--;
+    finish(figure, ok);
+}
+
 static bool ask_end(struct fresh *fresh, struct part *part, int32_t partition, struct err *err)
 {
     int64_t end = 0;
     const bool ok = kafka_end_offset(fresh->producer, TOPIC_MARKET_EVENTS, partition, ASK_MS, &end, err);
     pthread_mutex_lock(&fresh->lock);
-    finish(&part->end, ok);
+    finish_at_broker(fresh, &part->end, ok);
     if (ok && end > part->end.value)
         part->end.value = end;
     pthread_mutex_unlock(&fresh->lock);
@@ -119,7 +140,7 @@ static bool find_end(struct fresh *fresh, struct request *req, struct part *part
 {
     const int64_t now_us = clock_monotonic_us(), came_us = now_us - req->waited_ms * 1000;
     pthread_mutex_lock(&fresh->lock);
-    const bool ours = begin(&part->end, came_us, now_us);
+    const bool ours = begin_at_broker(fresh, &part->end, came_us, now_us);
     pthread_mutex_unlock(&fresh->lock);
     if (ours && !ask_end(fresh, part, partition, err))
         return false;
@@ -226,7 +247,7 @@ static bool ask_commands(struct fresh *fresh, struct part *part, int32_t partiti
     int64_t end = 0;
     const bool ok = kafka_end_offset(fresh->producer, TOPIC_MARKET_COMMANDS, partition, ASK_MS, &end, err);
     pthread_mutex_lock(&fresh->lock);
-    finish(&part->commands, ok);
+    finish_at_broker(fresh, &part->commands, ok);
     if (ok) {
         part->commands.value = end;
         part->commands_end = 0;
@@ -245,7 +266,8 @@ bool fresh_answered(struct fresh *fresh, const struct request *req, int32_t part
     const int64_t now_us = clock_monotonic_us(), came_us = now_us - req->waited_ms * 1000;
     int64_t applied;
     pthread_mutex_lock(&fresh->lock);
-    const bool ours = (part->commands_end || !part->commands.asked_us) && begin(&part->commands, came_us, now_us);
+    const bool ours =
+        (part->commands_end || !part->commands.asked_us) && begin_at_broker(fresh, &part->commands, came_us, now_us);
     pthread_mutex_unlock(&fresh->lock);
     if ((ours && !ask_commands(fresh, part, partition, err)) || !fresh_applied(fresh, partition, &applied, err))
         return false;

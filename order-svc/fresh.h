@@ -5,8 +5,8 @@
  *
  * The log's end is asked from the partition's leader, once for all requests that came before the asking began (0.3 ms),
  * and at most once in FRESH_EVERY_MS per partition; the applied offset is read from the schema in the same way. Both
- * only grow. No worker of HTTP waits longer than one such asking: fresh_wait goes on by http_try_again. Threads: all
- * functions are thread-safe. */
+ * only grow. No worker of HTTP waits longer than one such asking, and two at a time at most for the broker: fresh_wait
+ * goes on by http_try_again. Threads: all functions are thread-safe. */
 #ifndef MADANG_ORDER_FRESH_H
 #define MADANG_ORDER_FRESH_H
 
@@ -17,7 +17,7 @@
 
 enum {
     FRESH_EVERY_MS = 5,
-    FRESH_WAIT_MS = 1000, /* then 503 not_yet */
+    FRESH_WAIT_MS = 3000, /* then 503 not_yet: longer than a question that is answered late */
     FRESH_PARTITIONS_MAX = 1024,
 };
 

@@ -132,7 +132,7 @@ describe('what was written is read at once', () => {
     assert.equal((await ann.other.get(`/api/orders/${id}`)).json.status, 'cancelled');
   });
 
-  test('settlement that stands still: 503 not_yet after a second, orders go on; then all is there', async () => {
+  test('settlement that stands still: 503 not_yet after some seconds, orders go on; then all is there', async () => {
     const round = await world.round();
     const ann = world.person();
     const client = await world.pool.connect();
