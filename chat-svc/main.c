@@ -43,7 +43,8 @@ static bool run(void *settings, struct err *err)
     app.producer = backend_producer(backend);
     app.redis = backend_redis(backend);
     int32_t partitions;
-    if (!kafka_partition_count(app.producer, TOPIC_CHAT_INBOUND, PARTITIONS_MS, &partitions, err))
+    if (!kafka_send_prepare(app.producer, err) ||
+        !kafka_partition_count(app.producer, TOPIC_CHAT_INBOUND, PARTITIONS_MS, &partitions, err))
         return false;
     lane_know(lane, partitions);
     AUTO(owner) owner = app.owner = owner_open(app.producer, err);

@@ -44,6 +44,9 @@ bool kafka_send_all(struct kafka_producer *producer, const struct kafka_message 
 typedef void (*kafka_sent_fn)(void *payload, bool ok);
 bool kafka_send(struct kafka_producer *producer, const struct kafka_message *message, kafka_sent_fn done, void *payload,
                 struct err *err);
+/* Makes the client of kafka_send; else the first call does, which takes a lock and some milliseconds: for whoever sends
+ * from a loop. */
+bool kafka_send_prepare(struct kafka_producer *producer, struct err *err);
 /* The offset behind the last record of a partition, asked from its leader now. */
 bool kafka_end_offset(struct kafka_producer *producer, const char *topic, int32_t partition, int timeout_ms,
                       int64_t *end, struct err *err);

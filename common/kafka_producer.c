@@ -566,6 +566,11 @@ bool kafka_send(struct kafka_producer *producer, const struct kafka_message *mes
     return sender && kafka_sender_send(sender, message, done, payload, err);
 }
 
+bool kafka_send_prepare(struct kafka_producer *producer, struct err *err)
+{
+    return find_sender(producer, err) != NULL;
+}
+
 void kafka_producer_break_sender(struct kafka_producer *producer)
 {
     pthread_mutex_lock(&producer->mutex);

@@ -35,6 +35,8 @@ static bool run(void *settings, struct err *err)
         return false;
     app.db = backend_db(backend);
     app.producer = backend_producer(backend);
+    if (!kafka_send_prepare(app.producer, err))
+        return false;
     entry_start(entry, app.producer);
     AUTO(fresh) fresh = app.fresh = fresh_open(app.db, app.producer);
     AUTO(settle) settle = app.settle = settle_open(app.db, config->service.kafka_brokers, app.producer);
