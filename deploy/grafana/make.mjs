@@ -35,6 +35,7 @@ const TABLE = {
     ['Sockets', 'short', ['sum by (service) ({__name__=~"madang_[a-z]+_ws_connections"})', '{{service}}']],
     ['STOMP sessions', 'short', ['sum(madang_chat_stomp_sessions)', 'sessions']],
     ['Commands of rooms', 'ops', [rate('madang_chat_commands_total', 'outcome'), '{{outcome}}']],
+    ['Commands past chat.inbound', 'ops', [rate('madang_chat_lane_total', 'outcome'), '{{outcome}}']],
     ['A batch of commands', 's', [quantile(0.5, 'madang_chat_batch_seconds'), 'p50'], [quantile(0.99, 'madang_chat_batch_seconds'), 'p99']],
     ['Messages given to subscriptions', 'ops', ['sum(rate(madang_chat_live_delivered_total[$__rate_interval]))', 'delivered']],
     ['Bytes out of sockets', 'Bps', ['sum by (service) (rate({__name__=~"madang_[a-z]+_ws_bytes_out_total"}[$__rate_interval]))', '{{service}}']],
