@@ -7,7 +7,9 @@ void problem_print(struct str *out, const struct err *err, bool korean, const ch
     const struct problem *problem = err->problem ? err->problem : &ERR_INTERNAL;
     json_open(out, NULL, '{');
     json_open(out, "type", '"'); /* urn:madang:problem:<code>: codes are plain, so the parts need no escapes */
-    str_printf(out, "urn:madang:problem:%s\"", problem->code);
+    str_add(out, "urn:madang:problem:");
+    str_add(out, problem->code);
+    str_add_char(out, '"');
     json_text(out, "title", korean ? problem->title_ko : problem->title);
     json_i64(out, "status", problem->status);
     json_text(out, "code", problem->code);

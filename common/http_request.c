@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 #include <sys/random.h>
@@ -42,7 +41,7 @@ static bool is_lower_hex(const char *text, size_t length)
 {
     bool zero = true;
     for (size_t i = 0; i < length; i++) {
-        if (!text[i] || !strchr(DIGITS, text[i]))
+        if (!(text[i] >= '0' && text[i] <= '9') && !(text[i] >= 'a' && text[i] <= 'f'))
             return false;
         zero = zero && text[i] == '0';
     }
@@ -64,19 +63,22 @@ static bool traceparent_valid(const char *text)
 
 static void take_trace(struct http_exchange *exchange, const char *traceparent)
 {
-    char span[17], flags[3] = "00";
+    /* 00-<trace, 32>-<span, 16>-<flags, 2> */
+    static const char FORM[] = "00-................................-................-00";
+    char span[17], *out = exchange->traceparent;
+    memcpy(out, FORM, sizeof FORM);
     if (traceparent && traceparent_valid(traceparent)) {
         memcpy(exchange->trace_id, traceparent + 3, 32);
         exchange->trace_id[32] = '\0';
         memcpy(exchange->parent_span, traceparent + 36, 16);
         exchange->parent_span[16] = '\0';
-        memcpy(flags, traceparent + 53, 2);
+        memcpy(out + 53, traceparent + 53, 2);
     } else {
         random_hex(exchange->trace_id, 32);
     }
     random_hex(span, 16);
-    (void)snprintf(exchange->traceparent, sizeof exchange->traceparent, "00-%.32s-%.16s-%.2s", exchange->trace_id, span,
-                   flags);
+    memcpy(out + 3, exchange->trace_id, 32);
+    memcpy(out + 36, span, 16);
 }
 
 static void take_request_id(struct http_exchange *exchange, const char *id)
@@ -176,10 +178,10 @@ static void read_headers(struct http_exchange *exchange, struct headers *headers
     if (!*exchange->request_id) { /* once: later runs keep them */
         take_request_id(exchange, headers->request_id);
         take_trace(exchange, headers->traceparent);
+        http_peer_client(exchange->peer, &exchange->server->gateways, headers->forwarded_for, exchange->client_address);
     }
     exchange->authorization = headers->authorization;
     exchange->cookie = headers->cookie;
-    http_peer_client(exchange->peer, &exchange->server->gateways, headers->forwarded_for, exchange->client_address);
     req->app = exchange->server->options.app;
     req->arena = exchange->arena;
     req->route = exchange->compiled ? exchange->compiled->route : NULL;

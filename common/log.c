@@ -191,10 +191,18 @@ void log_err(const char *action, const struct err *err)
         log_write(err->problem->level, action, fields, count);
 }
 
+/* Some times in every request: not by printf. */
+static void keep(char *out, size_t size, const char *text)
+{
+    const size_t length = text ? strnlen(text, size - 1) : 0;
+    memcpy(out, text ? text : "", length);
+    out[length] = '\0';
+}
+
 void log_set_request(const char *request_id, const char *trace_id)
 {
-    (void)snprintf(thread_request_id, sizeof thread_request_id, "%s", request_id ? request_id : "");
-    (void)snprintf(thread_trace_id, sizeof thread_trace_id, "%s", trace_id ? trace_id : "");
+    keep(thread_request_id, sizeof thread_request_id, request_id);
+    keep(thread_trace_id, sizeof thread_trace_id, trace_id);
 }
 
 const char *log_request_id(void)

@@ -10,9 +10,7 @@
 #include "mem.h"
 #include "uuid.h"
 
-#include <inttypes.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -93,6 +91,22 @@ static struct pending_entry *take(struct pending *pending, uint64_t number)
     return entry;
 }
 
+/* <start id>:<number>; in every request that waits, so not by printf. */
+static void print_corr(const struct pending *pending, uint64_t number, char corr[PENDING_CORR_BYTES])
+{
+    char digits[20];
+    size_t count = 0;
+    do
+        digits[count++] = (char)('0' + number % 10);
+    while (number /= 10);
+    memcpy(corr, pending->start_id, START_ID_LENGTH);
+    corr += START_ID_LENGTH;
+    *corr++ = ':';
+    while (count)
+        *corr++ = digits[--count];
+    *corr = '\0';
+}
+
 static bool add(struct pending *pending, struct pending_entry *entry, char corr[PENDING_CORR_BYTES], struct err *err)
 {
     pthread_mutex_lock(&pending->lock);
@@ -104,7 +118,7 @@ static bool add(struct pending *pending, struct pending_entry *entry, char corr[
         struct pending_entry **at = find(pending, entry->number);
         entry->chain = *at;
         *at = entry;
-        (void)snprintf(corr, PENDING_CORR_BYTES, "%s:%" PRIu64, pending->start_id, entry->number);
+        print_corr(pending, entry->number, corr);
         if (!entry->exchange) {
             due_add(pending, entry);
             if (pending->first == entry)
