@@ -97,9 +97,12 @@ struct kafka_subscription {
     /* Fetches of a busy topic are at least so far apart, at most 100 ms: what needs no hurry costs the broker a request
      * for many records instead of one for a few. A lone record is not held. One worker has one pace, the smallest of
      * its subscriptions: 0 in one of them is 0 for all. Where both are set and busy_gather_ms is the longer one it is
-     * the pace of what brings 4 kB or more, some ten records, up to 256 kB, which are a backlog: fewer, larger batches
-     * when there is much to do. */
+     * the pace of what brings 4 kB or more, some ten records, up to 512 kB, which are a backlog: fewer, larger batches
+     * when there is much to do and nobody waits (kafka_hurry). */
     int gather_ms, busy_gather_ms;
+    /* `apply` looks at keys and payloads alone: headers are taken apart only for traces, where those are exported. Not
+     * with POISON_DEAD_LETTER: letters keep headers. */
+    bool bare;
     enum {
         POISON_DEAD_LETTER, /* a batch that fails with ERR_BAD_INPUT is tried record by record; the bad one goes to
                                <topic>.dlq */
@@ -127,6 +130,10 @@ void kafka_worker_release(struct kafka_worker **worker);
 /* Joined once, and what stood in its partitions at that time is applied: a ready_check. */
 bool kafka_worker_ready(void *worker);
 
+/* Somebody waits for what a consumer of this process brings: no answer is held by the longer pace that came or comes
+ * before the next one is let through. Thread-safe, cheap. */
+void kafka_hurry(void);
+
 struct kafka_listening {
     const char *topic;                                        /* NULL ends the table */
     void (*hear)(void *app, const struct kafka_batch *batch); /* memory only: cannot fail, must not block */
@@ -135,6 +142,7 @@ struct kafka_listening {
     int gather_ms; /* as in a subscription, with five times as much (100 ms at most) when there is much to hear; but
                       topics of different paces do not hold up each other (they have different consumers), up to four
                       paces. `hear` and `ready` still run one at a time */
+    bool bare;     /* `hear` looks at keys and payloads alone: headers are not taken apart */
 };
 struct kafka_listener;
 struct kafka_listener *kafka_listener_start(const char *brokers, const char *client_id,

@@ -27,8 +27,9 @@ bool kafka_failed(struct err *err, const char *what, rd_kafka_resp_err_t code);
 bool kafka_ask_offsets(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list, int64_t which, int timeout_ms,
                        struct err *err);
 
-/* The fields point into the message. */
-void kafka_record_fill(struct kafka_record *record, const rd_kafka_message_t *message);
+/* The fields point into the message. `bare`: without headers, which librdkafka takes apart (an allocation each) when
+ * they are first asked for. */
+void kafka_record_fill(struct kafka_record *record, const rd_kafka_message_t *message, bool bare);
 
 /* kafka_ensure_topics for any table of topics (name NULL ends it). */
 bool kafka_create_topics(const char *brokers, const struct topic *topics, struct err *err);

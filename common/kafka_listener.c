@@ -218,7 +218,7 @@ static void hear(struct head *head, size_t count)
     size_t used = 0;
     for (size_t i = 0; ear && i < count; i++)
         if (head->messages[i]->offset >= ear->next)
-            kafka_record_fill(&head->records[used++], head->messages[i]);
+            kafka_record_fill(&head->records[used++], head->messages[i], ear->listening->bare);
     if (used) {
         const struct kafka_batch batch = {
             .topic = ear->listening->topic, .partition = ear->partition, .records = head->records, .count = used};

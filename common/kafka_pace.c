@@ -1,15 +1,24 @@
 #include "kafka_pace.h"
 
 #include "clock.h"
+#include "kafka.h"
 
+#include <pthread.h>
 #include <time.h>
 
 enum { API_FETCH = 1, BUSY_SHIFT = 8 /* both paces go into one pointer */ };
 
-int kafka_pace_ms(struct kafka_pace pace, size_t answer_bytes)
+/* Of all consumers of the process: who waits does not know which of them brings it. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t news;
+    int64_t at_us; /* the last one */
+} hurry = {.lock = PTHREAD_MUTEX_INITIALIZER, .news = PTHREAD_COND_INITIALIZER};
+
+int kafka_pace_ms(struct kafka_pace pace, size_t answer_bytes, bool hurried)
 {
-    const bool busy =
-        answer_bytes >= KAFKA_BUSY_BYTES && answer_bytes < KAFKA_BACKLOG_BYTES && pace.busy_gather_ms > pace.gather_ms;
+    const bool busy = !hurried && answer_bytes >= KAFKA_BUSY_BYTES && answer_bytes < KAFKA_BACKLOG_BYTES &&
+                      pace.busy_gather_ms > pace.gather_ms;
     return busy ? pace.busy_gather_ms : pace.gather_ms;
 }
 
@@ -17,6 +26,31 @@ int64_t kafka_pace_hold_us(int64_t last_us, int64_t now_us, int gather_ms)
 {
     const int64_t due_us = last_us + gather_ms * INT64_C(1000);
     return last_us && due_us > now_us ? due_us - now_us : 0;
+}
+
+void kafka_hurry(void)
+{
+    pthread_mutex_lock(&hurry.lock);
+    hurry.at_us = clock_monotonic_us();
+    pthread_cond_broadcast(&hurry.news);
+    pthread_mutex_unlock(&hurry.lock);
+}
+
+/* Waits until an answer of `size` bytes may be taken, and returns when that is. */
+static int64_t hold(struct kafka_pace pace, size_t size, int64_t last_us)
+{
+    int64_t now_us = clock_monotonic_us(), hold_us;
+    if (!kafka_pace_hold_us(last_us, now_us, kafka_pace_ms(pace, size, false)))
+        return now_us;
+    pthread_mutex_lock(&hurry.lock);
+    while ((hold_us = kafka_pace_hold_us(last_us, now_us, kafka_pace_ms(pace, size, hurry.at_us > last_us)))) {
+        const int64_t until_us = now_us + hold_us;
+        const struct timespec until = {.tv_sec = until_us / 1000000, .tv_nsec = until_us % 1000000 * 1000};
+        (void)pthread_cond_clockwait(&hurry.news, &hurry.lock, CLOCK_MONOTONIC, &until);
+        now_us = clock_monotonic_us();
+    }
+    pthread_mutex_unlock(&hurry.lock);
+    return now_us;
 }
 
 /* On librdkafka's thread for this broker, which does nothing else meanwhile: the group's coordinator has a thread and a
@@ -29,13 +63,9 @@ static rd_kafka_resp_err_t on_response(rd_kafka_t *rk, int socket, const char *b
     (void)rk, (void)socket, (void)broker, (void)broker_id, (void)version, (void)correlation, (void)took_us;
     if (api != API_FETCH || failure)
         return RD_KAFKA_RESP_ERR_NO_ERROR;
-    const int64_t now_us = clock_monotonic_us();
     const intptr_t both = (intptr_t)opaque;
     const struct kafka_pace pace = {(int)(both & ((1 << BUSY_SHIFT) - 1)), (int)(both >> BUSY_SHIFT)};
-    const int64_t hold_us = kafka_pace_hold_us(last_us, now_us, kafka_pace_ms(pace, size));
-    if (hold_us)
-        (void)nanosleep(&(struct timespec){.tv_nsec = (long)hold_us * 1000}, NULL);
-    last_us = now_us + hold_us;
+    last_us = hold(pace, size, last_us);
     return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 

@@ -6,7 +6,7 @@
  * here: the answer of a fetch is held until `gather_ms` after the one before, and only then taken and followed by the
  * next fetch. A topic that is quiet answers later than that anyway: a lone record is not held at all. Whoever can wait
  * longer when there is much to do has a second, longer pace for answers of KAFKA_BUSY_BYTES or more; so many that they
- * are a backlog (KAFKA_BACKLOG_BYTES) are worked off at the short one. */
+ * are a backlog (KAFKA_BACKLOG_BYTES) are worked off at the short one; so is what somebody waits for (kafka_hurry). */
 #ifndef MADANG_KAFKA_PACE_H
 #define MADANG_KAFKA_PACE_H
 
@@ -17,7 +17,7 @@
 enum {
     KAFKA_GATHER_MAX_MS = 100, /* other requests to that broker wait as long */
     KAFKA_BUSY_BYTES = 4096,
-    KAFKA_BACKLOG_BYTES = 256 * 1024,
+    KAFKA_BACKLOG_BYTES = 512 * 1024,
 };
 
 struct kafka_pace {
@@ -27,8 +27,8 @@ struct kafka_pace {
 
 /* False: librdkafka would not. */
 bool kafka_conf_pace(rd_kafka_conf_t *conf, struct kafka_pace pace);
-/* The one that holds an answer of so many bytes. */
-int kafka_pace_ms(struct kafka_pace pace, size_t answer_bytes);
+/* The one that holds an answer of so many bytes; `hurried`: somebody has waited since the last one was let through. */
+int kafka_pace_ms(struct kafka_pace pace, size_t answer_bytes, bool hurried);
 /* How long to hold what came now, when the last one was let through at `last_us` (0: never). */
 int64_t kafka_pace_hold_us(int64_t last_us, int64_t now_us, int gather_ms);
 

@@ -68,7 +68,7 @@ static bool reader_hand_over(struct reader *reader, struct err *err)
     const struct kafka_batch batch = {
         .topic = reader->topic, .partition = reader->partition, .records = reader->records, .count = reader->count};
     for (size_t i = 0; i < reader->count; i++)
-        kafka_record_fill(&reader->records[i], reader->messages[i]);
+        kafka_record_fill(&reader->records[i], reader->messages[i], false);
     bool ok = !reader->count || reader->take(reader->payload, &batch, err);
     for (size_t i = 0; i < reader->count; i++)
         rd_kafka_message_destroy(reader->messages[i]);

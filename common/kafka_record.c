@@ -8,11 +8,11 @@ static const char *header(rd_kafka_headers_t *headers, const char *name)
     return headers && !rd_kafka_header_get_last(headers, name, &value, &size) && size ? value : NULL;
 }
 
-void kafka_record_fill(struct kafka_record *record, const rd_kafka_message_t *message)
+void kafka_record_fill(struct kafka_record *record, const rd_kafka_message_t *message, bool bare)
 {
     rd_kafka_timestamp_type_t type;
     rd_kafka_headers_t *headers = NULL;
-    if (rd_kafka_message_headers(message, &headers))
+    if (bare || rd_kafka_message_headers(message, &headers))
         headers = NULL;
     *record = (struct kafka_record){
         .offset = message->offset,

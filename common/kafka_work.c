@@ -204,8 +204,10 @@ void kafka_trace_batch(const struct kafka_batch *batch, const char *system, int6
 
 static struct kafka_batch fill_batch(const struct part *part, struct kafka_record *records, size_t count)
 {
+    const bool bare =
+        part->subscription->bare && part->subscription->poison != POISON_DEAD_LETTER && !trace_is_exported();
     for (size_t i = 0; i < count; i++)
-        kafka_record_fill(&records[i], part->messages[i]);
+        kafka_record_fill(&records[i], part->messages[i], bare);
     return (struct kafka_batch){
         .topic = part->subscription->topic, .partition = part->partition, .records = records, .count = count};
 }

@@ -55,9 +55,14 @@ static bool is_sampled(const char *flags)
     return digit <= '9' ? digit & 1 : !(digit & 1); /* 'a' is odd, ten is not */
 }
 
+bool trace_is_exported(void)
+{
+    return atomic_load_explicit(&trace.on, memory_order_acquire);
+}
+
 bool trace_wants_flags(const char *flags)
 {
-    return atomic_load_explicit(&trace.on, memory_order_acquire) && is_sampled(flags);
+    return trace_is_exported() && is_sampled(flags);
 }
 
 bool trace_wants(const char *traceparent)

@@ -31,6 +31,8 @@ struct trace_span {
 /* url "": every other function does nothing. */
 bool trace_open(const char *service, const char *instance, const char *url, struct err *err);
 void trace_close(void); /* sends what there is, up to 2 s */
+/* False: trace_wants says no to all. */
+bool trace_is_exported(void);
 /* Spans of this trace are wanted here: ask before making one. */
 bool trace_wants(const char *traceparent);
 bool trace_wants_flags(const char *flags); /* the same, for whoever has no text of it yet: its last two digits */

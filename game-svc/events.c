@@ -102,7 +102,7 @@ static void hear_depth(void *payload, const struct kafka_batch *batch)
 enum { GATHER_MS = 50 };
 
 const struct kafka_listening GAME_LISTENING[] = {
-    {.topic = TOPIC_MARKET_DEPTH, .hear = hear_depth, .from = LISTEN_FROM_START, .gather_ms = GATHER_MS},
+    {.topic = TOPIC_MARKET_DEPTH, .hear = hear_depth, .from = LISTEN_FROM_START, .gather_ms = GATHER_MS, .bare = true},
     {0},
 };
 
@@ -111,6 +111,7 @@ const struct kafka_subscription GAME_SUBSCRIPTIONS[] = {
      .apply = follow_apply,
      .batch_max = FOLLOW_BATCH,
      .gather_ms = GATHER_MS,
+     .bare = true,
      .poison = POISON_STOP},
     {.topic = TOPIC_ACCOUNTS,
      .apply = copies_accounts,

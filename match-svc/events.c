@@ -44,7 +44,8 @@ const struct kafka_listening MATCH_LISTENING[] = {
      .hear = hear_depth,
      .from = LISTEN_FROM_START,
      .ready = depth_ready,
-     .gather_ms = GATHER_MS},
-    {.topic = TOPIC_MARKET_EVENTS, .hear = hear_events, .from = LISTEN_FROM_NOW, .gather_ms = GATHER_MS},
+     .gather_ms = GATHER_MS,
+     .bare = true},
+    {.topic = TOPIC_MARKET_EVENTS, .hear = hear_events, .from = LISTEN_FROM_NOW, .gather_ms = GATHER_MS, .bare = true},
     {0},
 };

@@ -8,8 +8,8 @@
 const char *const ORDER_TOPICS[] = {TOPIC_ACCOUNTS, TOPIC_MARKET_COMMANDS, TOPIC_MARKET_EVENTS, TOPIC_GAME_EVENTS,
                                     NULL};
 
-/* Settlement in fewer, larger transactions when there is much to settle. */
-enum { ACCOUNTS_BATCH = 200, GAME_BATCH = 200, SETTLE_BATCH = 2000, GATHER_MS = 5, BUSY_GATHER_MS = 60 };
+/* Settlement in fewer, larger transactions when there is much to settle and nobody waits for it (fresh.c). */
+enum { ACCOUNTS_BATCH = 200, GAME_BATCH = 200, SETTLE_BATCH = 2000, GATHER_MS = 5, BUSY_GATHER_MS = 100 };
 
 static bool accounts_apply(void *payload, const struct kafka_batch *batch, struct err *err)
 {
@@ -50,6 +50,7 @@ const struct kafka_subscription ORDER_SUBSCRIPTIONS[] = {
      .batch_max = SETTLE_BATCH,
      .gather_ms = GATHER_MS,
      .busy_gather_ms = BUSY_GATHER_MS,
+     .bare = true,
      .poison = POISON_STOP,
      .assigned = market_assigned},
     {0},

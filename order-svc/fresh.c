@@ -179,8 +179,10 @@ bool fresh_wait(struct fresh *fresh, struct request *req, int32_t partition, str
         return false;
     if (yes)
         return true;
-    if (req->waited_ms < FRESH_WAIT_MS)
+    if (req->waited_ms < FRESH_WAIT_MS) {
+        kafka_hurry(); /* settlement, where it is ours; another instance's comes in its time */
         return http_try_again(req, FRESH_EVERY_MS);
+    }
     return err_set_retry(err, &ERR_NOT_YET, 1, "what stood in the market's log is not settled yet");
 }
 
@@ -275,15 +277,12 @@ bool fresh_answered(struct fresh *fresh, const struct request *req, int32_t part
     *answered = part->answered_ms > made_ms + FRESH_LONG_MS ||
                 (part->commands.asked_us >= came_us && part->commands_end && applied >= part->commands_end);
     pthread_mutex_unlock(&fresh->lock);
+    if (!*answered)
+        kafka_hurry();
     return true;
 }
 
 /* ---- the parts ---- */
-
-bool fresh_end(struct fresh *fresh, int32_t partition, int64_t *end, struct err *err)
-{
-    return kafka_end_offset(fresh->producer, TOPIC_MARKET_EVENTS, partition, ASK_MS, end, err);
-}
 
 bool fresh_applied(struct fresh *fresh, int32_t partition, int64_t *next_offset, struct err *err)
 {

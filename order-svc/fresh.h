@@ -47,8 +47,7 @@ enum { FRESH_LONG_MS = 60000 }; /* more than clocks differ */
 bool fresh_answered(struct fresh *fresh, const struct request *req, int32_t partition, int64_t made_ms, bool *answered,
                     struct err *err);
 
-/* The parts: the end of the log, asked after this call began; how far the schema is, at most FRESH_EVERY_MS old. */
-bool fresh_end(struct fresh *fresh, int32_t partition, int64_t *end, struct err *err);
+/* How far the schema is, at most FRESH_EVERY_MS old. */
 bool fresh_applied(struct fresh *fresh, int32_t partition, int64_t *next_offset, struct err *err);
 
 #endif

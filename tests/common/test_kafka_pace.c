@@ -4,6 +4,7 @@
 #include "test_kafka.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 enum { COUNT = 300 };
@@ -22,11 +23,12 @@ TEST(only_what_comes_soon_after_the_last_is_held, "I1")
 TEST(much_at_once_is_held_by_the_longer_pace, "I1")
 {
     const struct kafka_pace patient = {.gather_ms = 5, .busy_gather_ms = 20}, plain = {.gather_ms = 5};
-    EXPECT_I64(5, kafka_pace_ms(patient, KAFKA_BUSY_BYTES - 1));
-    EXPECT_I64(20, kafka_pace_ms(patient, KAFKA_BUSY_BYTES));
-    EXPECT_I64(20, kafka_pace_ms(patient, KAFKA_BACKLOG_BYTES - 1));
-    EXPECT_I64(5, kafka_pace_ms(patient, KAFKA_BACKLOG_BYTES)); /* is worked off */
-    EXPECT_I64(5, kafka_pace_ms(plain, KAFKA_BUSY_BYTES));      /* the other is the shorter one */
+    EXPECT_I64(5, kafka_pace_ms(patient, KAFKA_BUSY_BYTES - 1, false));
+    EXPECT_I64(20, kafka_pace_ms(patient, KAFKA_BUSY_BYTES, false));
+    EXPECT_I64(20, kafka_pace_ms(patient, KAFKA_BACKLOG_BYTES - 1, false));
+    EXPECT_I64(5, kafka_pace_ms(patient, KAFKA_BACKLOG_BYTES, false)); /* is worked off */
+    EXPECT_I64(5, kafka_pace_ms(plain, KAFKA_BUSY_BYTES, false));      /* the other is the shorter one */
+    EXPECT_I64(5, kafka_pace_ms(patient, KAFKA_BUSY_BYTES, true));     /* somebody waits */
 }
 
 /* What a listener of two paces hears of each topic. */
@@ -118,6 +120,27 @@ static bool apply(void *app, const struct kafka_batch *batch, struct err *err)
     return true;
 }
 
+static void follow_each_other(const struct kafka_subscription *table, struct kafka_producer *producer,
+                              struct heard *heard)
+{
+    for (int round = 1; round <= 3; round++) {
+        struct err err = {0};
+        AUTO(kafka_worker)
+        worker = kafka_worker_start(&(struct kafka_worker_options){.brokers = test_env("KAFKA_BROKERS"),
+                                                                   .group = table->topic,
+                                                                   .service = "gulps",
+                                                                   .slot = 1,
+                                                                   .subscriptions = table,
+                                                                   .app = heard,
+                                                                   .producer = producer},
+                                    &err);
+        test_stop_at(worker != NULL, "worker", &err);
+        for (int i = (round - 1) * COUNT; i < round * COUNT; i += 10)
+            test_send_numbers(producer, table->topic, i, 10);
+        EVENTUALLY(30000, heard->count[0] == round * COUNT);
+    }
+}
+
 TEST(a_worker_that_gathers_leaves_no_record_out_when_it_follows_another, "I1 I2")
 {
     const char *brokers = test_env("KAFKA_BROKERS"), *topic = test_topic("gulps", 1, false);
@@ -125,23 +148,34 @@ TEST(a_worker_that_gathers_leaves_no_record_out_when_it_follows_another, "I1 I2"
     const struct kafka_subscription table[] = {{.topic = topic, .apply = apply, .poison = POISON_STOP, .gather_ms = 30},
                                                {0}};
     struct heard heard = {0};
-    for (int round = 1; round <= 3; round++) {
-        struct err err = {0};
-        AUTO(kafka_worker)
-        worker = kafka_worker_start(&(struct kafka_worker_options){.brokers = brokers,
-                                                                   .group = topic,
-                                                                   .service = "gulps",
-                                                                   .slot = 1,
-                                                                   .subscriptions = table,
-                                                                   .app = &heard,
-                                                                   .producer = producer},
-                                    &err);
-        test_stop_at(worker != NULL, "worker", &err);
-        for (int i = (round - 1) * COUNT; i < round * COUNT; i += 10)
-            test_send_numbers(producer, topic, i, 10);
-        EVENTUALLY(30000, heard.count[0] == round * COUNT);
-    }
+    follow_each_other(table, producer, &heard);
     EXPECT_I64(0, heard.gaps); /* a commit that came too late repeats records: allowed */
+}
+
+static void *hurry_on(void *stop)
+{
+    while (!atomic_load((atomic_bool *)stop)) {
+        kafka_hurry();
+        sched_yield();
+    }
+    return NULL;
+}
+
+TEST(whoever_hurries_loses_nothing, "I1 I2")
+{
+    const char *brokers = test_env("KAFKA_BROKERS"), *topic = test_topic("hurried", 1, false);
+    AUTO(kafka_producer) producer = test_producer(brokers);
+    const struct kafka_subscription table[] = {
+        {.topic = topic, .apply = apply, .poison = POISON_STOP, .gather_ms = 1, .busy_gather_ms = KAFKA_GATHER_MAX_MS},
+        {0}};
+    struct heard heard = {0};
+    atomic_bool stop = false;
+    pthread_t thread;
+    REQUIRE(pthread_create(&thread, NULL, hurry_on, &stop) == 0);
+    follow_each_other(table, producer, &heard);
+    atomic_store(&stop, true);
+    (void)pthread_join(thread, NULL);
+    EXPECT_I64(0, heard.gaps);
 }
 
 __attribute__((constructor)) static void be_quiet(void)
