@@ -130,8 +130,8 @@ void kafka_worker_release(struct kafka_worker **worker);
 /* Joined once, and what stood in its partitions at that time is applied: a ready_check. */
 bool kafka_worker_ready(void *worker);
 
-/* Somebody waits for what a consumer of this process brings: no answer is held by the longer pace that came or comes
- * before the next one is let through. Thread-safe, cheap. */
+/* Somebody waits for what a consumer of this process brings: the answer that is held by a busy_gather_ms, or comes
+ * next, is taken 20 ms after the one before at the latest. Thread-safe, cheap. */
 void kafka_hurry(void);
 
 struct kafka_listening {

@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "kafka.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <time.h>
 
@@ -17,9 +18,11 @@ static struct {
 
 int kafka_pace_ms(struct kafka_pace pace, size_t answer_bytes, bool hurried)
 {
-    const bool busy = !hurried && answer_bytes >= KAFKA_BUSY_BYTES && answer_bytes < KAFKA_BACKLOG_BYTES &&
-                      pace.busy_gather_ms > pace.gather_ms;
-    return busy ? pace.busy_gather_ms : pace.gather_ms;
+    const bool busy =
+        answer_bytes >= KAFKA_BUSY_BYTES && answer_bytes < KAFKA_BACKLOG_BYTES && pace.busy_gather_ms > pace.gather_ms;
+    const int most = hurried && pace.gather_ms < KAFKA_HURRIED_MS ? KAFKA_HURRIED_MS : INT_MAX;
+    const int busy_ms = pace.busy_gather_ms < most ? pace.busy_gather_ms : most;
+    return busy ? busy_ms : pace.gather_ms;
 }
 
 int64_t kafka_pace_hold_us(int64_t last_us, int64_t now_us, int gather_ms)

@@ -6,7 +6,8 @@
  * here: the answer of a fetch is held until `gather_ms` after the one before, and only then taken and followed by the
  * next fetch. A topic that is quiet answers later than that anyway: a lone record is not held at all. Whoever can wait
  * longer when there is much to do has a second, longer pace for answers of KAFKA_BUSY_BYTES or more; so many that they
- * are a backlog (KAFKA_BACKLOG_BYTES) are worked off at the short one; so is what somebody waits for (kafka_hurry). */
+ * are a backlog (KAFKA_BACKLOG_BYTES) are worked off at the short one. Somebody who waits (kafka_hurry) cuts the longer
+ * pace to KAFKA_HURRIED_MS. */
 #ifndef MADANG_KAFKA_PACE_H
 #define MADANG_KAFKA_PACE_H
 
@@ -18,6 +19,7 @@ enum {
     KAFKA_GATHER_MAX_MS = 100, /* other requests to that broker wait as long */
     KAFKA_BUSY_BYTES = 4096,
     KAFKA_BACKLOG_BYTES = 512 * 1024,
+    KAFKA_HURRIED_MS = 20, /* of a longer pace while somebody waits: who reads often must not make all gulps small */
 };
 
 struct kafka_pace {

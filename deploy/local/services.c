@@ -351,7 +351,7 @@ int services_make_stores(struct unit units[UNITS_MAX])
          setting("PG_URL", ""), probe_postgres, SIGINT, 1000},
         {"redis", "OWN_REDIS", {"redis-server", redis_conf}, {"REDIS_PORT"}, {16379},
          setting("REDIS_URL", ""), probe_redis, SIGTERM, 1000},
-        /* Large pages (where the kernel has them) and a young generation that a burst fits in: a sixth less CPU a request. */
+        /* Large pages, where the kernel has them, and a young generation that a burst fits in (docs/decisions/022). */
         {"kafka", "OWN_KAFKA", {"java", "-Xms256m", "-Xmx512m", "-Xmn128m", "-XX:+UseSerialGC", "-XX:+UseTransparentHugePages", log4j, kafka_logs, "-cp", jars, "kafka.Kafka", properties},
          {"KAFKA_PORT", "KAFKA_CONTROLLER_PORT"}, {19092, 19093}, setting("KAFKA_BROKERS", ""), probe_kafka, SIGTERM, 1000},
     };

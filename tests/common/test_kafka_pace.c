@@ -28,7 +28,18 @@ TEST(much_at_once_is_held_by_the_longer_pace, "I1")
     EXPECT_I64(20, kafka_pace_ms(patient, KAFKA_BACKLOG_BYTES - 1, false));
     EXPECT_I64(5, kafka_pace_ms(patient, KAFKA_BACKLOG_BYTES, false)); /* is worked off */
     EXPECT_I64(5, kafka_pace_ms(plain, KAFKA_BUSY_BYTES, false));      /* the other is the shorter one */
-    EXPECT_I64(5, kafka_pace_ms(patient, KAFKA_BUSY_BYTES, true));     /* somebody waits */
+}
+
+TEST(the_longer_pace_is_cut_while_somebody_waits, "I1")
+{
+    const struct kafka_pace slow = {.gather_ms = 5, .busy_gather_ms = 100},
+                            quick = {.gather_ms = 5, .busy_gather_ms = 10},
+                            steady = {.gather_ms = 50, .busy_gather_ms = 100};
+    EXPECT_I64(100, kafka_pace_ms(slow, KAFKA_BUSY_BYTES, false));
+    EXPECT_I64(KAFKA_HURRIED_MS, kafka_pace_ms(slow, KAFKA_BUSY_BYTES, true));
+    EXPECT_I64(5, kafka_pace_ms(slow, KAFKA_BUSY_BYTES - 1, true));
+    EXPECT_I64(10, kafka_pace_ms(quick, KAFKA_BUSY_BYTES, true));   /* is shorter */
+    EXPECT_I64(100, kafka_pace_ms(steady, KAFKA_BUSY_BYTES, true)); /* even its short one is longer: it has no hurry */
 }
 
 /* What a listener of two paces hears of each topic. */
