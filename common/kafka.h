@@ -131,7 +131,7 @@ void kafka_worker_release(struct kafka_worker **worker);
 bool kafka_worker_ready(void *worker);
 
 /* Somebody waits for what a consumer of this process brings: the answer that is held by a busy_gather_ms, or comes
- * next, is taken 20 ms after the one before at the latest. Thread-safe, cheap. */
+ * next, is taken 20 ms (gather_ms, where that is longer) after the one before at the latest. Thread-safe, cheap. */
 void kafka_hurry(void);
 
 struct kafka_listening {

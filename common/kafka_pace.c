@@ -3,7 +3,6 @@
 #include "clock.h"
 #include "kafka.h"
 
-#include <limits.h>
 #include <pthread.h>
 #include <time.h>
 
@@ -20,9 +19,10 @@ int kafka_pace_ms(struct kafka_pace pace, size_t answer_bytes, bool hurried)
 {
     const bool busy =
         answer_bytes >= KAFKA_BUSY_BYTES && answer_bytes < KAFKA_BACKLOG_BYTES && pace.busy_gather_ms > pace.gather_ms;
-    const int most = hurried && pace.gather_ms < KAFKA_HURRIED_MS ? KAFKA_HURRIED_MS : INT_MAX;
-    const int busy_ms = pace.busy_gather_ms < most ? pace.busy_gather_ms : most;
-    return busy ? busy_ms : pace.gather_ms;
+    const int cut_ms = pace.gather_ms > KAFKA_HURRIED_MS ? pace.gather_ms : KAFKA_HURRIED_MS;
+    if (!busy)
+        return pace.gather_ms;
+    return hurried && cut_ms < pace.busy_gather_ms ? cut_ms : pace.busy_gather_ms;
 }
 
 int64_t kafka_pace_hold_us(int64_t last_us, int64_t now_us, int gather_ms)

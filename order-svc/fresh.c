@@ -282,7 +282,7 @@ bool fresh_answered(struct fresh *fresh, const struct request *req, int32_t part
     return true;
 }
 
-/* ---- the parts ---- */
+/* ---- how far the schema is ---- */
 
 bool fresh_applied(struct fresh *fresh, int32_t partition, int64_t *next_offset, struct err *err)
 {

@@ -72,18 +72,8 @@ static void work(const struct kafka_subscription *subscription, struct given *gi
 {
     AUTO(kafka_producer) producer = test_producer(NULL);
     const struct kafka_subscription table[] = {*subscription, {0}};
-    struct err err = {0};
     send_some(producer, subscription->topic);
-    AUTO(kafka_worker)
-    worker = kafka_worker_start(&(struct kafka_worker_options){.brokers = test_env("KAFKA_BROKERS"),
-                                                               .group = subscription->topic,
-                                                               .service = "bare",
-                                                               .slot = 1,
-                                                               .subscriptions = table,
-                                                               .app = given,
-                                                               .producer = producer},
-                                &err);
-    test_stop_at(worker != NULL, "worker", &err);
+    AUTO(kafka_worker) worker = test_worker(table, given, producer);
     EVENTUALLY(20000, given->records == COUNT);
     EXPECT_I64(0, given->wrong);
 }

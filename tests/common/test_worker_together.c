@@ -75,22 +75,6 @@ static bool apply_together(void *app, const struct kafka_batch *batches, size_t 
     return true;
 }
 
-static struct kafka_worker *worker_of(struct seen *seen, const struct kafka_subscription *table, const char *topic,
-                                      struct kafka_producer *producer)
-{
-    const struct kafka_worker_options options = {.brokers = test_env("KAFKA_BROKERS"),
-                                                 .group = topic,
-                                                 .service = topic,
-                                                 .slot = 1,
-                                                 .subscriptions = table,
-                                                 .app = seen,
-                                                 .producer = producer};
-    struct err err = {0};
-    struct kafka_worker *worker = kafka_worker_start(&options, &err);
-    test_stop_at(worker != NULL, "worker", &err);
-    return worker;
-}
-
 static int64_t figure(const char *name, const char *topic)
 {
     char line[120];
@@ -107,7 +91,7 @@ TEST(partitions_that_wait_are_handed_over_at_once, "I2 I10")
         {.topic = topic, .apply = apply, .apply_together = apply_together, .batch_max = 100}, {0}};
     int sent = 3000;
     test_send_numbers(producer, topic, 0, sent);
-    AUTO(kafka_worker) worker = worker_of(&seen, table, topic, producer);
+    AUTO(kafka_worker) worker = test_worker(table, &seen, producer);
     EVENTUALLY(20000, kafka_worker_ready(worker));
     EXPECT_I64(3000, seen.records);
     /* which partitions wait at one time is the broker's and the scheduler's choice */
@@ -126,7 +110,7 @@ TEST(what_fails_together_is_tried_one_by_one, "I1 I2 S-51")
         {.topic = topic, .apply = apply, .apply_together = apply_together, .batch_max = 200}, {0}};
     int sent = 1200;
     test_send_numbers(producer, topic, 0, sent);
-    AUTO(kafka_worker) worker = worker_of(&seen, table, topic, producer);
+    AUTO(kafka_worker) worker = test_worker(table, &seen, producer);
     int64_t end = 0;
     struct err err = {0};
     /* which partitions wait at one time is the broker's and the scheduler's choice: more until there are two */
@@ -164,7 +148,7 @@ TEST(a_poison_record_among_several_partitions_is_found_and_put_aside, "I1 I2")
                                                 .poison = POISON_DEAD_LETTER},
                                                {0}};
     test_send_numbers(producer, topic, 0, 600);
-    AUTO(kafka_worker) worker = worker_of(&seen, table, topic, producer);
+    AUTO(kafka_worker) worker = test_worker(table, &seen, producer);
     EVENTUALLY(20000, kafka_worker_ready(worker));
     EXPECT_I64(599, seen.records);
     EXPECT_I64(0, seen.disorder);

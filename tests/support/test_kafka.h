@@ -49,6 +49,23 @@ __attribute__((unused)) static struct kafka_producer *test_producer(const char *
     return producer;
 }
 
+/* A worker for this table on the brokers of KAFKA_BROKERS; group and service are called like its first topic. */
+__attribute__((unused)) static struct kafka_worker *test_worker(const struct kafka_subscription *table, void *app,
+                                                                struct kafka_producer *producer)
+{
+    const struct kafka_worker_options options = {.brokers = test_env("KAFKA_BROKERS"),
+                                                 .group = table->topic,
+                                                 .service = table->topic,
+                                                 .slot = 1,
+                                                 .subscriptions = table,
+                                                 .app = app,
+                                                 .producer = producer};
+    struct err err = {0};
+    struct kafka_worker *worker = kafka_worker_start(&options, &err);
+    test_stop_at(worker != NULL, "worker", &err);
+    return worker;
+}
+
 /* Sends payloads "<from>".."<from + count - 1>", keys "k0".."k9" in turn. */
 __attribute__((unused)) static void test_send_numbers(struct kafka_producer *producer, const char *topic, int from,
                                                       int count)
