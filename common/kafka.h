@@ -8,7 +8,9 @@
  * back-off (the partition waits, others go on); ERR_BAD_INPUT from a handler means a poison record: see `poison`. A
  * fenced or fatal consumer calls service_fail(). Listener: every instance reads all partitions of a topic, without a
  * group and without commits, for what it holds in memory (waiting requests, sockets, tables). It starts at the end
- * offsets that it asked for (OFFSET_END loses what is sent right after), or at the start for compacted topics. Threads:
+ * offsets that it asked for (OFFSET_END loses what is sent right after), or at the start for compacted topics.
+ * A message may be a bundle of records (kafka_bundle.h): all that read take it apart; its records share an offset and
+ * come in one call. Threads:
  * a producer is thread-safe; each worker is one thread; of a listener, one at a time calls. */
 #ifndef MADANG_KAFKA_H
 #define MADANG_KAFKA_H
@@ -93,7 +95,7 @@ struct kafka_subscription {
      * each, so that they can share a transaction: all of them or none. When it fails, each of these partitions goes
      * through `apply` until that has worked. */
     bool (*apply_together)(void *app, const struct kafka_batch *batches, size_t count, struct err *err);
-    size_t batch_max; /* records of one call; 0: 500 */
+    size_t batch_max; /* records of one call; 0: 500. A bundle is not divided, so the last one may bring more */
     /* Fetches of a busy topic are at least so far apart, at most 100 ms: what needs no hurry costs the broker a request
      * for many records instead of one for a few. A lone record is not held. One worker has one pace, the smallest of
      * its subscriptions: 0 in one of them is 0 for all. Where both are set and busy_gather_ms is the longer one it is
@@ -152,7 +154,7 @@ void kafka_listener_release(struct kafka_listener **listener);
 bool kafka_listener_ready(void *listener);
 
 /* Reads a stretch of one partition: the records from offset `from` (or from the first that is kept) to below `to` (or
- * to the end of now, when that comes first), in order, in batches of at most 500 records and about 1 MB. For those who
+ * to the end of now, when that comes first), in order, in batches of at most 500 messages and about 1 MB. For those who
  * rebuild what they hold: no group, no commits. `take` may fail, which ends it. False (unavailable) when the brokers do
  * not answer within `timeout_ms` between two batches. Blocks. */
 bool kafka_read(const char *brokers, const char *topic, int32_t partition, int64_t from, int64_t to, int timeout_ms,

@@ -27,9 +27,19 @@ bool kafka_failed(struct err *err, const char *what, rd_kafka_resp_err_t code);
 bool kafka_ask_offsets(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list, int64_t which, int timeout_ms,
                        struct err *err);
 
-/* The fields point into the message. `bare`: without headers, which librdkafka takes apart (an allocation each) when
- * they are first asked for. */
-void kafka_record_fill(struct kafka_record *record, const rd_kafka_message_t *message, bool bare);
+/* Records of messages, bundles taken apart (kafka_bundle.h). They point into the messages. */
+struct kafka_records {
+    struct kafka_record *items;
+    size_t count, room;
+};
+/* `bare`: without headers, which librdkafka takes apart (an allocation each) when they are first asked for. */
+void kafka_records_add(struct kafka_records *records, const rd_kafka_message_t *message, bool bare);
+void kafka_records_free(struct kafka_records *records);
+
+/* The place of a header that struct kafka_record has, from 1; 0: it has no such header. And back: other places are
+ * passed over. */
+int kafka_record_header(const char *name);
+void kafka_record_set_header(struct kafka_record *record, int place, const char *value);
 
 /* kafka_ensure_topics for any table of topics (name NULL ends it). */
 bool kafka_create_topics(const char *brokers, const struct topic *topics, struct err *err);

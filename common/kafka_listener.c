@@ -57,7 +57,7 @@ struct head {
     struct ear *ears;
     size_t ear_count;
     rd_kafka_message_t *messages[BATCH_MAX];
-    struct kafka_record records[BATCH_MAX];
+    struct kafka_records records;
     bool waits; /* for a broker; and the log says so */
     bool ready; /* once caught up */
     bool started;
@@ -215,18 +215,20 @@ static void hear(struct head *head, size_t count)
     if (!count)
         return;
     struct ear *ear = find_ear(head, head->messages[0]);
-    size_t used = 0;
+    head->records.count = 0;
     for (size_t i = 0; ear && i < count; i++)
         if (head->messages[i]->offset >= ear->next)
-            kafka_record_fill(&head->records[used++], head->messages[i], ear->listening->bare);
-    if (used) {
-        const struct kafka_batch batch = {
-            .topic = ear->listening->topic, .partition = ear->partition, .records = head->records, .count = used};
+            kafka_records_add(&head->records, head->messages[i], ear->listening->bare);
+    if (head->records.count) {
+        const struct kafka_batch batch = {.topic = ear->listening->topic,
+                                          .partition = ear->partition,
+                                          .records = head->records.items,
+                                          .count = head->records.count};
         pthread_mutex_lock(&head->listener->voice);
         ear->listening->hear(head->listener->app, &batch);
         pthread_mutex_unlock(&head->listener->voice);
-        metric_add(ear->heard, (int64_t)used);
-        ear->next = head->records[used - 1].offset + 1;
+        metric_add(ear->heard, (int64_t)batch.count);
+        ear->next = batch.records[batch.count - 1].offset + 1;
         ear->caught_up = ear->caught_up || ear->next >= ear->caught_up_at;
     }
     for (size_t i = 0; i < count; i++)
@@ -375,6 +377,7 @@ static void head_free(struct head *head)
 {
     if (head->rk)
         rd_kafka_destroy(head->rk);
+    kafka_records_free(&head->records);
     free(head->ears);
     free(head);
 }

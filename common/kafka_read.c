@@ -37,7 +37,7 @@ struct reader {
     bool (*take)(void *payload, const struct kafka_batch *batch, struct err *err);
     void *payload;
     rd_kafka_message_t *messages[BATCH_MAX];
-    struct kafka_record records[BATCH_MAX];
+    struct kafka_records records;
     size_t count, bytes;
 };
 
@@ -65,10 +65,13 @@ static bool reader_begin(struct reader *reader, struct err *err)
 /* Gives what was collected to the caller. */
 static bool reader_hand_over(struct reader *reader, struct err *err)
 {
-    const struct kafka_batch batch = {
-        .topic = reader->topic, .partition = reader->partition, .records = reader->records, .count = reader->count};
+    reader->records.count = 0;
     for (size_t i = 0; i < reader->count; i++)
-        kafka_record_fill(&reader->records[i], reader->messages[i], false);
+        kafka_records_add(&reader->records, reader->messages[i], false);
+    const struct kafka_batch batch = {.topic = reader->topic,
+                                      .partition = reader->partition,
+                                      .records = reader->records.items,
+                                      .count = reader->records.count};
     bool ok = !reader->count || reader->take(reader->payload, &batch, err);
     for (size_t i = 0; i < reader->count; i++)
         rd_kafka_message_destroy(reader->messages[i]);
@@ -133,6 +136,7 @@ bool kafka_read(const char *brokers, const char *topic, int32_t partition, int64
     bool ok = !rd_kafka_poll_set_consumer(reader.rk) && reader_begin(&reader, err) && reader_run(&reader, err);
     for (size_t i = 0; i < reader.count; i++) /* after a failure */
         rd_kafka_message_destroy(reader.messages[i]);
+    kafka_records_free(&reader.records);
     (void)rd_kafka_assign(reader.rk, NULL);
     (void)rd_kafka_consumer_close(reader.rk);
     rd_kafka_destroy(reader.rk);

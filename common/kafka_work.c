@@ -1,4 +1,5 @@
 #include "clock.h"
+#include "kafka_bundle.h"
 #include "kafka_worker.h"
 #include "log.h"
 #include "mem.h"
@@ -150,8 +151,9 @@ static bool send_dead_letter(struct kafka_worker *worker, const struct part *par
     return kafka_send_all(worker->producer, &letter, 1, DEAD_LETTER_MS, err);
 }
 
-/* A single record that its handler will never take. */
-static void handle_poison(struct kafka_worker *worker, struct part *part, const struct kafka_record *record,
+/* A single message that its handler will never take. A bundle is put away whole: its records share an offset, so none
+ * of them can be applied without the others. */
+static void handle_poison(struct kafka_worker *worker, struct part *part, const struct kafka_batch *batch,
                           const struct err *why)
 {
     if (part->subscription->poison == POISON_STOP) {
@@ -159,13 +161,14 @@ static void handle_poison(struct kafka_worker *worker, struct part *part, const 
         return;
     }
     struct err err = {0};
-    if (!send_dead_letter(worker, part, record, why, &err)) {
-        back_off(worker, part, &err);
-        return;
-    }
-    metric_add(part->metrics->dead_letters, 1);
+    for (size_t i = 0; i < batch->count; i++)
+        if (!send_dead_letter(worker, part, &batch->records[i], why, &err)) {
+            back_off(worker, part, &err);
+            return;
+        }
+    metric_add(part->metrics->dead_letters, (int64_t)batch->count);
     log_event(LOG_ERROR, "dead_letter", LOG_TEXT("topic", part->subscription->topic),
-              LOG_I64("partition", part->partition), LOG_I64("offset", record->offset),
+              LOG_I64("partition", part->partition), LOG_I64("offset", batch->records[0].offset),
               LOG_TEXT("why", why->problem->code));
     advance(worker, part, 1);
 }
@@ -202,40 +205,53 @@ void kafka_trace_batch(const struct kafka_batch *batch, const char *system, int6
     }
 }
 
-static struct kafka_batch fill_batch(const struct part *part, struct kafka_record *records, size_t count)
+/* The first `messages` of the part, behind what `records` holds already, whose place may change: `records` of the batch
+ * is set by who calls. */
+static struct kafka_batch fill_batch(const struct part *part, struct kafka_records *records, size_t messages)
 {
+    const size_t before = records->count;
     const bool bare =
         part->subscription->bare && part->subscription->poison != POISON_DEAD_LETTER && !trace_is_exported();
-    for (size_t i = 0; i < count; i++)
-        kafka_record_fill(&records[i], part->messages[i], bare);
+    for (size_t i = 0; i < messages; i++)
+        kafka_records_add(records, part->messages[i], bare);
     return (struct kafka_batch){
-        .topic = part->subscription->topic, .partition = part->partition, .records = records, .count = count};
+        .topic = part->subscription->topic, .partition = part->partition, .count = records->count - before};
 }
 
-static void batch_done(struct kafka_worker *worker, struct part *part, size_t count)
+/* How many messages bring so many records, or more with the last bundle. */
+static size_t messages_of(const struct part *part, size_t records)
 {
-    metric_add(part->metrics->applied, (int64_t)count);
+    size_t messages = 0;
+    for (size_t count = 0; messages < part->count && count < records; messages++)
+        count += kafka_bundle_count((struct view){part->messages[messages]->payload, part->messages[messages]->len});
+    return messages;
+}
+
+static void batch_done(struct kafka_worker *worker, struct part *part, size_t messages, size_t records)
+{
+    metric_add(part->metrics->applied, (int64_t)records);
     metric_add(part->metrics->batches, 1);
-    advance(worker, part, count);
+    advance(worker, part, messages);
 }
 
 static void run_batch(struct kafka_worker *worker, struct part *part)
 {
-    size_t most = part->singles ? 1 : kafka_batch_max(part->subscription);
-    size_t count = part->count < most ? part->count : most;
-    const struct kafka_batch batch = fill_batch(part, worker->records, count);
+    const size_t count = part->singles ? 1 : messages_of(part, kafka_batch_max(part->subscription));
+    worker->records.count = 0;
+    struct kafka_batch batch = fill_batch(part, &worker->records, count);
+    batch.records = worker->records.items;
     struct err err = {0};
     const int64_t start_us = clock_now_us();
     const bool ok = part->subscription->apply(worker->app, &batch, &err);
     kafka_trace_batch(&batch, KAFKA, start_us, ok);
     if (ok) {
-        batch_done(worker, part, count);
+        batch_done(worker, part, count, batch.count);
     } else if (!err_is(&err, &ERR_BAD_INPUT)) {
         back_off(worker, part, &err);
     } else if (count > 1) {
         part->singles = count; /* one by one finds the bad one and saves the others */
     } else {
-        handle_poison(worker, part, &worker->records[0], &err);
+        handle_poison(worker, part, &batch, &err);
     }
 }
 
@@ -249,7 +265,7 @@ static bool goes_together(const struct part *part, const struct kafka_subscripti
     return part->subscription == subscription && !part->apart && !part->singles && is_due(part, now_ms);
 }
 
-/* How many records of each of these parts one call takes: all in turn the same, until their sum is batch_max. */
+/* How many messages of each of these parts one call takes: all in turn the same, until their sum is batch_max. */
 static void share_out(const struct kafka_subscription *subscription, struct part *const *parts, size_t part_count,
                       size_t *counts)
 {
@@ -275,7 +291,7 @@ static void run_together(struct kafka_worker *worker, const struct kafka_subscri
 {
     struct part *parts[TOGETHER_MAX];
     struct kafka_batch batches[TOGETHER_MAX] = {{0}};
-    size_t counts[TOGETHER_MAX], count = 0, at = 0;
+    size_t counts[TOGETHER_MAX], count = 0;
     for (size_t i = 0; i < worker->part_count && count < TOGETHER_MAX; i++)
         if (goes_together(&worker->parts[i], subscription, now_ms))
             parts[count++] = &worker->parts[i];
@@ -284,8 +300,11 @@ static void run_together(struct kafka_worker *worker, const struct kafka_subscri
     share_out(subscription, parts, count, counts);
     while (!counts[count - 1]) /* more parts than batch_max */
         count--;
-    for (size_t i = 0; i < count; at += counts[i++])
-        batches[i] = fill_batch(parts[i], worker->records + at, counts[i]);
+    worker->records.count = 0;
+    for (size_t i = 0; i < count; i++)
+        batches[i] = fill_batch(parts[i], &worker->records, counts[i]);
+    for (size_t i = 0, at = 0; i < count; at += batches[i++].count)
+        batches[i].records = worker->records.items + at;
     struct err err = {0};
     const int64_t start_us = clock_now_us();
     const bool done = subscription->apply_together(worker->app, batches, count, &err);
@@ -297,7 +316,7 @@ static void run_together(struct kafka_worker *worker, const struct kafka_subscri
         parts[i]->ran = done;
         parts[i]->apart = !done;
         if (done)
-            batch_done(worker, parts[i], counts[i]);
+            batch_done(worker, parts[i], counts[i], batches[i].count);
     }
 }
 

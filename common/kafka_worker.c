@@ -303,11 +303,9 @@ static bool add_metrics(struct kafka_worker *worker)
                                          "Age of the oldest record that was read and is not applied yet", "topic");
     struct metric *stopped =
         metric_gauge("madang_kafka_stopped_partitions", "Partitions stopped by a poison record", "topic");
-    size_t count = 0, most = 1;
-    for (; worker->subscriptions[count].topic; count++)
-        if (kafka_batch_max(&worker->subscriptions[count]) > most)
-            most = kafka_batch_max(&worker->subscriptions[count]);
-    worker->records = mem_new(most, sizeof *worker->records);
+    size_t count = 0;
+    while (worker->subscriptions[count].topic)
+        count++;
     worker->metrics = mem_new(count, sizeof *worker->metrics);
     for (size_t i = 0; i < count; i++) {
         const char *topic = worker->subscriptions[i].topic;
@@ -386,7 +384,7 @@ static void worker_free(struct kafka_worker *worker)
 {
     if (worker->rk)
         rd_kafka_destroy(worker->rk);
-    free(worker->records);
+    kafka_records_free(&worker->records);
     free(worker->metrics);
     free(worker->name);
     free(worker);

@@ -47,7 +47,7 @@ struct kafka_worker {
     struct part *parts;
     size_t part_count;
     size_t waiting, waiting_bytes; /* records in the parts that are not paused */
-    struct kafka_record *records;  /* room for one batch */
+    struct kafka_records records;  /* of one call */
     bool joined, assigned, dead;
     int64_t commit_ms; /* monotonic: when the next commit is due */
     _Atomic bool ready, stop;

@@ -8,6 +8,7 @@
 #define MADANG_TEST_KAFKA_H
 
 #include "kafka.h"
+#include "kafka_bundle.h"
 #include "kafka_conf.h"
 #include "mem.h"
 #include "test.h"
@@ -141,28 +142,63 @@ __attribute__((unused)) static char *test_bytes(const void *bytes, size_t length
     return bytes ? memcpy(text, bytes, length) : text;
 }
 
-/* Reads what is there and gives the number of records so far. */
+__attribute__((unused)) static struct test_record *test_reader_more(struct test_reader *reader,
+                                                                    const rd_kafka_message_t *message)
+{
+    reader->records = mem_grow(reader->records, reader->count + 1, sizeof *reader->records);
+    struct test_record *record = &reader->records[reader->count++];
+    *record = (struct test_record){.partition = message->partition, .offset = message->offset};
+    record->key = test_bytes(message->key, message->key_len);
+    return record;
+}
+
+/* The records of a bundle one by one, with those of its headers that struct kafka_record has. */
+__attribute__((unused)) static void test_reader_open_bundle(struct test_reader *reader,
+                                                            const rd_kafka_message_t *message)
+{
+    struct kafka_records opened = {0};
+    kafka_records_add(&opened, message, false);
+    for (size_t i = 0; i < opened.count; i++) {
+        const struct kafka_record *from = &opened.items[i];
+        const char *const values[] = {from->request_id, from->traceparent, from->corr, from->users, from->given};
+        static const char *const NAMES[] = {"x-request-id", "traceparent", "corr", "users", "given"};
+        struct test_record *record = test_reader_more(reader, message);
+        struct str headers = {0};
+        str_init(&headers);
+        for (size_t h = 0; h < sizeof values / sizeof *values; h++)
+            if (values[h])
+                str_printf(&headers, "%s=%s\n", NAMES[h], values[h]);
+        record->payload = test_bytes(from->payload.bytes, from->payload.length);
+        record->headers = headers.bytes;
+    }
+    kafka_records_free(&opened);
+}
+
+__attribute__((unused)) static void test_reader_take(struct test_reader *reader, const rd_kafka_message_t *message)
+{
+    struct test_record *record = test_reader_more(reader, message);
+    struct str headers = {0};
+    rd_kafka_headers_t *list;
+    const char *name;
+    const void *value;
+    size_t size;
+    record->payload = message->payload ? test_bytes(message->payload, message->len) : NULL;
+    str_init(&headers);
+    if (!rd_kafka_message_headers(message, &list))
+        for (size_t i = 0; !rd_kafka_header_get_all(list, i, &name, &value, &size); i++)
+            str_printf(&headers, "%s=%.*s\n", name, (int)size, (const char *)value);
+    record->headers = headers.bytes;
+}
+
+/* Reads what is there and gives the number of records so far, those of bundles one by one. */
 __attribute__((unused)) static size_t test_reader_count(struct test_reader *reader)
 {
     rd_kafka_message_t *message;
     while ((message = rd_kafka_consumer_poll(reader->rk, 20))) {
-        if (!message->err) {
-            reader->records = mem_grow(reader->records, reader->count + 1, sizeof *reader->records);
-            struct test_record *record = &reader->records[reader->count++];
-            *record = (struct test_record){.partition = message->partition, .offset = message->offset};
-            record->key = test_bytes(message->key, message->key_len);
-            record->payload = message->payload ? test_bytes(message->payload, message->len) : NULL;
-            struct str headers = {0};
-            str_init(&headers);
-            rd_kafka_headers_t *list;
-            const char *name;
-            const void *value;
-            size_t size;
-            if (!rd_kafka_message_headers(message, &list))
-                for (size_t i = 0; !rd_kafka_header_get_all(list, i, &name, &value, &size); i++)
-                    str_printf(&headers, "%s=%.*s\n", name, (int)size, (const char *)value);
-            record->headers = headers.bytes;
-        }
+        if (!message->err && kafka_bundle_count((struct view){message->payload, message->len}) > 1)
+            test_reader_open_bundle(reader, message);
+        else if (!message->err)
+            test_reader_take(reader, message);
         rd_kafka_message_destroy(message);
     }
     return reader->count;

@@ -7,8 +7,8 @@ import { env } from './stack.mjs';
 
 const run = promisify(execFile);
 
-/** All records of a topic as bytes, partition by partition in order: {partition, offset, at_ms, key, headers: {name: text}, bytes} (bytes null: a tombstone). */
-export async function readBytes(topic, { from = 'beginning' } = {}) {
+/** All records of a topic as bytes, partition by partition in order: {partition, offset, at_ms, key, headers: {name: text}, bytes} (bytes null: a tombstone). `bundles: false`: messages as they are. */
+export async function readBytes(topic, { from = 'beginning', bundles = true } = {}) {
   const format = '%p %o %T %K %S %h\n%k%s\n';
   const { stdout } = await run('kcat', ['-C', '-q', '-e', '-b', env.KAFKA_BROKERS, '-t', topic, '-o', String(from), '-f', format, '-X', 'isolation.level=read_committed'], {
     maxBuffer: 1 << 30,
@@ -20,17 +20,38 @@ export async function readBytes(topic, { from = 'beginning' } = {}) {
     const start = stdout.indexOf(10, at) + 1;
     const [partition, offset, at_ms, keyLength, length, ...headers] = stdout.toString('utf8', at, start - 1).split(' ');
     const middle = start + Math.max(0, Number(keyLength)), end = middle + Math.max(0, Number(length));
-    records.push({
+    const message = {
       partition: Number(partition),
       offset: Number(offset),
       at_ms: Number(at_ms),
       key: stdout.toString('utf8', start, middle),
       headers: Object.fromEntries(headers.join(' ').split(/,(?=[a-z-]+=)/).filter(Boolean).map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)])),
       bytes: Number(length) < 0 ? null : stdout.subarray(middle, end),
-    });
+    };
+    records.push(...(bundles ? openBundle(message) : [message]));
     at = end + 1;
   }
   return records.sort((a, b) => a.partition - b.partition || a.offset - b.offset);
+}
+
+const BUNDLE = Buffer.from([0, 0x4d, 0x42, 1]), HEADERS = [null, 'x-request-id', 'traceparent', 'corr', 'users', 'given'];
+
+/** The records of a message: its own, or those of the bundle that it is (common/kafka_bundle.h), with its offset and key. */
+export function openBundle(message) {
+  const { bytes } = message;
+  if (!bytes || bytes.length <= 4 || !bytes.subarray(0, 4).equals(BUNDLE)) return [message];
+  const records = [];
+  for (let at = 4; at < bytes.length; ) {
+    const end = at + 4 + bytes.readUInt32LE(at), middle = at + 8 + bytes.readUInt32LE(at + 4), headers = {};
+    for (let place = middle; place < end; ) {
+      const length = bytes.readUInt32LE(place + 1);
+      headers[HEADERS[bytes[place]]] = bytes.toString('utf8', place + 5, place + 5 + length);
+      place += 5 + length + 1;
+    }
+    records.push({ ...message, headers, bytes: bytes.subarray(at + 8, middle) });
+    at = end;
+  }
+  return records;
 }
 
 /** Topics whose records are no JSON: how each is read. */
