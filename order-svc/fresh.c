@@ -1,6 +1,7 @@
 #include "fresh.h"
 
 #include "clock.h"
+#include "lag.h"
 #include "log.h"
 #include "mem.h"
 
@@ -26,7 +27,8 @@ struct figure {
 struct part {
     struct figure end;
     int64_t applied;
-    _Atomic int64_t heard;  /* the end, as the listener knows it */
+    int64_t heard; /* the end, as the listener knows it */
+    struct lag lag;
     _Atomic int64_t lag_ms; /* when somebody asked how far the schema is, for the lag */
     struct figure commands; /* the end of market.commands */
     int64_t commands_end;   /* of market.events, when all of these were answered; 0: they are not */
@@ -192,16 +194,18 @@ bool fresh_wait(struct fresh *fresh, struct request *req, int32_t partition, str
 static void note_answers(struct part *part)
 {
     if (part->commands.asked_us && !part->commands_end && part->answered >= part->commands.value)
-        part->commands_end = atomic_load_explicit(&part->heard, memory_order_relaxed);
+        part->commands_end = part->heard;
 }
 
-void fresh_heard(struct fresh *fresh, int32_t partition, int64_t next_offset, const struct market_events *last)
+void fresh_heard(struct fresh *fresh, int32_t partition, const struct fresh_news *news)
 {
     if (partition < 0 || partition >= FRESH_PARTITIONS_MAX)
         return;
     struct part *part = &fresh->parts[partition];
-    atomic_store_explicit(&part->heard, next_offset, memory_order_relaxed);
+    const struct market_events *last = &news->last;
     pthread_mutex_lock(&fresh->lock);
+    part->heard = news->next_offset;
+    lag_heard(&part->lag, news->first_offset, news->next_offset, news->records);
     if (last->command_offset >= part->answered) { /* else told a second time */
         part->answered = last->command_offset + 1;
         part->answered_ms = last->at_ms;
@@ -219,7 +223,7 @@ bool fresh_keeps_up(struct fresh *fresh, struct request *req, int32_t partition,
     if (!part)
         return false;
     const int64_t now_ms = clock_monotonic_ms();
-    int64_t asked_ms = part->lag_ms, applied = 0;
+    int64_t asked_ms = part->lag_ms, applied;
     /* Who moves the time asks, and remembers on the way to a worker that it does; the others go on with the figure of
      * before. */
     bool asks = req->kept == ASKS_FOR_LAG;
@@ -235,10 +239,8 @@ bool fresh_keeps_up(struct fresh *fresh, struct request *req, int32_t partition,
         (void)fresh_applied(fresh, partition, &applied, &ignored);
     }
     pthread_mutex_lock(&fresh->lock);
-    applied = part->applied;
+    const int64_t lag = lag_behind(&part->lag, part->applied);
     pthread_mutex_unlock(&fresh->lock);
-    /* Before the first asking has come back nothing is known, and nothing is refused. */
-    const int64_t lag = applied > 0 ? atomic_load_explicit(&part->heard, memory_order_relaxed) - applied : 0;
     return lag <= max_lag || err_set_retry(err, &ERR_OVERLOADED, 1, "%lld events wait for settlement", (long long)lag);
 }
 

@@ -34,8 +34,13 @@ bool fresh_wait(struct fresh *fresh, struct request *req, int32_t partition, str
  * is what this instance heard; how far the schema is, is asked once in FRESH_LAG_MS, by one caller on a worker
  * (http_must_hand_over); req->kept is used on the way there. */
 enum { FRESH_LAG_MS = 100 };
-/* On the listener's thread; `last`: the head of the newest record, which says what command it answers. */
-void fresh_heard(struct fresh *fresh, int32_t partition, int64_t next_offset, const struct market_events *last);
+/* What the listener heard at a time. `last`: the head of the newest record, which says what command it answers. */
+struct fresh_news {
+    int64_t first_offset, next_offset;
+    size_t records;
+    struct market_events last;
+};
+void fresh_heard(struct fresh *fresh, int32_t partition, const struct fresh_news *news);
 bool fresh_keeps_up(struct fresh *fresh, struct request *req, int32_t partition, int64_t max_lag, struct err *err);
 
 /* For an order that the schema has not got: *answered when it can't come any more, because the owner of the market has

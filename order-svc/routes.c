@@ -34,11 +34,12 @@ static void hear_market_events(void *app, const struct kafka_batch *batch)
     if (!batch->count)
         return;
     const struct kafka_record *last = &batch->records[batch->count - 1];
-    struct market_events head;
+    struct fresh_news news = {
+        .first_offset = batch->records[0].offset, .next_offset = last->offset + 1, .records = batch->count};
     int first_kind;
-    if (!market_events_head(last->payload, &head, &first_kind)) /* a poison record is the workers' matter */
-        head.command_offset = -1;
-    fresh_heard(order->fresh, batch->partition, last->offset + 1, &head);
+    if (!market_events_head(last->payload, &news.last, &first_kind)) /* a poison record is the workers' matter */
+        news.last.command_offset = -1;
+    fresh_heard(order->fresh, batch->partition, &news);
 }
 
 const struct kafka_listening ORDER_LISTENING[] = {
