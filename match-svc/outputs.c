@@ -1,16 +1,21 @@
 #include "outputs.h"
 
+#include "kafka_bundle.h"
 #include "mem.h"
 
 #include <stdlib.h>
 
-enum { HEADERS = 4 };
+enum {
+    HEADERS = 4,
+    BUNDLE_BYTES = 64 * 1024, /* with keys and headers; a larger record goes alone */
+    BUNDLE_RECORDS = 500,
+};
 static const char *const HEADER_NAMES[HEADERS] = {"corr", "users", "x-request-id", "traceparent"};
 
 /* Places in `bytes`, which may move while it grows; NOWHERE: there is none. */
 #define NOWHERE SIZE_MAX
 struct output {
-    size_t key, payload, length, headers[HEADERS];
+    size_t key, payload, length, headers[HEADERS], end;
 };
 
 void outputs_init(struct outputs *outputs)
@@ -50,6 +55,7 @@ void outputs_add(struct outputs *outputs, const char *market, struct view payloa
     str_add_bytes(&outputs->bytes, payload.bytes, payload.length);
     for (int i = 0; i < HEADERS; i++)
         output->headers[i] = put_text(outputs, headers[i]);
+    output->end = outputs->bytes.length;
 }
 
 static void make_headers(const struct outputs *outputs, const struct output *output, struct kafka_header *headers)
@@ -61,6 +67,32 @@ static void make_headers(const struct outputs *outputs, const struct output *out
     headers[count] = (struct kafka_header){NULL, NULL};
 }
 
+/* How many from `first` on go into one message: neighbours of one market, within the bounds. */
+static size_t together(const struct outputs *outputs, size_t first)
+{
+    const char *bytes = outputs->bytes.bytes;
+    size_t last = first;
+    while (last + 1 < outputs->count && last + 1 - first < BUNDLE_RECORDS &&
+           outputs->items[last + 1].end - outputs->items[first].key <= BUNDLE_BYTES &&
+           strcmp(bytes + outputs->items[last + 1].key, bytes + outputs->items[first].key) == 0)
+        last++;
+    return last + 1 - first;
+}
+
+/* The bundle's room is there already: its bytes stay where they are. */
+static struct view make_bundle(struct str *bundles, const struct outputs *outputs, size_t first, size_t count)
+{
+    const size_t start = bundles->length;
+    struct kafka_header headers[HEADERS + 1];
+    kafka_bundle_begin(bundles);
+    for (size_t i = first; i < first + count; i++) {
+        const struct output *output = &outputs->items[i];
+        make_headers(outputs, output, headers);
+        kafka_bundle_add(bundles, (struct view){outputs->bytes.bytes + output->payload, output->length}, headers);
+    }
+    return (struct view){bundles->bytes + start, bundles->length - start};
+}
+
 bool outputs_send(struct outputs *outputs, struct kafka_producer *producer, const char *topic, int timeout_ms,
                   struct err *err)
 {
@@ -68,15 +100,26 @@ bool outputs_send(struct outputs *outputs, struct kafka_producer *producer, cons
         return true;
     AUTO_FREE struct kafka_message *messages = mem_new(outputs->count, sizeof *messages);
     AUTO_FREE struct kafka_header *headers = mem_new(outputs->count * (HEADERS + 1), sizeof *headers);
-    for (size_t i = 0; i < outputs->count; i++) {
+    AUTO_STR bundles;
+    size_t count = 0;
+    str_init(&bundles);
+    str_reserve(&bundles,
+                outputs->bytes.length + outputs->count * (KAFKA_BUNDLE_RECORD_BYTES + KAFKA_BUNDLE_BEGIN_BYTES));
+    for (size_t i = 0, more; i < outputs->count; i += more) {
         const struct output *output = &outputs->items[i];
-        make_headers(outputs, output, &headers[i * (HEADERS + 1)]);
-        messages[i] = (struct kafka_message){.topic = topic,
-                                             .key = view_of(outputs->bytes.bytes + output->key),
-                                             .payload = {outputs->bytes.bytes + output->payload, output->length},
-                                             .headers = &headers[i * (HEADERS + 1)]};
+        struct kafka_message *message = &messages[count];
+        more = together(outputs, i);
+        *message = (struct kafka_message){.topic = topic, .key = view_of(outputs->bytes.bytes + output->key)};
+        if (more > 1) {
+            message->payload = make_bundle(&bundles, outputs, i, more);
+        } else {
+            message->payload = (struct view){outputs->bytes.bytes + output->payload, output->length};
+            message->headers = &headers[count * (HEADERS + 1)];
+            make_headers(outputs, output, &headers[count * (HEADERS + 1)]);
+        }
+        count++;
     }
-    if (!kafka_send_all(producer, messages, outputs->count, timeout_ms, err))
+    if (!kafka_send_all(producer, messages, count, timeout_ms, err))
         return false;
     outputs->count = 0;
     str_clear(&outputs->bytes);

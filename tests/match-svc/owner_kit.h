@@ -348,6 +348,13 @@ static inline struct lines world_told(struct world *world)
     return lines;
 }
 
+/* How many records of events there are, doubles too: a message may be many. */
+static inline int64_t world_told_count(struct world *world)
+{
+    LINES told = world_told(world);
+    return (int64_t)(told.count + told.doubles);
+}
+
 struct straight {
     struct lines lines;
     struct {

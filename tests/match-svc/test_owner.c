@@ -38,6 +38,38 @@ TEST(one_record_per_command_says_whom_it_concerns, "S-54 I2")
     EXPECT(world_is_straight(&world, NULL));
 }
 
+TEST(records_of_one_batch_and_market_leave_in_one_message, "S-54 I2")
+{
+    WORLD(world, "bundles");
+    struct scene scene = scene_open(&world), second = scene_open(&world);
+    world_assign(&world);
+    REQUIRE(world_feed(&world));
+    const int64_t messages = world_end(&world, world.events), records = world_told_count(&world);
+    EXPECT_I64(2, messages); /* one for each of the neighbours */
+    for (int turn = 0; turn < 3; turn++) {
+        scene_play(&world, &scene, 40);
+        scene_play(&world, &second, 30);
+    }
+    REQUIRE(world_feed(&world));
+    EXPECT_I64(messages + 6, world_end(&world, world.events));
+    struct test_reader *reader = test_reader_open(world.events, 1);
+    EXPECT(EVENTUALLY(KIT_WAIT_MS, (int64_t)test_reader_count(reader) == world_told_count(&world)));
+    EXPECT((int64_t)reader->count > records + 100);
+    for (size_t i = 0; i < reader->count; i++) { /* all of them under their own market's key */
+        const struct test_record *record = test_reader_at(reader, i);
+        struct uuid market;
+        memcpy(market.bytes, record->payload + 1, sizeof market.bytes);
+        char key[UUID_TEXT_BYTES];
+        uuid_format(&market, key);
+        EXPECT_TEXT(key, record->key);
+    }
+    test_reader_release(&reader);
+    scene_play(&world, &scene, 700); /* more than one message may hold */
+    REQUIRE(world_feed(&world));
+    EXPECT(world_end(&world, world.events) > messages + 7);
+    EXPECT(world_is_straight(&world, NULL));
+}
+
 TEST(what_a_sender_repeats_changes_nothing, "S-34 I1")
 {
     WORLD(world, "repeats");
@@ -50,7 +82,7 @@ TEST(what_a_sender_repeats_changes_nothing, "S-34 I1")
     world_send_as(&world, &other, world.n, NULL);
     world_assign(&world);
     REQUIRE(world_feed(&world));
-    EXPECT_I64(5, world_end(&world, world.events));
+    EXPECT_I64(5, world_told_count(&world));
     EXPECT(world_is_straight(&world, NULL));
 }
 
@@ -61,14 +93,14 @@ TEST(offsets_that_are_done_are_skipped, "I1 I2")
     scene_play(&world, &scene, 60);
     world_assign(&world);
     REQUIRE(world_feed(&world));
-    const int64_t told = world_end(&world, world.events);
+    const int64_t told = world_told_count(&world);
     world.fed = 0; /* the group's offset is behind */
     REQUIRE(world_feed(&world));
-    EXPECT_I64(told, world_end(&world, world.events));
+    EXPECT_I64(told, world_told_count(&world));
     world_next_owner(&world);
     world.fed = 20;
     REQUIRE(world_feed(&world));
-    EXPECT_I64(told, world_end(&world, world.events));
+    EXPECT_I64(told, world_told_count(&world));
 }
 
 TEST(a_market_that_was_never_opened_does_not_exist, "I10")
@@ -83,7 +115,7 @@ TEST(a_market_that_was_never_opened_does_not_exist, "I10")
     const int64_t before = world_metric("madang_match_commands_total", "unknown_market");
     REQUIRE(world_feed(&world));
     EXPECT_I64(before + 1, world_metric("madang_match_commands_total", "unknown_market"));
-    EXPECT_I64(4, world_end(&world, world.events));
+    EXPECT_I64(4, world_told_count(&world));
     EXPECT(world_is_straight(&world, NULL));
 }
 
@@ -105,11 +137,11 @@ TEST(a_record_that_cannot_be_read_stops_the_partition_behind_what_came_before, "
     EXPECT(told.count >= 3 && !told.gap);
     /* Another owner comes as far, and no further. */
     world_next_owner(&world);
-    EXPECT_I64((int64_t)told.count, world_end(&world, world.events));
+    EXPECT_I64((int64_t)told.count, world_told_count(&world));
     world.fed = bad;
     EXPECT(!world_feed_to(&world, world_end(&world, world.commands), &err));
     EXPECT_PROBLEM("bad_input", &err);
-    EXPECT_I64((int64_t)told.count, world_end(&world, world.events));
+    EXPECT_I64((int64_t)told.count, world_told_count(&world));
 }
 
 TEST(a_command_under_another_key_is_refused, "I10")
@@ -143,14 +175,14 @@ TEST(who_takes_over_tells_what_is_missing_and_nothing_else, "I1 I2")
     struct err err = {0};
     world_assign(&world);
     REQUIRE_OK(world_feed_to(&world, 170, &err), &err); /* and it was killed */
-    EXPECT(world_end(&world, world.events) < 306);
+    EXPECT(world_told_count(&world) < 306);
     world_next_owner(&world); /* reads to the end of the log */
     size_t doubles;
     EXPECT(world_is_straight(&world, &doubles));
     EXPECT_I64(0, doubles);
-    const int64_t told = world_end(&world, world.events);
+    const int64_t told = world_told_count(&world);
     world_next_owner(&world); /* twice is once */
-    EXPECT_I64(told, world_end(&world, world.events));
+    EXPECT_I64(told, world_told_count(&world));
     EXPECT_I64(2, world_markets("open"));
     EXPECT_I64(0, world_markets("stopped"));
 }
@@ -168,11 +200,11 @@ TEST(every_snapshot_leads_to_the_same_book, "I1 I2")
     scene_play(&world, &scene, 300); /* the hash of the state stands in the log after every 1,000th command */
     REQUIRE(world_feed(&world));
     EXPECT_TEXT("3", test_sql("SELECT count(*) FROM snapshots"));
-    const int64_t told = world_end(&world, world.events);
+    const int64_t told = world_told_count(&world);
     for (int left = 3; left >= 0; left--) {
         world_next_owner(&world); /* each byte of what it replays is compared with the log */
         EXPECT_I64(0, world_markets("stopped"));
-        EXPECT_I64(told, world_end(&world, world.events));
+        EXPECT_I64(told, world_told_count(&world));
         (void)test_sql("DELETE FROM snapshots WHERE command_offset = (SELECT max(command_offset) FROM snapshots)");
     }
     EXPECT(world_is_straight(&world, NULL));
@@ -247,7 +279,7 @@ TEST(a_broken_snapshot_is_refused_and_the_one_before_is_used, "I1 I10")
     scene_play(&world, &scene, 30);
     REQUIRE(world_feed(&world));
     (void)test_sql("CREATE TABLE whole AS SELECT * FROM snapshots");
-    const int64_t told = world_end(&world, world.events);
+    const int64_t told = world_told_count(&world);
     for (size_t i = 0; i < ARRAY_LENGTH(BREAKAGE); i++) {
         const int64_t refused = world_metric("madang_match_snapshots_total", "refused");
         (void)test_sql("DELETE FROM snapshots; INSERT INTO snapshots SELECT * FROM whole");
@@ -257,7 +289,7 @@ TEST(a_broken_snapshot_is_refused_and_the_one_before_is_used, "I1 I10")
         (void)test_sql("UPDATE snapshots SET %s WHERE command_offset = 33", BREAKAGE[i]);
         world_next_owner(&world); /* none is left: from the market's first command */
         EXPECT_I64(refused + 3, world_metric("madang_match_snapshots_total", "refused"));
-        EXPECT_I64(told, world_end(&world, world.events));
+        EXPECT_I64(told, world_told_count(&world));
         EXPECT_I64(0, world_markets("stopped"));
     }
     scene_play(&world, &scene, 30);
@@ -281,12 +313,12 @@ TEST(a_former_owner_that_wakes_tells_the_same_once_more, "I1 I2")
     next.fed = world_end(&next, next.commands);
     scene_play(&next, &scene, 50);
     REQUIRE(world_feed(&next));
-    const int64_t told = world_end(&world, world.events);
+    const int64_t told = world_told_count(&world);
     REQUIRE(world_feed(&world)); /* it had read them before it was put to sleep */
-    EXPECT(world_end(&world, world.events) > told);
+    EXPECT(world_told_count(&world) > told);
     size_t doubles;
     EXPECT(world_is_straight(&world, &doubles));
-    EXPECT_I64(world_end(&world, world.events) - told, doubles);
+    EXPECT_I64(world_told_count(&world) - told, doubles);
     world.n = next.n;
     scene_play(&world, &scene, 50);
     next.n = world.n;
@@ -322,11 +354,11 @@ TEST(a_former_owner_that_stores_as_it_wakes_stops_no_market, "I1 I2")
     world.n = next.n;
     owner_release(&next.app.owner); /* killed before it stored anything */
     free(next.outgoing);
-    const int64_t told = world_end(&world, world.events);
+    const int64_t told = world_told_count(&world);
     world.app.owner = world_owner(&world);
     world_assign(&world);
     EXPECT_I64(0, world_markets("stopped"));
-    EXPECT_I64(told, world_end(&world, world.events)); /* all that was told was found */
+    EXPECT_I64(told, world_told_count(&world)); /* all that was told was found */
     world.fed = world_end(&world, world.commands);
     scene_play(&world, &scene, 30);
     REQUIRE(world_feed(&world));
@@ -356,20 +388,20 @@ TEST(a_market_whose_events_come_out_differently_stops_alone, "I1 I3")
     const struct kafka_message message = {
         .topic = world.events, .key = view_of(key), .payload = {forged.bytes, forged.length}};
     REQUIRE_OK(kafka_send_all(world.producer, &message, 1, 10000, &err), &err);
-    const int64_t before = world_end(&world, world.events);
+    const int64_t before = world_told_count(&world);
     struct market_command command = scene_place(&scene, world_id(), scene.people[0], false, SIDE_BUY, 500, 1);
     world_send(&world, &command);
     world_next_owner(&world);
     EXPECT_I64(1, world_markets("stopped"));
     EXPECT_I64(1, world_markets("open"));
-    EXPECT_I64(before, world_end(&world, world.events));
+    EXPECT_I64(before, world_told_count(&world));
     world.fed = world_end(&world, world.commands);
     command = scene_place(&scene, world_id(), scene.people[0], false, SIDE_BUY, 500, 1);
     world_send(&world, &command);
     command = scene_place(&second, world_id(), second.people[0], false, SIDE_BUY, 500, 1);
     world_send(&world, &command);
     REQUIRE(world_feed(&world));
-    EXPECT_I64(before + 1, world_end(&world, world.events)); /* the other one goes on */
+    EXPECT_I64(before + 1, world_told_count(&world)); /* the other one goes on */
     owner_revoked(&world.app, world.commands, 0);
     EXPECT_TEXT("0", test_sql("SELECT count(*) FROM snapshots WHERE market_id = '%s'", key)); /* and keeps no state */
 }
@@ -411,10 +443,10 @@ TEST(a_market_whose_beginning_is_gone_stops, "I1")
     rd_kafka_queue_destroy(answers);
     rd_kafka_DeleteRecords_destroy(deletion);
     rd_kafka_topic_partition_list_destroy(list);
-    const int64_t told = world_end(&world, world.events);
+    const int64_t told = world_told_count(&world);
     world_next_owner(&world);
     EXPECT_I64(1, world_markets("stopped"));
-    EXPECT_I64(told, world_end(&world, world.events));
+    EXPECT_I64(told, world_told_count(&world));
 }
 
 /* ---- the end of a market ---- */
@@ -440,19 +472,19 @@ TEST(a_closed_market_is_stored_once_more_and_leaves_memory, "I9")
     EXPECT(EVENTUALLY(KIT_WAIT_MS, market_rows("closed_at IS NOT NULL") == 1));
     EXPECT(EVENTUALLY(KIT_WAIT_MS, world_markets("closed") == 0));
     EXPECT_I64(0, world_markets("open"));
-    const int64_t told = world_end(&world, world.events);
+    const int64_t told = world_told_count(&world);
     /* Who comes too late still gets its answer. */
     struct market_command command = scene_place(&scene, world_id(), scene.people[0], false, SIDE_BUY, 500, 1);
     world_send(&world, &command);
     REQUIRE(world_feed(&world));
-    EXPECT_I64(told + 1, world_end(&world, world.events));
+    EXPECT_I64(told + 1, world_told_count(&world));
     world_next_owner(&world); /* nothing lives: nothing is rebuilt */
     EXPECT_I64(0, world_markets("open") + world_markets("closed"));
     (void)test_sql("UPDATE markets SET closed_at = now() - interval '30 minutes'; DELETE FROM snapshots");
     command = scene_place(&scene, world_id(), scene.people[1], false, SIDE_BUY, 500, 1);
     world_send(&world, &command);
     REQUIRE(world_feed(&world)); /* all of it replayed */
-    EXPECT_I64(told + 2, world_end(&world, world.events));
+    EXPECT_I64(told + 2, world_told_count(&world));
     EXPECT(world_is_straight(&world, NULL));
     (void)test_sql("UPDATE markets SET closed_at = now() - interval '2 hours'");
     int64_t snapshots, markets;
@@ -465,7 +497,7 @@ TEST(a_closed_market_is_stored_once_more_and_leaves_memory, "I9")
     world_send(&world, &command);
     REQUIRE(world_feed(&world)); /* nobody reads the log of long ago for one order */
     EXPECT_I64(unknown + 1, world_metric("madang_match_commands_total", "unknown_market"));
-    EXPECT_I64(told + 2, world_end(&world, world.events));
+    EXPECT_I64(told + 2, world_told_count(&world));
     (void)test_sql("UPDATE markets SET closed_at = now() - interval '40 days'");
     REQUIRE_OK(store_sweep(world.db, &snapshots, &markets, &err), &err);
     EXPECT_I64(1, markets);
