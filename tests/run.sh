@@ -84,6 +84,7 @@ targets_of() { printf "$1/tests/%s\n" "${@:2}"; } # targets_of <build folder> <p
 mode_c() {
     local folder
     folder=$(build_of "$CC" "$SAN")
+    AGAIN_MAX=0 # what fails has failed
     stage "C tests, $folder"
     c_units "$folder"
     [ ${#STORE_TESTS[@]} = 0 ] || { stack_env "${RUN_DIR:-.run}/env" && c_suites "$folder" "${STORE_TESTS[@]}"; }
