@@ -31,7 +31,7 @@ enum {
     BYTES_MAX = 16 * 1024 * 1024,
     DELIVERY_MS = 10000,
     GROUP_BUSY = 4, /* messages: behind a group of so many the next leaves PACE_MS later, not sooner */
-    PACE_MS = 5,
+    PACE_MS = 4,
     STEP_ASIDE = 64, /* messages */
     TURN_MS = 100,   /* at most so long until a fatal error or a full queue is looked at again */
     FLUSH_MS = 5000,
