@@ -30,6 +30,8 @@ struct kafka_message {
     struct view key;
     struct view payload;                /* bytes NULL: a tombstone */
     const struct kafka_header *headers; /* may be NULL */
+    bool joins; /* of kafka_send: may leave in one bundle with its neighbours of the same topic and key, when they wait
+                   together (kafka_bundle.h); with headers that struct kafka_record has, and no tombstone */
 };
 
 struct kafka_producer;
@@ -68,6 +70,7 @@ bool kafka_ensure_topics(const char *brokers, const char *const *names, struct e
 
 struct kafka_record {
     int64_t offset;
+    uint32_t place, more; /* in its message: of a bundle's records so many stand before and behind it; else 0 */
     int64_t timestamp_ms;
     struct view key, payload; /* payload.bytes NULL: a tombstone */
     const char *request_id;   /* header x-request-id, or NULL */
@@ -75,6 +78,7 @@ struct kafka_record {
     const char *corr;         /* header corr, or NULL: who waits for this (pending.h) */
     const char *users;        /* header users, or NULL: whom it concerns, ids joined by ',' (market.events) */
     const char *given;        /* header given, or NULL: the process that has told its own of it already (chat.events) */
+    const char *unfinished;   /* header unfinished, or NULL: others answer the same offset, behind it (market.events) */
 };
 
 struct kafka_batch {

@@ -9,6 +9,12 @@
 
 static const unsigned char MAGIC[KAFKA_BUNDLE_BEGIN_BYTES] = {0, 'M', 'B', 1};
 
+bool kafka_bundles(void)
+{
+    const char *value = getenv("KAFKA_BUNDLES");
+    return !value || strcmp(value, "off") != 0;
+}
+
 /* ---- writing ---- */
 
 static char *put_u32(char *at, size_t value)
@@ -114,15 +120,18 @@ static bool open_record(struct view stretch, bool bare, struct kafka_record *rec
 bool kafka_bundle_open(const struct kafka_record *whole, bool bare, struct kafka_record *records)
 {
     struct view left, stretch;
+    uint32_t count = 0;
     if (!begins(whole->payload, &left))
         return false;
-    for (size_t i = 0; left.length; i++) {
-        if (i == KAFKA_BUNDLE_RECORDS_MAX || !take_stretch(&left, &stretch))
+    for (; left.length; count++) {
+        if (count == KAFKA_BUNDLE_RECORDS_MAX || !take_stretch(&left, &stretch))
             return false;
-        records[i] =
-            (struct kafka_record){.offset = whole->offset, .timestamp_ms = whole->timestamp_ms, .key = whole->key};
-        if (!open_record(stretch, bare, &records[i]))
+        records[count] = (struct kafka_record){
+            .offset = whole->offset, .place = count, .timestamp_ms = whole->timestamp_ms, .key = whole->key};
+        if (!open_record(stretch, bare, &records[count]))
             return false;
     }
+    for (uint32_t i = 0; i < count; i++)
+        records[i].more = count - 1 - i;
     return true;
 }

@@ -15,6 +15,7 @@ static const struct {
     {"corr", offsetof(struct kafka_record, corr)},
     {"users", offsetof(struct kafka_record, users)},
     {"given", offsetof(struct kafka_record, given)},
+    {"unfinished", offsetof(struct kafka_record, unfinished)},
 };
 enum { HEADER_COUNT = sizeof HEADERS / sizeof *HEADERS };
 

@@ -4,14 +4,16 @@
  * the client; from there on they wait to be handed over: until what the client has is acknowledged, a topic is known,
  * or a broken client is replaced. So a quiet sender's message leaves at once, a busy one's in groups as long as a round
  * trip, and those behind a group of GROUP_BUSY or more leave PACE_MS after it: a request costs the broker more than
- * twenty messages do (docs/decisions/018). The client lingers until it is flushed, so a group is whole before it leaves
- * and is one request: without, its first messages leave one by one, and with more requests under way than it may have,
- * librdkafka 2.0.2 polls without a pause, which takes a core from those it waits for. One thread turns the client, and
- * replaces it: it throws out what the broken one holds (the reports say so), makes a new one and hands over the list
- * from its beginning, so order holds. */
+ * twenty messages do (docs/decisions/018). Neighbours that may join leave as one bundle (kafka_bundle.h), whose report
+ * is that of all of them; handed over once more they may be bundled otherwise. The client lingers until it is flushed,
+ * so a group is whole before it leaves and is one request: without, its first messages leave one by one, and with more
+ * requests under way than it may have, librdkafka 2.0.2 polls without a pause, which takes a core from those it waits
+ * for. One thread turns the client, and replaces it: it throws out what the broken one holds (the reports say so),
+ * makes a new one and hands over the list from its beginning, so order holds. */
 #include "kafka_sender.h"
 
 #include "clock.h"
+#include "kafka_bundle.h"
 #include "log.h"
 #include "mem.h"
 #include "metrics.h"
@@ -32,8 +34,10 @@ enum {
     DELIVERY_MS = 10000,
     GROUP_BUSY = 4, /* messages: behind a group of so many the next leaves PACE_MS later, not sooner */
     PACE_MS = 4,
-    STEP_ASIDE = 64, /* messages */
-    TURN_MS = 100,   /* at most so long until a fatal error or a full queue is looked at again */
+    STEP_ASIDE = 64,  /* messages */
+    BUNDLE_MAX = 200, /* neighbours that join: so many, so many bytes */
+    BUNDLE_BYTES = 64 * 1024,
+    TURN_MS = 100, /* at most so long until a fatal error or a full queue is looked at again */
     FLUSH_MS = 5000,
     PURGE_MS = 2000, /* a broken client reports what it had at once */
     LEARN_MS = 1000,
@@ -60,6 +64,7 @@ struct send {
     void *payload;
     int64_t called_ms;
     size_t size;
+    size_t joined;                /* so many that stand behind it in the list left in its bundle */
     struct kafka_message message; /* points into what follows */
     struct kafka_header headers[HEADERS_MAX + 1];
     char bytes[];
@@ -79,8 +84,11 @@ struct kafka_sender {
     bool fatal;
     rd_kafka_topic_t *topics[TOPICS_MAX]; /* whose leaders it knows */
     size_t topic_count;
-    int64_t left_us;   /* monotonic: when the last group left; this and the next are the thread's alone */
-    size_t group_size; /* of that one */
+    int64_t left_us;    /* monotonic: when the last group left; this and the next three are the thread's alone */
+    size_t group_size;  /* of that one */
+    size_t since_aside; /* messages since it stepped aside */
+    struct str bundle;  /* the one that is made */
+    bool bundles;       /* are allowed */
     struct metric_child *sent, *failures, *restarts;
 };
 
@@ -109,6 +117,7 @@ static struct send *send_new(const struct kafka_message *message, kafka_sent_fn 
     send->payload = payload;
     send->called_ms = clock_monotonic_ms();
     send->size = size;
+    send->message.joins = message->joins;
     send->message.topic = put_bytes(&at, message->topic, strlen(message->topic));
     send->message.key = (struct view){put_bytes(&at, message->key.bytes, message->key.length), message->key.length};
     if (message->payload.bytes)
@@ -154,6 +163,16 @@ static void list_remove(struct kafka_sender *sender, struct send *send)
     sender->bytes -= send->size;
 }
 
+/* A message with those that joined it, which stay tied to each other. Holds the mutex. */
+static void list_cut(struct kafka_sender *sender, struct send *first, size_t count)
+{
+    struct send *next;
+    for (struct send *send = first; count; count--, send = next) {
+        next = send->next;
+        list_remove(sender, send);
+    }
+}
+
 /* Out of the list already; without the mutex. */
 static void finish(struct kafka_sender *sender, struct send *send, bool ok)
 {
@@ -174,23 +193,26 @@ static bool is_broken(rd_kafka_t *rk)
 static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
 {
     struct kafka_sender *sender = opaque;
-    struct send *send = message->_private;
+    struct send *send = message->_private, *next;
     bool ok = message->err == RD_KAFKA_RESP_ERR_NO_ERROR;
     pthread_mutex_lock(&sender->mutex);
     sender->handed--;
+    size_t count = send->joined + 1;
     /* What a broken client throws out was not refused: it goes over the next one. */
     bool again = !ok && message->err != RD_KAFKA_RESP_ERR__MSG_TIMED_OUT && (sender->fatal || is_broken(rk)) &&
                  !atomic_load(&sender->stop);
     if (again)
         sender->fatal = true;
     else
-        list_remove(sender, send);
+        list_cut(sender, send, count);
     pthread_mutex_unlock(&sender->mutex);
     if (!ok && !again)
         log_event(LOG_WARN, "kafka_send_failed", LOG_TEXT("topic", send->message.topic),
-                  LOG_TEXT("message", rd_kafka_err2str(message->err)));
-    if (!again)
+                  LOG_I64("records", (int64_t)count), LOG_TEXT("message", rd_kafka_err2str(message->err)));
+    for (; !again && count; count--, send = next) {
+        next = send->next;
         finish(sender, send, ok);
+    }
 }
 
 static void on_error(rd_kafka_t *rk, int code, const char *words, void *opaque)
@@ -265,13 +287,55 @@ static bool is_known(const struct kafka_sender *sender, const char *topic)
     return sender->topic_count == TOPICS_MAX;
 }
 
-/* Holds the mutex. */
-static rd_kafka_resp_err_t hand_over(struct kafka_sender *sender, struct send *send)
+static bool is_too_old(const struct send *send, int64_t now_ms)
 {
-    rd_kafka_resp_err_t code = kafka_produce(sender->rk, &send->message, 0, send);
+    return now_ms - send->called_ms > DELIVERY_MS;
+}
+
+static bool may_join(const struct send *first, const struct send *send, int64_t now_ms)
+{
+    return send && send->message.joins && strcmp(send->message.topic, first->message.topic) == 0 &&
+           view_equals(send->message.key, first->message.key) && !is_too_old(send, now_ms);
+}
+
+/* How many that wait behind `first` leave with it. Holds the mutex. */
+static size_t joiners(const struct send *first, int64_t now_ms)
+{
+    size_t count = 0, bytes = first->size;
+    const struct send *send = first->next;
+    for (; first->message.joins && count + 1 < BUNDLE_MAX && may_join(first, send, now_ms); send = send->next, count++)
+        if ((bytes += send->size) > BUNDLE_BYTES)
+            break;
+    return count;
+}
+
+/* Holds the mutex. The client copies a bundle, and points into a single message. */
+static rd_kafka_resp_err_t hand_over(struct kafka_sender *sender, struct send *first, int64_t now_ms)
+{
+    struct kafka_message message = first->message;
+    first->joined = sender->bundles ? joiners(first, now_ms) : 0;
+    if (first->joined) {
+        const struct send *send = first;
+        str_clear(&sender->bundle);
+        kafka_bundle_begin(&sender->bundle);
+        for (size_t i = 0; i <= first->joined; i++, send = send->next)
+            kafka_bundle_add(&sender->bundle, send->message.payload, send->message.headers);
+        message.payload = (struct view){sender->bundle.bytes, sender->bundle.length};
+        message.headers = NULL;
+    }
+    rd_kafka_resp_err_t code = kafka_produce(sender->rk, &message, first->joined ? RD_KAFKA_MSG_F_COPY : 0, first);
     if (!code)
         sender->handed++;
     return code && is_broken(sender->rk) ? RD_KAFKA_RESP_ERR__FATAL : code;
+}
+
+/* What was handed over last no longer waits. Holds the mutex. */
+static void step_over(struct kafka_sender *sender, const struct send *first)
+{
+    for (size_t i = 0; i <= first->joined; i++)
+        sender->unsent = sender->unsent->next;
+    sender->group_size += first->joined + 1;
+    sender->since_aside += first->joined + 1;
 }
 
 /* Asks for the leaders of a topic at its first use: left alone, librdkafka looks for new topics once a second. */
@@ -304,8 +368,10 @@ static void give_up(struct kafka_sender *sender, struct send *send, rd_kafka_res
 static void let_others(struct kafka_sender *sender)
 {
     pthread_mutex_unlock(&sender->mutex);
-    if (sender->group_size % STEP_ASIDE == STEP_ASIDE - 1)
+    if (sender->since_aside >= STEP_ASIDE) {
         (void)sched_yield();
+        sender->since_aside = 0;
+    }
     pthread_mutex_lock(&sender->mutex);
 }
 
@@ -337,7 +403,8 @@ static void work_off(struct kafka_sender *sender)
     pthread_mutex_lock(&sender->mutex);
     while (sender->unsent && sender->rk && !sender->fatal) {
         struct send *send = sender->unsent;
-        if (clock_monotonic_ms() - send->called_ms > DELIVERY_MS) {
+        const int64_t now_ms = clock_monotonic_ms();
+        if (is_too_old(send, now_ms)) {
             give_up(sender, send, RD_KAFKA_RESP_ERR__MSG_TIMED_OUT);
             continue;
         }
@@ -347,7 +414,7 @@ static void work_off(struct kafka_sender *sender)
             pthread_mutex_lock(&sender->mutex);
             continue;
         }
-        rd_kafka_resp_err_t code = hand_over(sender, send);
+        rd_kafka_resp_err_t code = hand_over(sender, send, now_ms);
         if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL)
             break;
         if (code == RD_KAFKA_RESP_ERR__FATAL) {
@@ -355,8 +422,7 @@ static void work_off(struct kafka_sender *sender)
         } else if (code) {
             give_up(sender, send, code);
         } else {
-            sender->unsent = send->next;
-            sender->group_size++;
+            step_over(sender, send);
         }
         let_others(sender);
     }
@@ -450,6 +516,7 @@ static void sender_free(struct kafka_sender *sender)
     if (sender->wake_fd >= 0)
         (void)close(sender->wake_fd);
     pthread_mutex_destroy(&sender->mutex);
+    str_free(&sender->bundle);
     free(sender->brokers);
     free(sender->client_id);
     free(sender);
@@ -458,6 +525,8 @@ static void sender_free(struct kafka_sender *sender)
 struct kafka_sender *kafka_sender_open(const char *brokers, const char *client_id, struct err *err)
 {
     struct kafka_sender *sender = MEM_NEW(kafka_sender);
+    str_init(&sender->bundle);
+    sender->bundles = kafka_bundles();
     sender->brokers = mem_text(brokers);
     sender->client_id = mem_text(client_id);
     pthread_mutex_init(&sender->mutex, NULL);

@@ -297,7 +297,8 @@ static bool add_metrics(struct kafka_worker *worker)
 {
     struct metric *records =
         metric_counter("madang_kafka_records_total", "Records by what became of them", "topic,result");
-    struct metric *lag = metric_gauge("madang_kafka_lag", "Records that are not applied yet", "topic");
+    struct metric *lag =
+        metric_gauge("madang_kafka_lag", "Messages that are not applied yet; a bundle of records is one", "topic");
     struct metric *batches = metric_counter("madang_kafka_batches_total", "Batches applied", "topic");
     struct metric *oldest = metric_gauge("madang_kafka_oldest_seconds",
                                          "Age of the oldest record that was read and is not applied yet", "topic");

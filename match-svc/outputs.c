@@ -6,11 +6,11 @@
 #include <stdlib.h>
 
 enum {
-    HEADERS = 4,
+    HEADERS = 5,
     BUNDLE_BYTES = 64 * 1024, /* with keys and headers; a larger record goes alone */
     BUNDLE_RECORDS = 500,
 };
-static const char *const HEADER_NAMES[HEADERS] = {"corr", "users", "x-request-id", "traceparent"};
+static const char *const HEADER_NAMES[HEADERS] = {"corr", "users", "x-request-id", "traceparent", "unfinished"};
 
 /* Places in `bytes`, which may move while it grows; NOWHERE: there is none. */
 #define NOWHERE SIZE_MAX
@@ -20,7 +20,7 @@ struct output {
 
 void outputs_init(struct outputs *outputs)
 {
-    *outputs = (struct outputs){0};
+    *outputs = (struct outputs){.bundles = kafka_bundles()};
     str_init(&outputs->bytes);
 }
 
@@ -48,7 +48,8 @@ void outputs_add(struct outputs *outputs, const char *market, struct view payloa
         outputs->items = mem_grow(outputs->items, outputs->room, sizeof *outputs->items);
     }
     struct output *output = &outputs->items[outputs->count++];
-    const char *const headers[HEADERS] = {command->corr, users, command->request_id, command->traceparent};
+    const char *const headers[HEADERS] = {command->corr, users, command->request_id, command->traceparent,
+                                          command->more ? "1" : NULL};
     output->key = put_text(outputs, market);
     output->payload = outputs->bytes.length;
     output->length = payload.length;
@@ -72,7 +73,7 @@ static size_t together(const struct outputs *outputs, size_t first)
 {
     const char *bytes = outputs->bytes.bytes;
     size_t last = first;
-    while (last + 1 < outputs->count && last + 1 - first < BUNDLE_RECORDS &&
+    while (outputs->bundles && last + 1 < outputs->count && last + 1 - first < BUNDLE_RECORDS &&
            outputs->items[last + 1].end - outputs->items[first].key <= BUNDLE_BYTES &&
            strcmp(bytes + outputs->items[last + 1].key, bytes + outputs->items[first].key) == 0)
         last++;

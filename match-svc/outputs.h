@@ -11,13 +11,14 @@ struct outputs {
     struct str bytes; /* all payloads and texts, one behind the other */
     struct output *items;
     size_t count, room;
+    bool bundles; /* are allowed */
 };
 
 void outputs_init(struct outputs *outputs);
 void outputs_free(struct outputs *outputs);
 
 /* Copies everything. `users`: for the header of that name, "" for none. Headers corr, x-request-id and traceparent are
- * those of `command`. */
+ * those of `command`; header unfinished says that others follow in its message, whose events name the same offset. */
 void outputs_add(struct outputs *outputs, const char *market, struct view payload, const char *users,
                  const struct kafka_record *command);
 /* Sends all and forgets them; false, and all are kept, when not all were acknowledged. */

@@ -20,7 +20,7 @@ static struct holding *holding_of(struct owner *owner, int32_t partition)
     owner->holdings = mem_grow(owner->holdings, owner->count + 1, sizeof(struct holding *));
     struct holding *holding = owner->holdings[owner->count++] = MEM_NEW(holding);
     holding->partition = partition;
-    holding->next = -1;
+    holding->next = (struct log_place){-1, 0};
     outputs_init(&holding->outputs);
     return holding;
 }
@@ -39,7 +39,7 @@ void holding_clear(struct holding *holding)
     holding->markets = NULL;
     holding->count = 0;
     holding->rebuilt = false;
-    holding->next = -1;
+    holding->next = (struct log_place){-1, 0};
     outputs_free(&holding->outputs);
     outputs_init(&holding->outputs);
 }
@@ -143,11 +143,11 @@ static bool batch_take(struct owner *owner, struct holding *holding, const struc
     int64_t start_ns = cpu_ns();
     for (size_t i = 0; i < batch->count; i++) {
         const struct kafka_record *record = &batch->records[i];
-        if (record->offset < holding->next)
+        if (stands_before(record, holding->next))
             continue;
         if (!holding_take(owner, holding, record, err))
             return false;
-        holding->next = record->offset + 1;
+        holding->next = place_behind(record);
         if (!holding_full(holding))
             continue;
         metric_add(owner->work_ns, cpu_ns() - start_ns);
@@ -162,9 +162,9 @@ static bool batch_take(struct owner *owner, struct holding *holding, const struc
 static bool apply(struct owner *owner, const struct kafka_batch *batch, struct err *err)
 {
     struct holding *holding = holding_of(owner, batch->partition);
-    if (holding->rebuilt && holding->next >= 0 && batch->records[0].offset > holding->next) {
-        log_event(LOG_ERROR, "commands_gap", LOG_I64("partition", batch->partition), LOG_I64("next", holding->next),
-                  LOG_I64("offset", batch->records[0].offset));
+    if (holding->rebuilt && holding->next.offset >= 0 && batch->records[0].offset > holding->next.offset) {
+        log_event(LOG_ERROR, "commands_gap", LOG_I64("partition", batch->partition),
+                  LOG_I64("next", holding->next.offset), LOG_I64("offset", batch->records[0].offset));
         holding_clear(holding);
     }
     if (!holding->rebuilt && !holding_rebuild(owner, holding, err))

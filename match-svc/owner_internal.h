@@ -20,6 +20,24 @@ enum {
     OUTPUT_RECORDS = 1000,
 };
 
+/* Between two records of market.commands. A message may bring several (kafka_bundle.h): `within` of them, at `offset`,
+ * stand before it. Whatever is stored (snapshots) stands between two messages: within 0. */
+struct log_place {
+    int64_t offset;
+    uint32_t within;
+};
+
+static inline bool stands_before(const struct kafka_record *record, struct log_place place)
+{
+    return record->offset < place.offset || (record->offset == place.offset && record->place < place.within);
+}
+
+static inline struct log_place place_behind(const struct kafka_record *record)
+{
+    return record->more ? (struct log_place){record->offset, record->place + 1}
+                        : (struct log_place){record->offset + 1, 0};
+}
+
 /* A record that market.events held before the market was rebuilt: what comes out again must be it. */
 struct tail {
     int64_t first_seq;
@@ -33,7 +51,7 @@ struct market {
     int32_t partition;
     struct book *book;
     struct depth_market *depth; /* NULL: nobody looks */
-    int64_t next;               /* commands below this offset are applied */
+    struct log_place next;      /* commands before it are applied */
     int64_t at_ms;              /* the time of the last one */
     bool touched;               /* by what is not acknowledged yet */
     const char *stopped;        /* why; NULL: it runs */
@@ -55,7 +73,7 @@ struct market {
 struct holding { /* a partition of market.commands that is ours */
     int32_t partition;
     bool rebuilt;
-    int64_t next; /* records below this offset are done; -1: as the worker gives them */
+    struct log_place next; /* records before it are done; offset -1: as the worker gives them */
     struct market **markets;
     size_t count;
     struct outputs outputs;

@@ -12,7 +12,7 @@ struct market *market_new(struct owner *owner, const struct market_row *row)
     market->id = row->id;
     uuid_format(&row->id, market->name);
     market->partition = row->partition;
-    market->next = market->stored_next = row->first_offset;
+    market->next.offset = market->stored_next = row->first_offset;
     market->events_from = market->first_events = row->events_from;
     market->used_ms = clock_monotonic_ms();
     market->depth = owner->options.depth ? depth_market_open(owner->options.depth, &market->id) : NULL;
@@ -39,13 +39,19 @@ struct market *market_find(const struct holding *holding, const struct uuid *id)
     return NULL;
 }
 
+/* Its offset. */
+static int64_t last_command(const struct market *market)
+{
+    return market->next.within ? market->next.offset : market->next.offset - 1;
+}
+
 void market_stop(struct market *market, const char *why)
 {
     if (market->stopped)
         return;
     market->stopped = why;
     log_event(LOG_ERROR, "market_stopped", LOG_TEXT("market", market->name), LOG_TEXT("reason", why),
-              LOG_I64("partition", market->partition), LOG_I64("command_offset", market->next - 1),
+              LOG_I64("partition", market->partition), LOG_I64("command_offset", last_command(market)),
               LOG_I64("seq", market->book ? book_seq(market->book) : 0));
 }
 
@@ -149,9 +155,9 @@ static bool is_told(struct owner *owner, struct market *market, int64_t first_se
 void market_apply(struct owner *owner, struct holding *holding, struct market *market,
                   const struct market_command *command, const struct kafka_record *record)
 {
-    if (record->offset < market->next)
+    if (stands_before(record, market->next))
         return;
-    market->next = record->offset + 1;
+    market->next = place_behind(record);
     if (!book_commands(market->book) && command->kind != MARKET_OPEN)
         market_stop(market, "log_cut"); /* its OPEN is not in the log any more */
     if (market->stopped)

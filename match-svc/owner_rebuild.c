@@ -65,7 +65,7 @@ static bool begin_from_snapshot(struct owner *owner, struct market *market, cons
             break;
         refuse(owner, market, &snapshot, &why);
     }
-    market->next = market->stored_next = snapshot.command_offset;
+    market->next.offset = market->stored_next = snapshot.command_offset;
     market->events_from = snapshot.events_offset;
     market->stored_commands = book_commands(market->book);
     return true;
@@ -210,7 +210,7 @@ static void stop_cut(struct rebuild *rebuild, int64_t first)
     struct market **markets;
     const size_t count = rebuilt(rebuild, &markets);
     for (size_t i = 0; i < count; i++)
-        if (markets[i]->next < first)
+        if (markets[i]->next.offset < first)
             market_stop(markets[i], "log_cut");
 }
 
@@ -237,7 +237,7 @@ static bool replay_batch(void *payload, const struct kafka_batch *batch, struct 
         const struct kafka_record *record = &batch->records[i];
         if (!replay_record(rebuild, record, err)) {
             rebuild->poison = err_is(err, &ERR_BAD_INPUT);
-            rebuild->holding->next = record->offset;
+            rebuild->holding->next = (struct log_place){record->offset, record->place};
             return false;
         }
         if (holding_full(rebuild->holding) && !holding_send(rebuild->owner, rebuild->holding, err))
@@ -268,7 +268,7 @@ static void tell_restored(const struct market *market, int64_t seq, int64_t star
 {
     log_event(LOG_INFO, "market_restored", LOG_TEXT("market", market->name), LOG_I64("partition", market->partition),
               LOG_I64("snapshot_seq", seq), LOG_I64("seq", book_seq(market->book)),
-              LOG_I64("command_offset", market->next), LOG_BOOL("stopped", market->stopped != NULL),
+              LOG_I64("command_offset", market->next.offset), LOG_BOOL("stopped", market->stopped != NULL),
               LOG_I64("ms", (clock_monotonic_us() - start_us) / 1000));
 }
 
@@ -281,7 +281,7 @@ bool market_load(struct owner *owner, struct holding *holding, const struct mark
         return false;
     const int64_t seq = book_seq(market->book);
     struct rebuild rebuild = {.owner = owner, .holding = holding, .only = market};
-    if (!read_tails(&rebuild, market->events_from, err) || !replay(&rebuild, market->next, to, err)) {
+    if (!read_tails(&rebuild, market->events_from, err) || !replay(&rebuild, market->next.offset, to, err)) {
         market_release(&market); /* what it told waits in the outputs: the same comes out again */
         return false;
     }
@@ -321,7 +321,7 @@ static bool rebuild_all(struct owner *owner, struct holding *holding, struct err
     AUTO_FREE int64_t *seqs = mem_new(live + 1, sizeof *seqs);
     for (size_t i = 0; i < live; i++) {
         const struct market *market = holding->markets[i];
-        from = market->next < from ? market->next : from;
+        from = market->next.offset < from ? market->next.offset : from;
         events_from = market->events_from < events_from ? market->events_from : events_from;
         seqs[i] = book_seq(market->book);
     }
@@ -330,7 +330,7 @@ static bool rebuild_all(struct owner *owner, struct holding *holding, struct err
         if (!read_tails(&rebuild, events_from, err) || !replay(&rebuild, from, end, err))
             return false;
         if (!rebuild.poison)
-            holding->next = end;
+            holding->next.offset = end;
     }
     if (!holding_send(owner, holding, err))
         return false;

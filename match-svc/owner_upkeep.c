@@ -9,10 +9,12 @@ enum {
     IDLE_SNAPSHOTS = 5,             /* times snapshot_commands */
 };
 
-/* All of its events are acknowledged, and nothing of what the log had is left to come out. */
+/* All of its events are acknowledged, it stands between two messages, and nothing of what the log had is left to come
+ * out. */
 static bool at_rest(const struct holding *holding, const struct market *market)
 {
-    return holding->rebuilt && !holding->outputs.count && !market->stopped && market_caught_up(market);
+    return holding->rebuilt && !holding->outputs.count && !market->stopped && !market->next.within &&
+           market_caught_up(market);
 }
 
 /* The engine's bytes now; the thread of snapshots.c stores them. */
@@ -21,8 +23,8 @@ static void take_snapshot(struct owner *owner, struct holding *holding, struct m
     struct err err = {0};
     if (!market->unstored_ms || !at_rest(holding, market) || snapshots_busy(owner->snapshots, &market->id))
         return;
-    /* What stands between its last command and here concerns others. */
-    const int64_t next = holding->next > market->next ? holding->next : market->next;
+    /* What stands between its last command and here concerns others, and so does a message that is not done yet. */
+    const int64_t next = holding->next.offset > market->next.offset ? holding->next.offset : market->next.offset;
     struct snapshot snapshot = {.market = market->id, .command_offset = next, .seq = book_seq(market->book)};
     if (!kafka_end_offset(owner->options.producer, owner->options.events_topic, holding->partition, ASK_MS,
                           &snapshot.events_offset, &err)) {
@@ -66,7 +68,7 @@ static bool is_due(const struct owner *owner, const struct market *market, int64
 static bool is_left_behind(const struct owner *owner, const struct holding *holding, const struct market *market)
 {
     return !market->stopped && book_commands(market->book) == market->stored_commands &&
-           holding->next - market->stored_next >= IDLE_SNAPSHOTS * owner->options.snapshot_commands;
+           holding->next.offset - market->stored_next >= IDLE_SNAPSHOTS * owner->options.snapshot_commands;
 }
 
 /* A closed market that nobody has asked anything for a while, all of it stored. */

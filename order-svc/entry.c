@@ -144,8 +144,10 @@ static bool send(struct entry *entry, const struct request *req, const struct ca
         {sending->tell ? NULL : "corr", sending->corr},
         {0},
     };
-    struct kafka_message message = {
-        .topic = TOPIC_MARKET_COMMANDS, .key = {market->id_text, UUID_TEXT_BYTES - 1}, .headers = headers};
+    struct kafka_message message = {.topic = TOPIC_MARKET_COMMANDS,
+                                    .key = {market->id_text, UUID_TEXT_BYTES - 1},
+                                    .headers = headers,
+                                    .joins = true};
     AUTO_STR payload;
     str_init(&payload);
     str_reserve(&payload, 160);

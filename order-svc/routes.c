@@ -39,6 +39,7 @@ static void hear_market_events(void *app, const struct kafka_batch *batch)
     int first_kind;
     if (!market_events_head(last->payload, &news.last, &first_kind)) /* a poison record is the workers' matter */
         news.last.command_offset = -1;
+    news.last.command_offset -= last->unfinished != NULL; /* that offset is not answered yet */
     fresh_heard(order->fresh, batch->partition, &news);
 }
 

@@ -1,5 +1,6 @@
 /* Several records of one key in one message (kafka_bundle.h): its form, and that every consumer takes it apart. */
 #include "kafka_bundle.h"
+#include "kafka_sender.h"
 #include "log.h"
 #include "test_kafka.h"
 
@@ -42,8 +43,9 @@ TEST(records_come_out_as_they_went_in, "I1")
         .offset = 77, .timestamp_ms = 88, .key = VIEW("k"), .payload = view_of_str(&out)};
     EXPECT_I64(3, (int64_t)kafka_bundle_count(whole.payload));
     REQUIRE(kafka_bundle_open(&whole, false, records));
-    for (int i = 0; i < 3; i++)
-        EXPECT(records[i].offset == 77 && records[i].timestamp_ms == 88 && view_equals(records[i].key, VIEW("k")));
+    for (uint32_t i = 0; i < 3; i++)
+        EXPECT(records[i].place == i && records[i].more == 2 - i && records[i].offset == 77 &&
+               records[i].timestamp_ms == 88 && view_equals(records[i].key, VIEW("k")));
     EXPECT(view_equals(records[0].payload, VIEW("one")));
     EXPECT_TEXT("r", records[0].request_id);
     EXPECT_TEXT("t", records[0].traceparent);
@@ -234,6 +236,106 @@ TEST(a_bundle_with_a_poison_record_is_put_away_whole, "I1")
     EXPECT_TEXT("30", test_reader_at(reader, RECORDS - 1)->payload);
     EXPECT(strstr(test_reader_at(reader, 4)->headers, "x-origin-offset=1\n") != NULL);
     EXPECT_I64(2, given.refused); /* with the others, and alone */
+}
+
+/* ---- neighbours that join ---- */
+
+enum { SENT = 3000 };
+
+struct reports {
+    atomic_int ok, failed, twice;
+    atomic_bool done[SENT];
+};
+struct report {
+    struct reports *all;
+    int number;
+};
+
+static void on_sent(void *payload, bool ok)
+{
+    struct report *report = payload;
+    atomic_fetch_add(&report->all->twice, atomic_exchange(&report->all->done[report->number], true));
+    atomic_fetch_add(ok ? &report->all->ok : &report->all->failed, 1);
+}
+
+/* Numbers `from` to below `to`; ten of one key after ten of another, and every hundredth does not join. */
+static void send_one_by_one(struct kafka_producer *producer, const char *topic, struct reports *all,
+                            struct report *reports, int from, int to)
+{
+    for (int i = from; i < to; i++) {
+        char number[16], corr[16];
+        struct err err = {0};
+        (void)snprintf(number, sizeof number, "%d", i);
+        (void)snprintf(corr, sizeof corr, "me:%d", i);
+        const struct kafka_header headers[] = {{"corr", corr}, {NULL, NULL}};
+        const struct kafka_message message = {.topic = topic,
+                                              .key = view_of(i / 10 % 2 ? "b" : "a"),
+                                              .payload = view_of(number),
+                                              .headers = headers,
+                                              .joins = i % 100 != 0};
+        reports[i] = (struct report){all, i};
+        test_stop_at(kafka_send(producer, &message, on_sent, &reports[i], &err), "send", &err);
+    }
+}
+
+/* Each at least once, first tellings in order, under its key and with its header. */
+static void expect_all(const struct test_reader *reader)
+{
+    int next = 0;
+    char corr[24];
+    for (size_t i = 0; i < reader->count; i++) {
+        const struct test_record *record = test_reader_at(reader, i);
+        const int number = atoi(record->payload);
+        (void)snprintf(corr, sizeof corr, "corr=me:%d\n", number);
+        EXPECT_TEXT(corr, record->headers);
+        EXPECT_TEXT(number / 10 % 2 ? "b" : "a", record->key);
+        if (number > next)
+            return (void)EXPECT_I64(next, number);
+        next += number == next;
+    }
+    EXPECT_I64(SENT, next);
+}
+
+TEST(neighbours_of_one_key_that_wait_together_leave_as_one, "I1 I2")
+{
+    static struct reports all;
+    static struct report reports[SENT];
+    const char *topic = test_topic("joins", 1, false);
+    struct err err = {0};
+    int64_t messages = 0;
+    AUTO(kafka_producer) producer = test_producer(NULL);
+    send_one_by_one(producer, topic, &all, reports, 0, SENT);
+    EVENTUALLY(20000, all.ok == SENT);
+    EXPECT_I64(0, all.failed + all.twice);
+    AUTO(test_reader) reader = test_reader_open(topic, 1);
+    EVENTUALLY(20000, test_reader_count(reader) == SENT);
+    expect_all(reader);
+    REQUIRE_OK(kafka_end_offset(producer, topic, 0, 10000, &messages, &err), &err);
+    EXPECT(messages < SENT / 3); /* ten of a key at a time */
+    int single = 0;
+    for (size_t i = 0; i < reader->count; i++)
+        single += i % 100 == 0 && strcmp(test_reader_at(reader, i)->payload, "0") != 0 &&
+                  test_reader_at(reader, i)->offset != test_reader_at(reader, i - 1)->offset &&
+                  test_reader_at(reader, i)->offset != test_reader_at(reader, i + 1)->offset;
+    EXPECT_I64(SENT / 100 - 1, single); /* who does not join stands alone */
+}
+
+TEST(what_was_joined_is_joined_again_over_the_next_client, "I1 I2")
+{
+    static struct reports all;
+    static struct report reports[SENT];
+    const char *topic = test_topic("again", 1, false);
+    AUTO(kafka_producer) producer = test_producer(NULL);
+    for (int i = 0; i < SENT; i += SENT / 5) {
+        send_one_by_one(producer, topic, &all, reports, i, i + SENT / 5);
+        kafka_producer_break_sender(producer);
+    }
+    EVENTUALLY(30000, all.ok == SENT);
+    EXPECT_I64(0, all.failed + all.twice);
+    AUTO(test_reader) reader = test_reader_open(topic, 1);
+    EVENTUALLY(20000, test_reader_count(reader) >= SENT &&
+                          atoi(test_reader_at(reader, reader->count - 1)->payload) == SENT - 1);
+    expect_all(reader);
 }
 
 __attribute__((constructor)) static void be_quiet(void)

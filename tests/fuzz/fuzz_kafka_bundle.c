@@ -18,29 +18,30 @@ static void must_be_within(struct view whole, const char *from, size_t length)
     must(from >= whole.bytes && from + length <= whole.bytes + whole.length);
 }
 
-static const char *const *headers_of(const struct kafka_record *record, const char *values[5])
+static const char *const *headers_of(const struct kafka_record *record, const char *values[6])
 {
     values[0] = record->request_id, values[1] = record->traceparent, values[2] = record->corr;
-    values[3] = record->users, values[4] = record->given;
+    values[3] = record->users, values[4] = record->given, values[5] = record->unfinished;
     return values;
 }
 
 static void write_again(struct str *out, const struct kafka_record *record)
 {
-    const char *values[5];
+    const char *values[6];
     (void)headers_of(record, values);
-    const struct kafka_header headers[] = {{"x-request-id", values[0]}, {"traceparent", values[1]}, {"corr", values[2]},
-                                           {"users", values[3]},        {"given", values[4]},       {NULL, NULL}};
+    const struct kafka_header headers[] = {
+        {"x-request-id", values[0]}, {"traceparent", values[1]}, {"corr", values[2]}, {"users", values[3]},
+        {"given", values[4]},        {"unfinished", values[5]},  {NULL, NULL}};
     kafka_bundle_add(out, record->payload, headers);
 }
 
 static void must_be_same(const struct kafka_record *a, const struct kafka_record *b)
 {
-    const char *ours[5], *theirs[5];
+    const char *ours[6], *theirs[6];
     (void)headers_of(a, ours);
     (void)headers_of(b, theirs);
     must(view_equals(a->payload, b->payload));
-    for (int i = 0; i < 5; i++) /* an empty one is none */
+    for (int i = 0; i < 6; i++) /* an empty one is none */
         must((!ours[i] || !*ours[i]) ? !theirs[i] : (theirs[i] && strcmp(ours[i], theirs[i]) == 0));
 }
 
@@ -57,10 +58,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     str_init(&out);
     kafka_bundle_begin(&out);
     for (size_t i = 0; i < count; i++) {
-        const char *values[5];
-        must(records[i].offset == 3);
+        const char *values[6];
+        must(records[i].offset == 3 && records[i].place == i && records[i].more == count - 1 - i);
         must_be_within(bytes, records[i].payload.bytes, records[i].payload.length);
-        for (const char *const *value = headers_of(&records[i], values); value < values + 5; value++)
+        for (const char *const *value = headers_of(&records[i], values); value < values + 6; value++)
             if (*value)
                 must_be_within(bytes, *value, strlen(*value) + 1);
         write_again(&out, &records[i]);

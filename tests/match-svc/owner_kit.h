@@ -22,6 +22,7 @@ struct world {
     struct pg_pool *db;
     struct match_app app;      /* of the owner at work */
     int64_t fed;               /* commands below this offset went to it */
+    size_t bundle;             /* so many commands of one market make one message; 0: one */
     uint64_t n;                /* of the only sender */
     struct outgoing *outgoing; /* commands that were not sent yet: they leave together */
     size_t outgoing_count;
@@ -106,24 +107,50 @@ static inline void world_send_as(struct world *world, struct market_command *com
     (void)snprintf(outgoing->corr, sizeof outgoing->corr, "%s", corr ? corr : "");
 }
 
+/* Of the commands that wait, from `first` on: how many make one message. */
+static inline size_t world_together(const struct world *world, size_t first)
+{
+    size_t count = 1;
+    while (count < world->bundle && first + count < world->outgoing_count &&
+           strcmp(world->outgoing[first + count].key, world->outgoing[first].key) == 0)
+        count++;
+    return count;
+}
+
 static inline void world_flush(struct world *world)
 {
     if (!world->outgoing_count)
         return;
     struct err err = {0};
     AUTO_FREE struct kafka_message *messages = mem_new(world->outgoing_count, sizeof *messages);
-    for (size_t i = 0; i < world->outgoing_count; i++) {
-        struct outgoing *outgoing = &world->outgoing[i];
-        if (*outgoing->corr)
-            outgoing->headers[0] = (struct kafka_header){"corr", outgoing->corr};
-        messages[i] = (struct kafka_message){.topic = world->commands,
-                                             .key = view_of(outgoing->key),
-                                             .payload = {outgoing->bytes.bytes, outgoing->bytes.length},
-                                             .headers = outgoing->headers};
+    AUTO_FREE struct str *bundles = mem_new(world->outgoing_count, sizeof *bundles);
+    size_t count = 0;
+    for (size_t i = 0, more; i < world->outgoing_count; i += more, count++) {
+        struct outgoing *first = &world->outgoing[i];
+        more = world_together(world, i);
+        for (size_t j = i; j < i + more; j++)
+            if (*world->outgoing[j].corr)
+                world->outgoing[j].headers[0] = (struct kafka_header){"corr", world->outgoing[j].corr};
+        messages[count] = (struct kafka_message){.topic = world->commands,
+                                                 .key = view_of(first->key),
+                                                 .payload = {first->bytes.bytes, first->bytes.length},
+                                                 .headers = first->headers};
+        if (more == 1)
+            continue;
+        struct str *bundle = &bundles[count];
+        str_init(bundle);
+        kafka_bundle_begin(bundle);
+        for (size_t j = i; j < i + more; j++)
+            kafka_bundle_add(bundle, (struct view){world->outgoing[j].bytes.bytes, world->outgoing[j].bytes.length},
+                             world->outgoing[j].headers);
+        messages[count].payload = (struct view){bundle->bytes, bundle->length};
+        messages[count].headers = NULL;
     }
-    test_stop_at(kafka_send_all(world->producer, messages, world->outgoing_count, 10000, &err), "send", &err);
+    test_stop_at(kafka_send_all(world->producer, messages, count, 10000, &err), "send", &err);
     for (size_t i = 0; i < world->outgoing_count; i++)
         str_free(&world->outgoing[i].bytes);
+    for (size_t i = 0; i < count; i++)
+        str_free(&bundles[i]);
     world->outgoing_count = 0;
 }
 

@@ -144,6 +144,86 @@ TEST(a_record_that_cannot_be_read_stops_the_partition_behind_what_came_before, "
     EXPECT_I64((int64_t)told.count, world_told_count(&world));
 }
 
+TEST(commands_that_came_in_one_message_are_applied_one_by_one, "I1 I2 I9 S-34")
+{
+    WORLD(world, "joined");
+    struct scene scene = scene_open(&world), second = scene_open(&world);
+    world_flush(&world);
+    world.bundle = 7;
+    for (int i = 0; i < 20; i++) {
+        scene_play(&world, &scene, 10);
+        scene_play(&world, &second, 4);
+    }
+    const int64_t half = world_end(&world, world.commands), messages = 6 + 20 * 3;
+    EXPECT_I64(messages, half);
+    world_assign(&world);
+    struct err err = {0};
+    REQUIRE_OK(world_feed_to(&world, half / 2, &err), &err);
+    world_store(&world); /* between two messages: it goes on from there */
+    EXPECT_TEXT("2", test_sql("SELECT count(*) FROM snapshots WHERE command_offset >= %lld", (long long)half / 2 - 3));
+    REQUIRE(world_feed(&world));
+    scene_play(&world, &scene, 30);
+    world_next_owner(&world); /* killed: what it left is told, nothing twice */
+    REQUIRE(world_feed(&world));
+    EXPECT_I64(0, world_markets("stopped"));
+    size_t doubles;
+    EXPECT(world_is_straight(&world, &doubles));
+    EXPECT_I64(0, doubles);
+    struct test_reader *reader = test_reader_open(world.events, 1);
+    const size_t told = (size_t)world_told_count(&world);
+    EXPECT(EVENTUALLY(KIT_WAIT_MS, test_reader_count(reader) == told));
+    int unfinished = 0;
+    for (size_t i = 0; i < told; i++)
+        unfinished += strstr(test_reader_at(reader, i)->headers, "unfinished=1\n") != NULL;
+    EXPECT_I64(20 * (6 + 2 + 3) + 4 * 6 + 1,
+               unfinished); /* all but the last of each message, of 7 and 3 and 4; of 30 */
+    test_reader_release(&reader);
+}
+
+TEST(a_message_with_a_command_that_cannot_be_read_is_done_up_to_there, "I10 I2 I9")
+{
+    WORLD(world, "halfway");
+    struct scene scene = scene_open(&world);
+    struct err err = {0};
+    AUTO_STR bundle = {0};
+    char key[UUID_TEXT_BYTES];
+    world_assign(&world);
+    REQUIRE(world_feed(&world));
+    const int64_t before = world_told_count(&world);
+    str_init(&bundle);
+    kafka_bundle_begin(&bundle);
+    for (int i = 0; i < 4; i++) {
+        AUTO_STR bytes = {0};
+        str_init(&bytes);
+        struct market_command command = scene_place(&scene, world_id(), scene.people[0], false, SIDE_BUY, 500, 1);
+        command.source = 8;
+        command.n = (uint64_t)i + 1;
+        market_command_encode(&bytes, &command);
+        kafka_bundle_add(&bundle, (struct view){bytes.bytes, i == 2 ? 9 : bytes.length}, NULL);
+    }
+    uuid_format(&scene.market, key);
+    const struct kafka_message message = {
+        .topic = world.commands, .key = view_of(key), .payload = {bundle.bytes, bundle.length}};
+    REQUIRE_OK(kafka_send_all(world.producer, &message, 1, 10000, &err), &err);
+    const int64_t end = world_end(&world, world.commands);
+    for (int i = 0; i < 2; i++) { /* the worker tries again: nothing is done twice */
+        err_clear(&err);
+        EXPECT(!world_feed_to(&world, end, &err));
+        EXPECT_PROBLEM("bad_input", &err);
+        EXPECT_I64(before + 2, world_told_count(&world));
+    }
+    owner_revoked(&world.app, world.commands, 0);
+    owner_release(&world.app.owner); /* in the middle of a message no book is saved */
+    EXPECT_TEXT("0", test_sql("SELECT count(*) FROM snapshots"));
+    world.app.owner = world_owner(&world);
+    (void)world_assign(&world);
+    err_clear(&err);
+    EXPECT(!world_feed_to(&world, end, &err));
+    EXPECT_PROBLEM("bad_input", &err);
+    LINES told = world_told(&world);
+    EXPECT(told.count == (size_t)before + 2 && !told.doubles && !told.gap && !told.differ);
+}
+
 TEST(a_command_under_another_key_is_refused, "I10")
 {
     WORLD(world, "key");

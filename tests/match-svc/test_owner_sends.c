@@ -3,7 +3,7 @@
 
 #include <librdkafka/rdkafka_mock.h>
 
-enum { COMMANDS = 60, SEND_MS = 300 };
+enum { COMMANDS = 60, BUNDLE = 5, SEND_MS = 300 };
 
 struct cluster {
     rd_kafka_t *rk;
@@ -59,7 +59,9 @@ static void log_fill(struct log *log)
         command.n = (uint64_t)i + 1;
         str_init(&log->payloads[i]);
         market_command_encode(&log->payloads[i], &command);
-        log->records[i] = (struct kafka_record){.offset = i,
+        log->records[i] = (struct kafka_record){.offset = i / BUNDLE, /* each message has so many */
+                                                .place = (uint32_t)i % BUNDLE,
+                                                .more = BUNDLE - 1 - (uint32_t)i % BUNDLE,
                                                 .timestamp_ms = 1000 + i,
                                                 .key = view_of(log->key),
                                                 .payload = {log->payloads[i].bytes, log->payloads[i].length}};

@@ -160,8 +160,9 @@ __attribute__((unused)) static void test_reader_open_bundle(struct test_reader *
     kafka_records_add(&opened, message, false);
     for (size_t i = 0; i < opened.count; i++) {
         const struct kafka_record *from = &opened.items[i];
-        const char *const values[] = {from->request_id, from->traceparent, from->corr, from->users, from->given};
-        static const char *const NAMES[] = {"x-request-id", "traceparent", "corr", "users", "given"};
+        const char *const values[] = {from->request_id, from->traceparent, from->corr,
+                                      from->users,      from->given,       from->unfinished};
+        static const char *const NAMES[] = {"x-request-id", "traceparent", "corr", "users", "given", "unfinished"};
         struct test_record *record = test_reader_more(reader, message);
         struct str headers = {0};
         str_init(&headers);

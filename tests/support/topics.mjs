@@ -34,7 +34,7 @@ export async function readBytes(topic, { from = 'beginning', bundles = true } = 
   return records.sort((a, b) => a.partition - b.partition || a.offset - b.offset);
 }
 
-const BUNDLE = Buffer.from([0, 0x4d, 0x42, 1]), HEADERS = [null, 'x-request-id', 'traceparent', 'corr', 'users', 'given'];
+const BUNDLE = Buffer.from([0, 0x4d, 0x42, 1]), HEADERS = [null, 'x-request-id', 'traceparent', 'corr', 'users', 'given', 'unfinished'];
 
 /** The records of a message: its own, or those of the bundle that it is (common/kafka_bundle.h), with its offset and key. */
 export function openBundle(message) {
