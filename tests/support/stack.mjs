@@ -82,7 +82,24 @@ export function signal(name, what) {
   const pid = pidOf(name);
   if (!pid) throw new Error(`${name} does not run`);
   process.kill(pid, what);
+  if (what === 'SIGSTOP') stopped(pid);
   return pid;
+}
+
+/** A process stands still when the last of its threads does: one that runs on the other core goes on until then. */
+function stopped(pid, ms = 10000) {
+  const pause = new Int32Array(new SharedArrayBuffer(4)), until = Date.now() + ms;
+  const state = (thread) => {
+    try {
+      return fs.readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8').replace(/^.*\) /s, '')[0];
+    } catch {
+      return 'T'; // it has ended
+    }
+  };
+  while (!fs.readdirSync(`/proc/${pid}/task`).every((thread) => state(thread) === 'T')) {
+    if (Date.now() > until) throw new Error(`${pid} does not stand still`);
+    Atomics.wait(pause, 0, 0, 5);
+  }
 }
 
 /** Waits until the supervisor has put another process in the place of `pid`. */
