@@ -196,6 +196,26 @@ test('[S-26] an order that waits for the owner of its market is accepted, on eve
   }
 });
 
+for (const bundles of ['on', 'off'])
+  test(`[S-36][I1] orders that wait together ${bundles === 'on' ? 'leave in one message' : 'leave alone with KAFKA_BUNDLES=off'}, and each has its own verdict`, async () => {
+    const world = new World();
+    await world.start({ settings: { KAFKA_BUNDLES: bundles }, instances: 1 });
+    try {
+      const round = await world.round();
+      const people = world.people(8);
+      const replies = await Promise.all(people.flatMap((person) => range(1, 25).map(async (quantity) => ({ quantity, ...(await person.api.post('/api/orders', round.order('buy', 1, quantity))) }))));
+      for (const { status, json, quantity, text } of replies) assert.deepEqual([status, json.status, json.quantity], [201, 'open', quantity], text);
+      const records = (await readBytes('market.commands', { from: -2000 })).filter(({ key }) => key === round.id).map(({ partition, offset, bytes }) => ({ place: `${partition}:${offset}`, ...decodeCommand(bytes) })).filter(({ kind }) => kind === 'place');
+      const messages = new Set(records.map(({ place }) => place)).size;
+      assert.deepEqual(new Set(records.map(({ order_id }) => order_id)), new Set(replies.map(({ json }) => json.id)));
+      assert.equal(records.length, 200);
+      assert.ok(bundles === 'on' ? messages < 150 : messages === 200, `${messages} messages`);
+      for (const { json } of replies.slice(-25)) assert.equal((await people.at(-1).api.get(`/api/orders/${json.id}`)).json.status, 'open');
+    } finally {
+      await world.stop();
+    }
+  });
+
 test('[S-26] settlement that lags by more than ORDER_MAX_LAG pushes orders back with 503 and Retry-After; cancels still pass', async () => {
   const world = new World();
   await world.start({ settings: { ORDER_MAX_LAG: '20' }, instances: 1 });
