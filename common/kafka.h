@@ -10,8 +10,8 @@
  * group and without commits, for what it holds in memory (waiting requests, sockets, tables). It starts at the end
  * offsets that it asked for (OFFSET_END loses what is sent right after), or at the start for compacted topics.
  * A message may be a bundle of records (kafka_bundle.h): all that read take it apart; its records share an offset and
- * come in one call. Threads:
- * a producer is thread-safe; each worker is one thread; of a listener, one at a time calls. */
+ * come in one call.
+ * Threads: a producer is thread-safe; each worker is one thread; of a listener, one at a time calls. */
 #ifndef MADANG_KAFKA_H
 #define MADANG_KAFKA_H
 

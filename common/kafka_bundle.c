@@ -1,7 +1,6 @@
 #include "kafka_bundle.h"
 
 #include "kafka_conf.h"
-#include "mem.h"
 
 #include <endian.h>
 #include <stdlib.h>
@@ -17,11 +16,10 @@ bool kafka_bundles(void)
 
 /* ---- writing ---- */
 
-static char *put_u32(char *at, size_t value)
+static void put_u32(char *at, size_t value)
 {
     const uint32_t number = htole32((uint32_t)value);
     memcpy(at, &number, sizeof number);
-    return at + sizeof number;
 }
 
 void kafka_bundle_begin(struct str *out)
