@@ -23,6 +23,11 @@ int64_t clock_now_ms(void)
     return clock_now_us() / 1000;
 }
 
+int64_t clock_coarse_s(void)
+{
+    return (read_us(CLOCK_REALTIME_COARSE) / 1000 + atomic_load_explicit(&shift, memory_order_relaxed)) / 1000;
+}
+
 int64_t clock_monotonic_us(void)
 {
     return read_us(CLOCK_MONOTONIC);

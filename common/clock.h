@@ -7,6 +7,8 @@
 
 int64_t clock_now_ms(void);
 int64_t clock_now_us(void);
+/* Seconds as of the kernel's last tick, so up to some milliseconds behind, for a quarter of the cost. */
+int64_t clock_coarse_s(void);
 int64_t clock_monotonic_ms(void);
 int64_t clock_monotonic_us(void);
 

@@ -197,13 +197,6 @@ static void cache_keep(struct token_verifier *verifier, struct view token, uint6
     free(old);
 }
 
-bool token_remembered(struct token_verifier *verifier, struct view token)
-{
-    struct known known;
-    return verifier->set_count > 0 && token.length >= TOKEN_TEXT_MIN && token.length <= TOKEN_TEXT_MAX &&
-           cache_find(verifier, token, token_hash(verifier, token), &known);
-}
-
 /* ---- verifying -----------------------------------------------------------------------------------------------------
  */
 
@@ -283,31 +276,59 @@ static bool verify_anew(struct token_verifier *verifier, struct view token, stru
     return read_identity(verifier, &claims, out, err);
 }
 
+static bool check_times(const struct identity *identity, struct err *err)
+{
+    const int64_t now_s = clock_coarse_s();
+    if (identity->issued_at_s - LEEWAY_S > now_s)
+        return err_set(err, &ERR_TOKEN_INVALID, "the token is from the future");
+    if (identity->expires_at_s + LEEWAY_S <= now_s)
+        return err_set(err, &ERR_TOKEN_EXPIRED, "the token has expired");
+    return true;
+}
+
+static bool check_revoked(const struct token_verifier *verifier, const struct known *known, struct err *err)
+{
+    if (revoked_session(verifier->options.revoked, &known->session))
+        return err_set(err, &ERR_SESSION_ENDED, "the session has ended");
+    if (known->identity.role_version < revoked_least_role_version(verifier->options.revoked, &known->user))
+        return err_set(err, &ERR_TOKEN_STALE, "the account has changed since the token was issued");
+    return true;
+}
+
+enum token_recall token_recall(struct token_verifier *verifier, struct view token, struct identity *identity,
+                               struct err *err)
+{
+    struct known known;
+    if (verifier->set_count == 0 || token.length < TOKEN_TEXT_MIN || token.length > TOKEN_TEXT_MAX)
+        return TOKEN_STRANGE;
+    if (verifier->options.ready && !verifier->options.ready(verifier->options.payload)) {
+        err_set_retry(err, &ERR_UNAVAILABLE, 1, "tokens can't be checked yet");
+        return TOKEN_REFUSED;
+    }
+    if (!cache_find(verifier, token, token_hash(verifier, token), &known))
+        return TOKEN_STRANGE;
+    if (!check_times(&known.identity, err) || !check_revoked(verifier, &known, err))
+        return TOKEN_REFUSED;
+    *identity = known.identity;
+    return TOKEN_GOOD;
+}
+
 bool token_verify(struct token_verifier *verifier, struct view token, struct identity *identity, struct err *err)
 {
     if (token.length < TOKEN_TEXT_MIN || token.length > TOKEN_TEXT_MAX)
         return err_set(err, &ERR_TOKEN_INVALID, "the token is malformed: length");
+    const enum token_recall recalled = token_recall(verifier, token, identity, err);
+    if (recalled != TOKEN_STRANGE)
+        return recalled == TOKEN_GOOD;
     if (verifier->options.ready && !verifier->options.ready(verifier->options.payload))
         return err_set_retry(err, &ERR_UNAVAILABLE, 1, "tokens can't be checked yet");
-    struct known known;
-    uint64_t hash = token_hash(verifier, token);
-    bool cached = verifier->set_count > 0 && cache_find(verifier, token, hash, &known);
-    if (!cached) {
-        memset(&known, 0, sizeof known);
-        if (!verify_anew(verifier, token, &known, err))
-            return false;
-    }
-    int64_t now_s = clock_now_ms() / 1000;
-    if (known.identity.issued_at_s - LEEWAY_S > now_s)
-        return err_set(err, &ERR_TOKEN_INVALID, "the token is from the future");
-    if (known.identity.expires_at_s + LEEWAY_S <= now_s)
-        return err_set(err, &ERR_TOKEN_EXPIRED, "the token has expired");
-    if (!cached && verifier->set_count > 0)
-        cache_keep(verifier, token, hash, &known);
-    if (revoked_session(verifier->options.revoked, &known.session))
-        return err_set(err, &ERR_SESSION_ENDED, "the session has ended");
-    if (known.identity.role_version < revoked_least_role_version(verifier->options.revoked, &known.user))
-        return err_set(err, &ERR_TOKEN_STALE, "the account has changed since the token was issued");
+    struct known known = {0};
+    if (!verify_anew(verifier, token, &known, err) || !check_times(&known.identity, err))
+        return false;
+    if (verifier->set_count > 0)
+        cache_keep(verifier, token, token_hash(verifier, token), &known);
+    if (!check_revoked(verifier, &known, err))
+        return false;
     *identity = known.identity;
     return true;
 }

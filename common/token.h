@@ -74,9 +74,11 @@ void token_verifier_release(struct token_verifier **verifier);
  * and the first list of revocations nobody can be believed or refused: unavailable. */
 bool token_verify(struct token_verifier *verifier, struct view token, struct identity *identity, struct err *err);
 
-/* True when this very token was verified before and is remembered: to verify it again costs nothing. It may have
- * expired or ended since. */
-bool token_remembered(struct token_verifier *verifier, struct view token);
+/* The same for a token that was verified before and is remembered, which costs next to nothing. TOKEN_STRANGE: it is
+ * not; ask token_verify. TOKEN_REFUSED: it has expired or ended since, err says which. */
+enum token_recall { TOKEN_STRANGE, TOKEN_GOOD, TOKEN_REFUSED };
+enum token_recall token_recall(struct token_verifier *verifier, struct view token, struct identity *identity,
+                               struct err *err);
 
 /* Splits and decodes a token without believing it (fuzzed): the three parts, alg and kid. */
 struct token_parts {

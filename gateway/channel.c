@@ -2,6 +2,7 @@
 
 #include "exchange.h"
 #include "mem.h"
+#include "sys.h"
 
 #include <errno.h>
 #include <linux/sockios.h>
@@ -100,7 +101,7 @@ void channel_close(struct channel *channel)
 
 long channel_write(struct channel *channel, const char *bytes, size_t length)
 {
-    ssize_t n = send(channel->fd, bytes, length, MSG_NOSIGNAL);
+    ssize_t n = sys_send(channel->fd, bytes, length);
     if (n >= 0) {
         if ((size_t)n < length)
             channel->writable = false;
@@ -114,7 +115,7 @@ long channel_write(struct channel *channel, const char *bytes, size_t length)
 
 long channel_read(struct channel *channel, char *bytes, size_t size)
 {
-    ssize_t n = recv(channel->fd, bytes, size, 0);
+    ssize_t n = sys_recv(channel->fd, bytes, size);
     if (n > 0) {
         /* Less than asked for: it is empty, and the next bytes make a new event. */
         if ((size_t)n < size && !channel->hung_up)

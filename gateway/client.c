@@ -3,6 +3,7 @@
 #include "exchange.h"
 #include "mem.h"
 #include "stats.h"
+#include "sys.h"
 #include "tls.h"
 
 #include <errno.h>
@@ -40,6 +41,7 @@ void client_accept(struct loop *loop, int fd, const struct sockaddr_storage *fro
     bool known = address_of(from, &client->address);
     address_print(&client->address, client->address_text);
     client->address_key = limits_key(gateway->limits, LIMIT_CONNECTIONS, 0, address_owner(&client->address));
+    client->rate_key = limits_key(gateway->limits, LIMIT_ADDRESS, 0, address_owner(&client->address));
     client->counted = !gateway->bench && !networks_have(&gateway->trusted, &client->address);
     if (client->counted &&
         !limits_enter(gateway->limits, client->address_key, gateway->config->connections_per_address)) {
@@ -118,7 +120,7 @@ long client_read(struct client *client, char *bytes, size_t size)
 {
     if (client->tls)
         return tls_read(client, bytes, size);
-    ssize_t n = recv(client->fd, bytes, size, 0);
+    ssize_t n = sys_recv(client->fd, bytes, size);
     if (n > 0) {
         if ((size_t)n < size && !client->hung_up)
             client->readable = false;
@@ -137,7 +139,7 @@ static long client_write(struct client *client, const char *bytes, size_t length
 {
     if (client->tls)
         return tls_write(client, bytes, length);
-    ssize_t n = send(client->fd, bytes, length, MSG_NOSIGNAL);
+    ssize_t n = sys_send(client->fd, bytes, length);
     if (n >= 0) {
         if ((size_t)n < length)
             client->writable = false;

@@ -40,6 +40,7 @@ struct client {
     struct address address;
     char address_text[ADDRESS_TEXT_BYTES];
     uint64_t address_key; /* for the count of connections */
+    uint64_t rate_key;    /* for the rate of its address */
     bool counted;
 };
 

@@ -125,7 +125,7 @@ static void let_go(struct exchange *x)
         limits_leave(x->loop->gateway->limits, x->stream_key);
     if (x->tunnel || x->streaming)
         atomic_fetch_sub(&x->loop->gateway->streams, 1);
-    int64_t took_us = clock_monotonic_us() - x->started_us;
+    const int64_t took_us = (x->answer_us ? x->answer_us : clock_monotonic_us()) - x->started_us;
     stats_count(x, took_us);
     accesslog_line(x, took_us);
     add_span(x, took_us);
@@ -172,7 +172,7 @@ static void join_upstream(struct exchange *x, struct upstream *upstream)
     x->upstream = upstream;
     upstream->in_flight++;
     upstream->requests++;
-    x->joined_us = clock_monotonic_us();
+    x->joined_us = x->loop->now_us;
     x->trial = upstream->breaker.open_until_ms != 0;
     if (x->trial)
         upstream->breaker.trying = true;

@@ -77,6 +77,7 @@ struct exchange {
     bool origin_allowed;           /* and told so */
     char origin[128];
     int64_t joined_us;  /* an instance got it */
+    int64_t answer_us;  /* when the head of its answer came; 0 again once that is passed on and more is to come */
     int64_t started_us; /* the round in which its head was read */
     int64_t bytes_in, bytes_out;
     struct address peer; /* the client's, behind proxies that we trust */

@@ -3,6 +3,8 @@
 #include "cors.h"
 #include "problems.h"
 
+#include <endian.h>
+
 /* ---- writing ---- */
 
 void write_bytes(struct writer *writer, const void *bytes, size_t length)
@@ -46,11 +48,21 @@ void write_header(struct writer *out, const struct http1_header *header)
 
 /* ---- who and which ---- */
 
+/* The eight digits of a number, the first of them in the highest byte: each half byte gets a byte of its own, and
+ * those above nine are moved on to the letters. */
+static uint64_t hex_digits(uint64_t number)
+{
+    number = (number << 16 | number) & 0x0000ffff0000ffffu;
+    number = (number << 8 | number) & 0x00ff00ff00ff00ffu;
+    number = (number << 4 | number) & 0x0f0f0f0f0f0f0f0fu;
+    const uint64_t letters = (number + 0x0606060606060606u) >> 4 & 0x0101010101010101u;
+    return number + 0x3030303030303030u + letters * ('a' - '0' - 10);
+}
+
 static void write_hex(char *out, uint64_t number)
 {
-    static const char HEX[] = "0123456789abcdef";
-    for (int i = 0; i < 16; i++)
-        out[i] = HEX[number >> (60 - 4 * i) & 15];
+    const uint64_t halves[2] = {htobe64(hex_digits(number >> 32)), htobe64(hex_digits(number & UINT32_MAX))};
+    memcpy(out, halves, sizeof halves);
 }
 
 static bool lower_hex(const char *at, size_t length, bool *nonzero)

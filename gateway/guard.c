@@ -20,7 +20,8 @@ static bool check_address(struct exchange *x, struct err *err)
     struct gateway *gateway = x->loop->gateway;
     if (gateway->bench)
         return true;
-    uint64_t key = limits_key(gateway->limits, LIMIT_ADDRESS, 0, address_owner(&x->peer));
+    const uint64_t key =
+        x->proxied ? limits_key(gateway->limits, LIMIT_ADDRESS, 0, address_owner(&x->peer)) : x->client->rate_key;
     x->limit_rate = &gateway->address_rate;
     x->limit_name = "address";
     return limits_take(gateway->limits, key, x->limit_rate, x->loop->now_us, &x->limit) || limited(x, err);
@@ -70,40 +71,39 @@ static bool check_streams(struct exchange *x, struct err *err)
 
 /* ---- tokens ---- */
 
-/* Counts wrong tokens by address before they are looked at: each costs a signature check. Tokens that are remembered
- * cost none, so who shares an address with a guesser keeps what works. */
-static bool check_failures(struct exchange *x, struct token_verifier *verifier, struct view token, uint64_t *key,
-                           struct err *err)
+/* Of a token that is not remembered, which costs a check of its signature: so wrong ones are counted by address, and
+ * too many are not looked at. Who shares an address with a guesser keeps what works. */
+static bool verify_strange(struct exchange *x, struct token_verifier *verifier, struct view token,
+                           struct identity *identity, struct err *err)
 {
     struct gateway *gateway = x->loop->gateway;
     struct limit_state state;
-    *key = limits_key(gateway->limits, LIMIT_FAILED_TOKENS, 0, address_owner(&x->peer));
-    if (gateway->bench || limits_allows(gateway->limits, *key, &gateway->failed_rate, x->loop->now_us, &state) ||
-        token_remembered(verifier, token))
+    if (gateway->bench)
+        return token_verify(verifier, token, identity, err);
+    const uint64_t key = limits_key(gateway->limits, LIMIT_FAILED_TOKENS, 0, address_owner(&x->peer));
+    if (!limits_allows(gateway->limits, key, &gateway->failed_rate, x->loop->now_us, &state)) {
+        loop_stats_add(x->loop, STAT_LIMITED);
+        return err_set_retry(err, &ERR_RATE_LIMITED, (int)state.retry_s, "too many wrong tokens from this address");
+    }
+    if (token_verify(verifier, token, identity, err))
         return true;
-    loop_stats_add(x->loop, STAT_LIMITED);
-    return err_set_retry(err, &ERR_RATE_LIMITED, (int)state.retry_s, "too many wrong tokens from this address");
+    if (err_is(err, &ERR_TOKEN_INVALID))
+        (void)limits_take(gateway->limits, key, &gateway->failed_rate, x->loop->now_us, &state);
+    return false;
 }
 
 static bool verify(struct exchange *x, struct token_verifier *verifier, struct view token, enum role *role,
                    struct err *err)
 {
-    struct gateway *gateway = x->loop->gateway;
-    uint64_t key;
     struct identity identity;
-    struct limit_state ignored;
-    if (!auth_feed_ready(gateway->feed)) /* without keys and revocations nobody can be believed */
+    if (!auth_feed_ready(x->loop->gateway->feed)) /* without keys and revocations nobody can be believed */
         return err_set_retry(err, &ERR_UNAVAILABLE, 1, "tokens can't be checked yet");
-    if (!check_failures(x, verifier, token, &key, err))
+    const enum token_recall recalled = token_recall(verifier, token, &identity, err);
+    if (recalled == TOKEN_REFUSED || (recalled == TOKEN_STRANGE && !verify_strange(x, verifier, token, &identity, err)))
         return false;
-    if (token_verify(verifier, token, &identity, err)) {
-        memcpy(x->user_id, identity.user_id, sizeof x->user_id);
-        *role = identity.role;
-        return true;
-    }
-    if (err_is(err, &ERR_TOKEN_INVALID) && !gateway->bench)
-        (void)limits_take(gateway->limits, key, &gateway->failed_rate, x->loop->now_us, &ignored);
-    return false;
+    memcpy(x->user_id, identity.user_id, sizeof x->user_id);
+    *role = identity.role;
+    return true;
 }
 
 /* The token of "Authorization: Bearer ..."; false for another scheme. */

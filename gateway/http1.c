@@ -1,6 +1,9 @@
 #include "http1.h"
 
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 static const struct {
     int status;
@@ -25,9 +28,10 @@ const char *const HTTP1_METHOD_NAMES[HTTP1_METHODS] = {"GET", "HEAD", "POST", "P
 
 /* ---- classes of bytes ---- */
 
-enum { IN_TOKEN = 1, IN_PATH = 2, IN_QUERY = 4, IN_HOST = 8, IS_HEX = 16, IS_DIGIT = 32 };
+/* PLAIN: stands for itself in a path, and is no dot. */
+enum { IN_TOKEN = 1, IN_PATH = 2, IN_QUERY = 4, IN_HOST = 8, IS_HEX = 16, IS_DIGIT = 32, PLAIN = 64 };
 
-#define ALNUM_CLASS (IN_TOKEN | IN_PATH | IN_QUERY | IN_HOST)
+#define ALNUM_CLASS (IN_TOKEN | IN_PATH | IN_QUERY | IN_HOST | PLAIN)
 #define UNRESERVED_CLASS (IN_PATH | IN_QUERY | IN_HOST)
 static const unsigned char CLASS[256] = {
     ['0' ... '9'] = ALNUM_CLASS | IS_HEX | IS_DIGIT,
@@ -35,9 +39,9 @@ static const unsigned char CLASS[256] = {
     ['g' ... 'z'] = ALNUM_CLASS,
     ['A' ... 'F'] = ALNUM_CLASS | IS_HEX,
     ['G' ... 'Z'] = ALNUM_CLASS,
-    ['-'] = UNRESERVED_CLASS | IN_TOKEN,
+    ['-'] = UNRESERVED_CLASS | IN_TOKEN | PLAIN,
     ['.'] = UNRESERVED_CLASS | IN_TOKEN,
-    ['_'] = UNRESERVED_CLASS | IN_TOKEN,
+    ['_'] = UNRESERVED_CLASS | IN_TOKEN | PLAIN,
     ['~'] = IN_PATH | IN_QUERY | IN_TOKEN,
     ['!'] = IN_PATH | IN_QUERY | IN_TOKEN,
     ['$'] = IN_PATH | IN_QUERY | IN_TOKEN,
@@ -83,19 +87,41 @@ bool http1_token_byte(char c)
 
 typedef unsigned char bytes16 __attribute__((vector_size(16)));
 
-/* The first byte that may not stand in a field value: a control byte other than tab. Sixteen bytes at a time, as
- * tokens and cookies are long. */
+/* 0xff where a byte may not stand in a field value: control bytes, among them the tab, which may. */
+static inline bytes16 unfit(const char *at)
+{
+    bytes16 bytes;
+    memcpy(&bytes, at, sizeof bytes);
+    return (bytes16)(bytes < 0x20) | (bytes16)(bytes == 0x7f);
+}
+
+/* Which is the first byte that is 0xff, of bytes that are so or zero; 16: none is. */
+static inline unsigned first_set(bytes16 bytes)
+{
+#ifdef __SSE2__
+    const unsigned bits = (unsigned)_mm_movemask_epi8((__m128i)bytes);
+    return bits ? (unsigned)__builtin_ctz(bits) : sizeof bytes;
+#else
+    unsigned at = 0;
+    while (at < sizeof bytes && !bytes[at])
+        at++;
+    return at;
+#endif
+}
+
+/* The first byte that may not stand in a field value: a control byte other than tab. Many bytes at a time, as tokens
+ * and cookies are long. */
 static const char *value_end(const char *at, const char *end)
 {
-    while (end - at >= (ptrdiff_t)sizeof(bytes16)) {
-        bytes16 bytes;
-        uint64_t halves[2];
-        memcpy(&bytes, at, sizeof bytes);
-        bytes16 wrong = (bytes16)(bytes < 0x20) | (bytes16)(bytes == 0x7f);
-        memcpy(halves, &wrong, sizeof halves);
-        if (halves[0] | halves[1])
-            break;
-        at += sizeof bytes;
+    enum { STEP = sizeof(bytes16) };
+    while (end - at >= 4 * STEP &&
+           first_set(unfit(at) | unfit(at + STEP) | unfit(at + 2 * STEP) | unfit(at + 3 * STEP)) == STEP)
+        at += 4 * STEP;
+    while (end - at >= STEP) {
+        const unsigned fit = first_set(unfit(at));
+        at += fit;
+        if (fit < STEP && *at++ != '\t')
+            return at - 1;
     }
     while (at < end && (((unsigned char)*at >= 0x20 && *at != 0x7f) || *at == '\t'))
         at++;
@@ -131,36 +157,47 @@ static enum http1_result line_end(const char **at, const char *end, enum http1_f
     return HTTP1_DONE;
 }
 
-static enum http1_result parse_header(const char **at, const char *end, struct http1_headers *headers,
-                                      enum http1_fault *fault)
+/* The colon after a name that is no longer than those we know; NULL: none there. */
+static const char *near_colon(const char *at, const char *end)
 {
-    const char *name = *at, *c = name;
-    while (c < end && is(*c, IN_TOKEN))
+    enum { STEP = sizeof(bytes16) };
+    for (; end - at >= STEP; at += STEP) {
+        bytes16 bytes;
+        memcpy(&bytes, at, sizeof bytes);
+        const unsigned before = first_set((bytes16)(bytes == ':'));
+        if (before < STEP)
+            return at + before;
+    }
+    return end > at ? memchr(at, ':', (size_t)(end - at)) : NULL;
+}
+
+/* The name at the start of a line, up to its colon. One that we know needs no look at each of its bytes. */
+static enum http1_result parse_name(const char *at, const char *end, struct http1_header *header,
+                                    enum http1_fault *fault)
+{
+    const ptrdiff_t near = end - at < HTTP1_KNOWN_NAME_MAX + 1 ? end - at : HTTP1_KNOWN_NAME_MAX + 1;
+    const char *c = near_colon(at, at + near);
+    header->id = HEADER_OTHER;
+    header->look_alike = false;
+    if (c) {
+        header->name = (struct view){at, (size_t)(c - at)};
+        header->id = (unsigned char)http1_header_find(header->name, &header->look_alike);
+    }
+    if (header->id != HEADER_OTHER)
+        return HTTP1_DONE;
+    for (c = at; c < end && is(*c, IN_TOKEN);)
         c++;
     if (c == end)
         return HTTP1_MORE;
-    if (*c != ':' || c == name)
-        return bad(fault, c == name && (*c == ' ' || *c == '\t') ? HTTP1_FAULT_FOLD : HTTP1_FAULT_HEADER);
-    size_t name_length = (size_t)(c - name);
-    const char *value = c + 1, *stop = value_end(value, end);
-    c = stop;
-    enum http1_result ended = line_end(&c, end, fault);
-    if (ended != HTTP1_DONE)
-        return ended;
-    while (value < stop && (*value == ' ' || *value == '\t'))
-        value++;
-    while (stop > value && (stop[-1] == ' ' || stop[-1] == '\t'))
-        stop--;
-    if (headers->count == HTTP1_HEADERS_MAX)
-        return bad(fault, HTTP1_FAULT_HEADERS_MANY);
-    struct http1_header *header = &headers->list[headers->count++];
-    header->name = (struct view){name, name_length};
-    header->value = (struct view){value, (size_t)(stop - value)};
-    enum http1_header_id id = http1_header_find(header->name, &header->look_alike);
-    header->id = (unsigned char)id;
-    *at = c;
-    if (id == HEADER_OTHER)
-        return HTTP1_DONE;
+    if (*c != ':' || c == at)
+        return bad(fault, c == at && (*c == ' ' || *c == '\t') ? HTTP1_FAULT_FOLD : HTTP1_FAULT_HEADER);
+    header->name = (struct view){at, (size_t)(c - at)};
+    return HTTP1_DONE;
+}
+
+/* One that stands there twice where it must not. */
+static enum http1_result note_header(struct http1_headers *headers, enum http1_header_id id, enum http1_fault *fault)
+{
     if (!headers->first[id])
         headers->first[id] = (unsigned char)headers->count;
     else if (id == HEADER_CONTENT_LENGTH)
@@ -172,6 +209,29 @@ static enum http1_result parse_header(const char **at, const char *end, struct h
     else if (HTTP1_HEADER_FLAGS[id] & HEADER_ONCE)
         return bad(fault, HTTP1_FAULT_TWICE);
     return HTTP1_DONE;
+}
+
+static enum http1_result parse_header(const char **at, const char *end, struct http1_headers *headers,
+                                      enum http1_fault *fault)
+{
+    struct http1_header found;
+    const enum http1_result named = parse_name(*at, end, &found, fault);
+    if (named != HTTP1_DONE)
+        return named;
+    const char *value = found.name.bytes + found.name.length + 1, *stop = value_end(value, end), *c = stop;
+    enum http1_result ended = line_end(&c, end, fault);
+    if (ended != HTTP1_DONE)
+        return ended;
+    while (value < stop && (*value == ' ' || *value == '\t'))
+        value++;
+    while (stop > value && (stop[-1] == ' ' || stop[-1] == '\t'))
+        stop--;
+    if (headers->count == HTTP1_HEADERS_MAX)
+        return bad(fault, HTTP1_FAULT_HEADERS_MANY);
+    found.value = (struct view){value, (size_t)(stop - value)};
+    headers->list[headers->count++] = found;
+    *at = c;
+    return found.id == HEADER_OTHER ? HTTP1_DONE : note_header(headers, found.id, fault);
 }
 
 /* All header lines and the empty line that ends them. */
@@ -277,6 +337,11 @@ static enum http1_fault path_segment(const char **at, const char *end)
     size_t dots = 0, others = 0;
     const char *c = *at;
     while (c < end && *c != '/' && *c != '?') {
+        if (is(*c, PLAIN)) {
+            others++;
+            c++;
+            continue;
+        }
         int value = (unsigned char)*c;
         size_t step = 1;
         if (*c == '%') {
@@ -374,6 +439,9 @@ static bool host_valid(struct view host)
 
 static bool find_method(struct view name, enum http1_method *method)
 {
+    *method = HTTP1_GET;
+    if (name.length == 3 && memcmp(name.bytes, "GET", 3) == 0) /* most are */
+        return true;
     for (int i = 0; i < HTTP1_METHODS; i++)
         if (view_equals(name, view_of(HTTP1_METHOD_NAMES[i]))) {
             *method = (enum http1_method)i;

@@ -18,6 +18,7 @@ enum {
     HTTP1_LINE_MAX = 8192,  /* request target */
     HTTP1_HEAD_MAX = 16384, /* request or status line and all header lines */
     HTTP1_HEADERS_MAX = 100,
+    HTTP1_KNOWN_NAME_MAX = 39,    /* of a header with an id */
     HTTP1_CHUNK_LINE_MAX = 256,   /* one chunk's size and extensions */
     HTTP1_CHUNK_NOISE_MAX = 4096, /* extensions and trailers of one body */
 };

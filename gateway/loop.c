@@ -10,6 +10,7 @@
 #include "log.h"
 #include "mem.h"
 #include "stats.h"
+#include "sys.h"
 
 #include <errno.h>
 #include <linux/filter.h>
@@ -288,7 +289,10 @@ static void on_alarm(struct source *source, uint32_t events)
  * timer of the kernel's, and cancels none, each time that it sleeps. */
 static void set_alarm(struct loop *loop)
 {
+    if (loop->alarm_ms && loop->alarm_ms <= loop->wheel.soonest_ms)
+        return;
     const int64_t due_ms = loop->now_ms + wheel_wait_ms(&loop->wheel, loop->now_ms, ROUND_MAX_WAIT_MS);
+    loop->wheel.soonest_ms = INT64_MAX;
     if (loop->alarm_ms && loop->alarm_ms <= due_ms)
         return;
     const struct itimerspec at = {.it_value = {due_ms / 1000, due_ms % 1000 * 1000000}};
@@ -312,11 +316,12 @@ static void read_clock(struct loop *loop)
 
 static void each_second(struct loop *loop)
 {
-    loop->wall_ms = clock_now_ms();
-    int64_t second = loop->wall_ms / 1000;
-    if (second == loop->second)
+    loop->wall_ms = loop->now_ms + loop->wall_ahead_ms;
+    if (loop->wall_ms / 1000 == loop->second)
         return;
-    loop->second = second;
+    loop->wall_ms = clock_now_ms(); /* once a second: it may be set, and the other clock drifts from it */
+    loop->wall_ahead_ms = loop->wall_ms - loop->now_ms;
+    const int64_t second = loop->second = loop->wall_ms / 1000;
     time_t whole = (time_t)second;
     struct tm utc;
     (void)gmtime_r(&whole, &utc);
@@ -351,10 +356,13 @@ static void run_ready(struct loop *loop)
 
 static void run_sending(struct loop *loop)
 {
+    const int64_t now_us = loop->sending_count ? clock_monotonic_us() : 0;
     for (int i = 0; i < loop->sending_count; i++) {
         struct channel *channel = loop->sending[i];
-        if (!channel->source.dead && channel->exchange)
-            exchange_push(channel->exchange);
+        if (channel->source.dead || !channel->exchange)
+            continue;
+        channel->exchange->joined_us = now_us;
+        exchange_push(channel->exchange);
     }
     loop->sending_count = 0;
 }
@@ -374,7 +382,7 @@ static void *loop_run(void *payload)
     while (!loop->stop) {
         if (!loop->ready)
             set_alarm(loop);
-        int count = epoll_wait(loop->epoll_fd, events, LOOP_EVENTS, loop->ready ? 0 : -1);
+        int count = sys_epoll_wait(loop->epoll_fd, events, LOOP_EVENTS, loop->ready ? 0 : -1);
         read_clock(loop);
         each_second(loop);
         for (int i = 0; i < count; i++) {
@@ -440,6 +448,7 @@ struct loop *loop_open(struct gateway *gateway, int index, struct err *err)
     struct loop *loop = MEM_NEW(loop);
     loop->gateway = gateway;
     loop->index = index;
+    loop->second = -1; /* the first round has the once-a-second work */
     loop->epoll_fd = loop->wake_fd = loop->alarm_fd = -1;
     loop->ready_end = &loop->ready;
     str_init(&loop->log);

@@ -56,6 +56,7 @@ struct loop {
     bool stop;
     int64_t now_ms, now_us; /* of this round, monotonic */
     int64_t wall_ms;        /* of this round */
+    int64_t wall_ahead_ms;  /* of the monotonic clock, since the second began */
     int64_t second;         /* last one for which the once-a-second work was done */
     char date[32];          /* for the header Date */
     char stamp[19];         /* for the log: date and time to the second */

@@ -39,7 +39,7 @@ static bool is_event_stream(const struct http1_response *response)
 static void note_latency(const struct exchange *x)
 {
     struct upstream *upstream = x->upstream;
-    int64_t took_us = clock_monotonic_us() - x->joined_us;
+    const int64_t took_us = x->answer_us - x->joined_us;
     upstream->latency_us += (took_us - upstream->latency_us) /
                             (upstream->answers < LATENCY_OVER ? (int64_t)upstream->answers + 1 : LATENCY_OVER);
     upstream->answers++;
@@ -52,6 +52,7 @@ static void start_response(struct exchange *x, struct writer *out)
     struct upstream *upstream = x->upstream;
     breaker_success(&upstream->breaker);
     x->trial = false;
+    x->answer_us = clock_monotonic_us();
     note_latency(x);
     if (response->status >= 500)
         upstream->errors++;
@@ -184,6 +185,7 @@ static void take_bytes(struct exchange *x, struct view in)
         cache_complete(x);
         exchange_complete(x, x->channel_reusable && !in.length);
     } else {
+        x->answer_us = 0;
         client_send(x->client, start, (size_t)(out.at - start));
         arm_channel(x);
     }

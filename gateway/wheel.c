@@ -27,6 +27,8 @@ static void insert(struct wheel *wheel, struct timer *timer)
     if (tick >= wheel->tick + WHEEL_SLOTS)
         tick = wheel->tick + WHEEL_SLOTS - 1;
     timer->due_ms = tick * WHEEL_TICK_MS;
+    if (timer->due_ms < wheel->soonest_ms)
+        wheel->soonest_ms = timer->due_ms;
     unsigned slot = (unsigned)(tick % WHEEL_SLOTS);
     struct timer *head = &wheel->slots[slot];
     timer->next = head;

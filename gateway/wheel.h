@@ -17,6 +17,7 @@ struct timer {
 
 struct wheel {
     int64_t tick;                    /* the last one done */
+    int64_t soonest_ms;              /* of the timers set since its owner wrote INT64_MAX here: when the first is due */
     struct timer slots[WHEEL_SLOTS]; /* heads of rings */
     uint64_t used[WHEEL_SLOTS / 64]; /* slots that may hold something */
 };
