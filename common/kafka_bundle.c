@@ -3,16 +3,9 @@
 #include "kafka_conf.h"
 
 #include <endian.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const unsigned char MAGIC[KAFKA_BUNDLE_BEGIN_BYTES] = {0, 'M', 'B', 1};
-
-bool kafka_bundles(void)
-{
-    const char *value = getenv("KAFKA_BUNDLES");
-    return !value || strcmp(value, "off") != 0;
-}
 
 /* ---- writing ---- */
 

@@ -20,9 +20,6 @@ enum { KAFKA_BUNDLE_RECORDS_MAX = 1000 }; /* a reader takes no more; who writes 
 /* What a record in a bundle adds to its payload and its headers' values, at most. */
 enum { KAFKA_BUNDLE_RECORD_BYTES = 8 + 6 * 6, KAFKA_BUNDLE_BEGIN_BYTES = 4 };
 
-/* Whether bundles are written: unless KAFKA_BUNDLES=off, which is for the time while instances run that know none. */
-bool kafka_bundles(void);
-
 void kafka_bundle_begin(struct str *out);
 /* `headers` (may be NULL) of the names that struct kafka_record has; others are left out. No tombstones. */
 void kafka_bundle_add(struct str *out, struct view payload, const struct kafka_header *headers);

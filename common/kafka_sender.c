@@ -88,7 +88,6 @@ struct kafka_sender {
     size_t group_size;  /* of that one */
     size_t since_aside; /* messages since it stepped aside */
     struct str bundle;  /* the one that is made */
-    bool bundles;       /* are allowed */
     struct metric_child *sent, *failures, *restarts;
 };
 
@@ -313,7 +312,7 @@ static size_t joiners(const struct send *first, int64_t now_ms)
 static rd_kafka_resp_err_t hand_over(struct kafka_sender *sender, struct send *first, int64_t now_ms)
 {
     struct kafka_message message = first->message;
-    first->joined = sender->bundles ? joiners(first, now_ms) : 0;
+    first->joined = joiners(first, now_ms);
     if (first->joined) {
         const struct send *send = first;
         str_clear(&sender->bundle);
@@ -526,7 +525,6 @@ struct kafka_sender *kafka_sender_open(const char *brokers, const char *client_i
 {
     struct kafka_sender *sender = MEM_NEW(kafka_sender);
     str_init(&sender->bundle);
-    sender->bundles = kafka_bundles();
     sender->brokers = mem_text(brokers);
     sender->client_id = mem_text(client_id);
     pthread_mutex_init(&sender->mutex, NULL);

@@ -15,6 +15,8 @@ const struct setting MATCH_SETTINGS[] = {
                 "orders of one round, ended ones included; of markets opened from now on"),
     SETTING_I64(struct match_config, accounts_max, "MARKET_ACCOUNTS_MAX", "20000", 10, 20000,
                 "accounts of one round; of markets opened from now on"),
+    SETTING_BOOL(struct match_config, bundles, "KAFKA_BUNDLES", "on",
+                 "several records of one market in one message; off while instances run that know none"),
     SETTING_TEXT(struct match_config, ws_listen, "WS_LISTEN", "127.0.0.1:0",
                  "host:port of the sockets; port 0: any free one"),
     SETTING_TEXT(struct match_config, ws_advertise, "WS_ADVERTISE", "",

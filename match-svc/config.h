@@ -12,6 +12,7 @@ struct match_config {
     int64_t snapshot_commands, snapshot_seconds;
     int64_t linger_seconds;           /* how long a closed market stays in memory */
     int64_t orders_max, accounts_max; /* of a market that is opened from now on */
+    bool bundles;                     /* write several records in one message */
     /* sockets */
     const char *ws_listen, *ws_advertise;
     int64_t ws_connections_max;

@@ -37,7 +37,8 @@ static struct owner *open_owner(const struct match_app *app, struct err *err)
                                               .snapshot_seconds = config->snapshot_seconds,
                                               .linger_seconds = config->linger_seconds,
                                               .orders_max = config->orders_max,
-                                              .accounts_max = config->accounts_max},
+                                              .accounts_max = config->accounts_max,
+                                              .bundles = config->bundles},
                       err);
 }
 

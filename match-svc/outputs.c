@@ -20,7 +20,7 @@ struct output {
 
 void outputs_init(struct outputs *outputs)
 {
-    *outputs = (struct outputs){.bundles = kafka_bundles()};
+    *outputs = (struct outputs){0};
     str_init(&outputs->bytes);
 }
 
@@ -73,7 +73,7 @@ static size_t together(const struct outputs *outputs, size_t first)
 {
     const char *bytes = outputs->bytes.bytes;
     size_t last = first;
-    while (outputs->bundles && last + 1 < outputs->count && last + 1 - first < BUNDLE_RECORDS &&
+    while (last + 1 < outputs->count && last + 1 - first < BUNDLE_RECORDS &&
            outputs->items[last + 1].end - outputs->items[first].key <= BUNDLE_BYTES &&
            strcmp(bytes + outputs->items[last + 1].key, bytes + outputs->items[first].key) == 0)
         last++;
@@ -94,8 +94,7 @@ static struct view make_bundle(struct str *bundles, const struct outputs *output
     return (struct view){bundles->bytes + start, bundles->length - start};
 }
 
-bool outputs_send(struct outputs *outputs, struct kafka_producer *producer, const char *topic, int timeout_ms,
-                  struct err *err)
+bool outputs_send(struct outputs *outputs, const struct outputs_way *way, struct err *err)
 {
     if (!outputs->count)
         return true;
@@ -109,8 +108,8 @@ bool outputs_send(struct outputs *outputs, struct kafka_producer *producer, cons
     for (size_t i = 0, more; i < outputs->count; i += more) {
         const struct output *output = &outputs->items[i];
         struct kafka_message *message = &messages[count];
-        more = together(outputs, i);
-        *message = (struct kafka_message){.topic = topic, .key = view_of(outputs->bytes.bytes + output->key)};
+        more = way->bundles ? together(outputs, i) : 1;
+        *message = (struct kafka_message){.topic = way->topic, .key = view_of(outputs->bytes.bytes + output->key)};
         if (more > 1) {
             message->payload = make_bundle(&bundles, outputs, i, more);
         } else {
@@ -120,7 +119,7 @@ bool outputs_send(struct outputs *outputs, struct kafka_producer *producer, cons
         }
         count++;
     }
-    if (!kafka_send_all(producer, messages, count, timeout_ms, err))
+    if (!kafka_send_all(way->producer, messages, count, way->timeout_ms, err))
         return false;
     outputs->count = 0;
     str_clear(&outputs->bytes);

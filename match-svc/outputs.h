@@ -11,7 +11,6 @@ struct outputs {
     struct str bytes; /* all payloads and texts, one behind the other */
     struct output *items;
     size_t count, room;
-    bool bundles; /* are allowed */
 };
 
 void outputs_init(struct outputs *outputs);
@@ -21,8 +20,13 @@ void outputs_free(struct outputs *outputs);
  * those of `command`; header unfinished says that others follow in its message, whose events name the same offset. */
 void outputs_add(struct outputs *outputs, const char *market, struct view payload, const char *users,
                  const struct kafka_record *command);
+struct outputs_way {
+    struct kafka_producer *producer;
+    const char *topic;
+    int timeout_ms;
+    bool bundles; /* neighbours of one market leave in one message */
+};
 /* Sends all and forgets them; false, and all are kept, when not all were acknowledged. */
-bool outputs_send(struct outputs *outputs, struct kafka_producer *producer, const char *topic, int timeout_ms,
-                  struct err *err);
+bool outputs_send(struct outputs *outputs, const struct outputs_way *way, struct err *err);
 
 #endif

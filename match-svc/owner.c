@@ -51,8 +51,9 @@ bool holding_full(const struct holding *holding)
 
 bool holding_send(struct owner *owner, struct holding *holding, struct err *err)
 {
-    if (!outputs_send(&holding->outputs, owner->options.producer, owner->options.events_topic, owner->options.send_ms,
-                      err))
+    const struct owner_options *options = &owner->options;
+    const struct outputs_way way = {options->producer, options->events_topic, options->send_ms, options->bundles};
+    if (!outputs_send(&holding->outputs, &way, err))
         return false;
     for (size_t i = 0; i < holding->count; i++) {
         struct market *market = holding->markets[i];

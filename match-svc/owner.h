@@ -29,6 +29,7 @@ struct owner_options {
     int64_t snapshot_commands, snapshot_seconds, linger_seconds;
     int64_t orders_max, accounts_max; /* of markets opened from now on */
     int send_ms;                      /* 0: 10 s */
+    bool bundles;                     /* what a batch says about one market leaves as one message */
 };
 
 struct owner *owner_open(const struct owner_options *options, struct err *err);

@@ -9,6 +9,7 @@ struct order_config {
     const char *db_url;
     int64_t db_connections;
     int64_t max_lag;          /* events that may wait for settlement; more: POST answers 503 */
+    bool bundles;             /* write several commands in one message */
     int64_t rounds_kept_days; /* then a round leaves the schema */
 };
 

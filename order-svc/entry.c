@@ -25,6 +25,7 @@ enum {
 struct entry {
     struct kafka_producer *producer;
     struct pending *pending;
+    bool bundles;
     uint64_t source;
     unsigned char salt[6]; /* of order ids */
     _Atomic uint32_t counter;
@@ -33,7 +34,7 @@ struct entry {
     _Atomic int64_t stored[STORED_SLOTS]; /* tickets that Kafka has confirmed, by their counter */
 };
 
-struct entry *entry_open(struct pending *pending, struct err *err)
+struct entry *entry_open(struct pending *pending, bool bundles, struct err *err)
 {
     struct entry *entry = MEM_NEW(entry);
     if (getrandom(&entry->source, sizeof entry->source, 0) != (ssize_t)sizeof entry->source ||
@@ -43,6 +44,7 @@ struct entry *entry_open(struct pending *pending, struct err *err)
         return NULL;
     }
     entry->pending = pending;
+    entry->bundles = bundles;
     pthread_mutex_init(&entry->lock, NULL);
     return entry;
 }
@@ -147,7 +149,7 @@ static bool send(struct entry *entry, const struct request *req, const struct ca
     struct kafka_message message = {.topic = TOPIC_MARKET_COMMANDS,
                                     .key = {market->id_text, UUID_TEXT_BYTES - 1},
                                     .headers = headers,
-                                    .joins = true};
+                                    .joins = entry->bundles};
     AUTO_STR payload;
     str_init(&payload);
     str_reserve(&payload, 160);

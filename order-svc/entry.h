@@ -20,7 +20,8 @@
 #include "pending.h"
 
 struct entry;
-struct entry *entry_open(struct pending *pending, struct err *err);
+/* bundles: commands that wait for one group may leave in one message. */
+struct entry *entry_open(struct pending *pending, bool bundles, struct err *err);
 void entry_start(struct entry *entry, struct kafka_producer *producer); /* before the first request */
 /* After the producer's end: reports of what was sent point here. */
 void entry_release(struct entry **entry);

@@ -28,7 +28,7 @@ static bool run(void *settings, struct err *err)
         .topics = ORDER_TOPICS,
     };
     AUTO(pending) pending = app.pending = pending_open(WAITING_MAX, err);
-    AUTO(entry) entry = app.entry = pending ? entry_open(pending, err) : NULL;
+    AUTO(entry) entry = app.entry = pending ? entry_open(pending, config->bundles, err) : NULL;
     AUTO(catalog) catalog = app.catalog = catalog_open();
     AUTO(backend) backend = entry ? backend_open(&options, err) : NULL;
     if (!backend)

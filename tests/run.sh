@@ -230,7 +230,17 @@ whole_stack() { # whole_stack <seconds of chaos>
     if wanted chaos; then
         stage "chaos, $1 s"
         suite "chaos${SAN:+ $SAN}" $(($1 + 400)) node tests/chaos/chaos.mjs --seconds "$1" ${CHAOS_SEED:+--seed "$CHAOS_SEED"}
+        keep_logs "chaos${SAN:+ $SAN}"
     fi
+}
+
+# keep_logs <suite>: when something in it failed, what the daemons and stores of the tests' stack said stays, beside its output.
+keep_logs() {
+    local output
+    output=$(output_of "$1")
+    grep -aq '^not ok' "$output.log" || return 0
+    mkdir -p "$output.logs" && cp "$STACK_DIR"/*.log "$STACK_DIR"/*.log.1 "$output.logs/" 2>/dev/null
+    echo "logs of its stack: $output.logs"
 }
 
 fuzzing() { # fuzzing <seconds each>

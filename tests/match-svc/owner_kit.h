@@ -46,7 +46,8 @@ static inline struct owner *world_owner_with(struct world *world, int64_t snapsh
                                                              .snapshot_seconds = 86400,
                                                              .linger_seconds = linger_seconds,
                                                              .orders_max = 100000,
-                                                             .accounts_max = 100},
+                                                             .accounts_max = 100,
+                                                             .bundles = true},
                                      &err);
     test_stop_at(owner != NULL, "owner", &err);
     return owner;

@@ -94,7 +94,8 @@ TEST(what_could_not_be_sent_is_sent_whole_before_anything_newer, "I1 I2")
                                                            .linger_seconds = 86400,
                                                            .orders_max = 100000,
                                                            .accounts_max = 100,
-                                                           .send_ms = SEND_MS},
+                                                           .send_ms = SEND_MS,
+                                                           .bundles = true},
                                    &err);
     REQUIRE_OK(owner != NULL, &err);
     struct log log;

@@ -53,8 +53,8 @@ TEST(ids_of_orders_are_uuid7_that_grow_and_end_as_their_market, "S-36")
 {
     struct err err = {0};
     AUTO(pending) pending = pending_open(16, &err);
-    AUTO(entry) entry = entry_open(pending, &err);
-    AUTO(entry) other = entry_open(pending, &err);
+    AUTO(entry) entry = entry_open(pending, true, &err);
+    AUTO(entry) other = entry_open(pending, true, &err);
     REQUIRE(entry && other);
     const struct uuid market = {"0123456789abcdef"};
     char last[UUID_TEXT_BYTES] = "", text[UUID_TEXT_BYTES];
