@@ -321,7 +321,10 @@ static void each_second(struct loop *loop)
         return;
     loop->wall_ms = clock_now_ms(); /* once a second: it may be set, and the other clock drifts from it */
     loop->wall_ahead_ms = loop->wall_ms - loop->now_ms;
-    const int64_t second = loop->second = loop->wall_ms / 1000;
+    const int64_t second = loop->wall_ms / 1000;
+    if (second == loop->second)
+        return;
+    loop->second = second;
     time_t whole = (time_t)second;
     struct tm utc;
     (void)gmtime_r(&whole, &utc);
