@@ -241,15 +241,15 @@ bool http_request_authorize(struct http_exchange *exchange, struct err *err)
     if (strncasecmp(header, BEARER, sizeof BEARER - 1) == 0) {
         const char *token = header + sizeof BEARER - 1;
         token += strspn(token, " ");
-        enum token_recall recalled = TOKEN_STRANGE;
-        if (exchange->on_loop)
-            recalled = token_recall(tokens, view_of(token), &exchange->identity, &wrong);
-        if (exchange->on_loop && recalled == TOKEN_STRANGE) {
-            exchange->handing_over = true; /* to check a signature takes longer than the whole request */
-            return false;
+        if (exchange->on_loop) {
+            const enum token_recall recalled = token_recall(tokens, view_of(token), &exchange->identity, &wrong);
+            exchange->handing_over = recalled == TOKEN_STRANGE; /* a signature takes longer than the whole request */
+            if (exchange->handing_over)
+                return false;
+            ok = recalled == TOKEN_GOOD;
+        } else {
+            ok = token_verify(tokens, view_of(token), &exchange->identity, &wrong);
         }
-        ok = recalled == TOKEN_GOOD ||
-             (!exchange->on_loop && token_verify(tokens, view_of(token), &exchange->identity, &wrong));
     } else {
         err_set(&wrong, &ERR_TOKEN_INVALID, "Authorization must be Bearer and an access token");
     }

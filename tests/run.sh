@@ -238,8 +238,9 @@ whole_stack() { # whole_stack <seconds of chaos>
 keep_logs() {
     local output
     output=$(output_of "$1")
-    grep -aq '^not ok' "$output.log" || return 0
-    mkdir -p "$output.logs" && cp "$STACK_DIR"/*.log "$STACK_DIR"/*.log.1 "$output.logs/" 2>/dev/null
+    ! grep -aqE '^[1-9][0-9]* passed, 0 failed$' "$output.log" || return 0
+    mkdir -p "$output.logs"
+    cp "$STACK_DIR"/*.log "$STACK_DIR"/*.log.1 "$output.logs/" 2>/dev/null
     echo "logs of its stack: $output.logs"
 }
 
